@@ -1,0 +1,1 @@
+"""The method section: the only place where data meets train."""

@@ -1,0 +1,1 @@
+"""Sequence kernels in JAX: one folder an op, one file an implementation."""

@@ -1,0 +1,1 @@
+"""Language models that differ only in their token mixer."""

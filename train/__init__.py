@@ -1,0 +1,1 @@
+"""Pure functions over trees of parameters; does not know languages."""
