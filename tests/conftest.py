@@ -1,10 +1,10 @@
-"""What every test runs under: strict ranks, exact matrix products, checked shapes, a warm compile cache."""
+"""What every test runs under: strict ranks, exact products, checked shapes, a compile cache."""
 
 import os
 import pathlib
 
-# Before jax is imported: a persistent compilation cache keeps the second run of the suite short. The
-# thresholds are zero because toy programs compile fast and are many.
+# Before jax is imported: a persistent compilation cache keeps the second run of the suite short.
+# The thresholds are zero because toy programs compile fast and are many.
 _CACHE = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
