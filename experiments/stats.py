@@ -1,4 +1,4 @@
-"""Intervals over paired seeds: two-level bootstrap, equivalence, and claims decided by a written rule.
+"""Intervals over paired seeds: two-level bootstrap, equivalence, claims decided by a written rule.
 
 A measurement is kept as one number an item. Items are drawn within a seed (a world, a corpus, an
 initialisation) and seeds are drawn from all seeds there could be, so an interval resamples both:

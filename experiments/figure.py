@@ -1,0 +1,136 @@
+"""Figures as SVG text: every seed a dot, chance marked, the same bytes from the same numbers.
+
+Functions take plain arrays and return an `<svg>` string; what to draw is the experiment's business.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+matplotlib.use("Agg")
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: searchable, small
+    "svg.hashsalt": "diglossia",  # same numbers, same bytes
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e8e8e8",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+COLORS = ("#2f6db3", "#d8822a", "#2a9d8f", "#8c5fa8", "#b34b5b")
+BINS = {"right": "#2a9d8f", "other": "#e9b44c", "wrong": "#d9d9d9"}
+
+
+def _canvas(columns: int, width: float, height: float, **share) -> tuple[Figure, list]:
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width * columns, height), layout="constrained")
+        return figure, list(figure.subplots(1, columns, squeeze=False, **share)[0])
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def curves(panels: Mapping[str, Mapping[str, Sequence[tuple]]], ylabel: str = "loss (nats)") -> str:
+    """Lines over steps. panels: title -> label -> one (steps, values) a seed."""
+    figure, axes = _canvas(len(panels), 4.2, 2.8, sharey=True)
+    with matplotlib.rc_context(STYLE):
+        for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+            for color, (label, seeds) in zip(COLORS, lines.items(), strict=False):
+                for n, (steps, values) in enumerate(seeds):
+                    name = label if n == 0 else None
+                    axis.plot(steps, values, color=color, lw=1, alpha=0.8, label=name)
+            axis.set(title=title, xlabel="step")
+            axis.legend()
+        axes[0].set_ylabel(ylabel)
+    return _svg(figure)
+
+
+def dots(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], bool]]],
+    xlabel: str,
+    chance: float | None = None,
+    limits: tuple[float, float] | None = None,
+) -> str:
+    """One row a condition, one dot a seed, a bar at their mean.
+
+    panels: title -> row -> (values by seed, filled). Hollow dots are cells that training never saw.
+    """
+    rows = list(dict.fromkeys(row for panel in panels.values() for row in panel))
+    height = 0.8 + 0.34 * len(rows)
+    figure, axes = _canvas(len(panels), 2.6, height, sharey=True, sharex=True)
+    with matplotlib.rc_context(STYLE):
+        for axis, (title, panel) in zip(axes, panels.items(), strict=True):
+            for row, (values, filled) in panel.items():
+                y, color = rows.index(row), COLORS[0] if filled else COLORS[1]
+                spread = y + np.linspace(-0.15, 0.15, len(values)) * (len(values) > 1)
+                face = color if filled else "white"
+                axis.scatter(values, spread, s=22, facecolor=face, edgecolor=color, zorder=3)
+                axis.plot([np.mean(values)] * 2, [y - 0.32, y + 0.32], color=color, lw=2, alpha=0.6)
+            if chance is not None:
+                axis.axvline(chance, color="#555", lw=1, ls=":")
+            axis.set(title=title, xlabel=xlabel, xlim=limits, ylim=(len(rows) - 0.5, -0.5))
+            axis.set_yticks(range(len(rows)), rows)
+        if chance is not None:
+            axes[0].annotate(
+                "chance", (chance, 1), xycoords=("data", "axes fraction"), fontsize=7, color="#555"
+            )
+    return _svg(figure)
+
+
+def three_bins(
+    panels: Mapping[str, tuple[Sequence[int], np.ndarray, np.ndarray]],
+    ceilings: Mapping[str, np.ndarray],
+) -> str:
+    """Shares of answers over tuning steps, stacked: right, right in the other language, wrong.
+
+    panels: title -> (steps (N,), right (seeds, N), other (seeds, N)). Dots are the seeds' `right`;
+    the dashed line is the ceiling, `right` after tuning on the prompt's own language (N,).
+    """
+    figure, axes = _canvas(len(panels), 2.9, 2.9, sharey=True)
+    with matplotlib.rc_context(STYLE):
+        for axis, (title, (steps, right, other)) in zip(axes, panels.items(), strict=True):
+            x = np.arange(len(steps))
+            low, high = right.mean(0), right.mean(0) + other.mean(0)
+            axis.fill_between(x, 0, low, color=BINS["right"], alpha=0.75, lw=0)
+            axis.fill_between(x, low, high, color=BINS["other"], alpha=0.85, lw=0)
+            axis.fill_between(x, high, 1, color=BINS["wrong"], alpha=0.6, lw=0)
+            for seed in right:
+                axis.plot(x, seed, "o", ms=3.5, color="#134e48", mfc="white")
+            if title in ceilings:
+                axis.plot(x, ceilings[title], "--", color="black", lw=1)
+            axis.set(title=title, xlabel="tuning steps", ylim=(0, 1), xlim=(0, len(steps) - 1))
+            axis.set_xticks(x, [str(step) for step in steps])
+            axis.grid(False)
+        axes[0].set_ylabel("share of answers")
+        handles = [matplotlib.patches.Patch(color=color) for color in BINS.values()]
+        handles.append(matplotlib.lines.Line2D([], [], color="black", ls="--", lw=1))
+        names = ["right, prompt's language", "right, other language", "wrong"]
+        names.append("ceiling: tuned on the prompt's language")
+        figure.legend(handles, names, ncol=4, loc="outside lower center", fontsize=8)
+    return _svg(figure)
+
+
+def heat(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str) -> str:
+    """A table of counts as a heat map, the number in each cell."""
+    figure, (axis,) = _canvas(1, 1.6 + 1.15 * len(columns), 0.9 + 0.34 * len(rows))
+    with matplotlib.rc_context(STYLE):
+        axis.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=max(values.max(), 1) * 1.4)
+        for (y, x), value in np.ndenumerate(values):
+            axis.text(x, y, f"{value:,.0f}", ha="center", va="center", fontsize=8)
+        axis.set_xticks(range(len(columns)), columns)
+        axis.set_yticks(range(len(rows)), rows)
+        axis.xaxis.tick_top()
+        axis.grid(False)
+        axis.set_xlabel(label)
+    return _svg(figure)

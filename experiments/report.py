@@ -1,0 +1,165 @@
+"""One self-contained page from stored results: `python -m experiments.report DIR...`.
+
+Nothing is trained or measured here: tables, claims and figures are re-made from the files of DIR.
+"""
+
+import dataclasses
+import html
+import importlib
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+CSS = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1.5em;
+       color: #1c1c1c; }
+h1 { font-size: 1.7em; margin-bottom: .2em } h2 { font-size: 1.2em; margin-top: 2em;
+     border-top: 1px solid #ddd; padding-top: .8em } p.note, figcaption { color: #555; }
+figure { margin: 1em 0; overflow-x: auto } table { border-collapse: collapse; font-size: .88em }
+th, td { padding: .25em .7em; text-align: left; border-bottom: 1px solid #e4e4e4;
+         vertical-align: top }
+th { background: #f6f6f6 } td.number { text-align: right; font-variant-numeric: tabular-nums }
+.reproduced { color: #14746f; font-weight: 600 } .opposite { color: #b3392f; font-weight: 600 }
+.inconclusive { color: #8a6d1a; font-weight: 600 } pre { background: #f6f6f6; padding: 1em;
+overflow-x: auto; font-size: .85em } svg { max-width: 100%; height: auto }
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The stored files of one run: what a figure may be made of."""
+
+    spec: dict
+    items: pa.Table
+    results: pa.Table
+    curves: pa.Table
+    ledger: pa.Table
+    claims: list[dict]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, a sentence on how to read what follows, and the figure or table itself."""
+
+    title: str
+    note: str
+    body: str
+
+
+def load(folder: pathlib.Path) -> Results:
+    """Reads the result files of a run's folder; names the first one missing."""
+    names = ("spec.json", "claims.json", *(f"{t}.parquet" for t in _TABLES))
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise ValueError(
+            f"{folder} has no {missing[0]}; give the --out folder of a finished "
+            "`python -m experiments.run`"
+        )
+    tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _TABLES}
+    spec, claims = (json.loads((folder / n).read_text()) for n in ("spec.json", "claims.json"))
+    return Results(spec=spec, claims=claims, **tables)
+
+
+_TABLES = ("items", "results", "curves", "ledger")
+
+
+def table(rows: Sequence[dict[str, object]], raw: Sequence[str] = ()) -> str:
+    """Dicts as an HTML table. Columns in `raw` hold HTML already; floats show three digits."""
+    if not rows:
+        return "<p class='note'>nothing here</p>"
+
+    def cell(column: str, value: object) -> str:
+        if value is None:
+            return "<td>–</td>"
+        if isinstance(value, float | int) and not isinstance(value, bool):
+            return f"<td class='number'>{value:,.3g}</td>"
+        return f"<td>{value if column in raw else html.escape(str(value))}</td>"
+
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in rows[0])
+    body = "".join(
+        "<tr>" + "".join(cell(column, row.get(column)) for column in rows[0]) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def claims_table(claims: Sequence[dict]) -> str:
+    rows = [
+        {
+            "row": c["row"],
+            "claim": c["claim"],
+            "estimate [95% interval]": interval(c),
+            "seeds": c["seeds"],
+            "reference": "–" if c["reference"] is None else f"{c['reference']:.3g}",
+            "source": c["reference_source"],
+            "verdict": f"<span class='{c['verdict']}'>{c['verdict']}</span>",
+        }
+        for c in claims
+    ]
+    return table(rows, raw=("verdict",))
+
+
+def interval(claim: dict) -> str:
+    """`0.97 [0.95, 0.99] EM`; an estimate that does not exist says so."""
+    if claim["estimate"] is None:
+        return "undefined"
+    numbers = [claim[key] for key in ("estimate", "ci_low", "ci_high")]
+    value, low, high = ("–" if x is None else f"{x:.2f}" for x in numbers)
+    return f"{value} [{low}, {high}] {claim['unit']}"
+
+
+def page(title: str, method: str, results: Results, sections: Sequence[Section]) -> str:
+    """The whole page: claims first, then the sections, the method and the full spec."""
+    run = results.spec["run"]
+    facts = " · ".join(f"{key} {value}" for key, value in run.items())
+    parts = [
+        f"<h1>{html.escape(title)}</h1><p class='note'>{html.escape(facts)}</p>",
+        "<h2>Claims</h2><p class='note'>Rules were written before the run; intervals are 95%, "
+        "bootstrapped over seeds and items.</p>",
+        claims_table(results.claims),
+    ]
+    for section in sections:
+        parts.append(
+            f"<h2>{html.escape(section.title)}</h2><figure>{section.body}"
+            f"<figcaption>{html.escape(section.note)}</figcaption></figure>"
+        )
+    spec = json.dumps(results.spec["protocol"], indent=1)
+    parts.append(f"<h2>Method</h2><pre>{html.escape(method.strip())}</pre>")
+    parts.append(
+        f"<details><summary>Full specification</summary><pre>{html.escape(spec)}</pre></details>"
+    )
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}"
+        f"</title><style>{CSS}</style></head><body>{''.join(parts)}</body></html>"
+    )
+
+
+def write(folder: pathlib.Path) -> pathlib.Path:
+    """Makes `folder/report.html` from the files beside it and returns its path."""
+    results = load(folder)
+    module = importlib.import_module(f"experiments.{results.spec['experiment']}")
+    title, _, method = module.__doc__.partition("\n")
+    path = folder / "report.html"
+    path.write_text(page(title, method, results, module.sections(results)), encoding="utf-8")
+    return path
+
+
+def main(folders: Sequence[str]) -> int:
+    if not folders or folders[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if folders else 2
+    for folder in folders:
+        try:
+            print(write(pathlib.Path(folder)))
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
