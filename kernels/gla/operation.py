@@ -1,0 +1,87 @@
+"""One differentiable, foldable op made of any implementation's `forward` and `backward`.
+
+The gradient is the implementation's own (`jax.custom_vjp`). A `vmap` over the op, over its gradient or over
+both folds the mapped axis into B (`custom_vmap`): a kernel sees a larger batch, and a `lax.cond` inside an
+implementation stays a branch where a batched predicate would run both sides.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
+
+
+def differentiable(forward: Callable, backward: Callable) -> Callable:
+    """`operation(q, k, v, g, scale, initial_state, segment_ids) -> (o, final_state)` with its gradient.
+
+    `forward` and `backward` follow the contract in `kernels.gla`; `scale` is static. Every array of the
+    residual has a leading axis of B times anything, or of 1 where the batch shares it.
+    """
+
+    def operation(q, k, v, g, scale, initial_state, segment_ids):
+        def saving(*arrays):
+            def run(q, k, v, g, initial_state, segment_ids):
+                out, residual = forward(q, k, v, g, scale, initial_state, segment_ids)
+                return out, jax.tree.map(_hide, residual)
+
+            return _foldable(run)(*arrays)
+
+        def gradient(residual, cotangents):
+            def run(do, dfinal, residual):
+                residual = jax.tree.map(_reveal, residual, is_leaf=lambda x: isinstance(x, _Static))
+                return backward(residual, do, dfinal)
+
+            dq, dk, dv, dg, dinitial = _foldable(run)(*cotangents, residual)
+            if dg.shape[0] != g.shape[0]:  # folding gave each member a gate of its own
+                dg = dg.astype(jnp.float32).sum(0, keepdims=True).astype(g.dtype)
+            return dq, dk, dv, dg, dinitial, None
+
+        run = jax.custom_vjp(lambda *arrays: saving(*arrays)[0])
+        run.defvjp(saving, gradient)
+        return run(q, k, v, g, initial_state, segment_ids)
+
+    return operation
+
+
+def _foldable(function: Callable) -> Callable:
+    """`function`, whose first argument has leading axis B, under a `vmap` that multiplies B."""
+    folding = custom_vmap(function)
+
+    @folding.def_vmap
+    def fold(S, batched, *args):
+        B = args[0].shape[1 if batched[0] else 0]
+
+        def into_batch(x, batched):
+            if not batched:
+                x = jnp.broadcast_to(x, (S, *x.shape))
+            if x.shape[1] == 1:  # shared by the batch, or a batch of one
+                x = jnp.broadcast_to(x, (S, B, *x.shape[2:]))
+            return x.reshape(S * x.shape[1], *x.shape[2:])
+
+        def out_of_batch(x):
+            return x.reshape(S, x.shape[0] // S, *x.shape[1:])
+
+        out = _foldable(function)(*jax.tree.map(into_batch, args, tuple(batched)))
+        out = jax.tree.map(out_of_batch, out)
+        return out, jax.tree.map(lambda _: True, out)
+
+    return folding
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Static:
+    """A Python value in a residual, kept out of tracing: an implementation may save its scale."""
+
+    value: Any
+
+
+def _hide(x):
+    return x if isinstance(x, jax.Array) else _Static(x)
+
+
+def _reveal(x):
+    return x.value if isinstance(x, _Static) else x

@@ -1,0 +1,77 @@
+"""The definition: one token at a time, S_t = diag(exp g_t) S_{t-1} + k_t v_t^T, o_t = scale S_t^T q_t.
+
+Equation 4 of arXiv 2312.06635 with the gate in log space. float32, or float64 when the inputs are float64
+(under `jax.enable_x64`): the oracle of every test. Its gradient is autodiff through the scan.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+
+def recurrence(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    g: Float[Array, "#B #T #H #K"],
+    scale: float,
+    initial_state: Float[Array, "B H K V"],
+    segment_ids: Int[Array, "B T"] | None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """Outputs and final state; differentiable by JAX in every floating argument."""
+    B, T, H, _ = q.shape
+    accumulate = jnp.promote_types(q.dtype, jnp.float32)
+    starts = jnp.zeros((B, T), bool)
+    if segment_ids is not None:
+        starts = starts.at[:, 1:].set(segment_ids[:, 1:] != segment_ids[:, :-1])
+    g = jnp.broadcast_to(g, (g.shape[0], T, *g.shape[2:]))
+
+    def step(state, token):
+        q, k, v, g, start = token
+        state = jnp.where(start[:, None, None, None], 0, state)
+        state = jnp.exp(g)[..., None] * state + k[..., None] * v[..., None, :]
+        return state, scale * jnp.einsum("bhk,bhkv->bhv", q, state, precision="highest")
+
+    tokens = (*(jnp.moveaxis(x.astype(accumulate), 1, 0) for x in (q, k, v, g)), starts.T)
+    final_state, o = lax.scan(step, initial_state.astype(accumulate), tokens)
+    return jnp.moveaxis(o, 0, 1).astype(v.dtype), final_state.astype(initial_state.dtype)
+
+
+def step(
+    q: Float[Array, "B 1 H K"],
+    k: Float[Array, "B 1 H K"],
+    v: Float[Array, "B 1 H V"],
+    g: Float[Array, "..."] | float,
+    state: Float[Array, "B H K V"],
+    *,
+    scale: float | None = None,
+) -> tuple[Float[Array, "B 1 H V"], Float[Array, "B H K V"]]:
+    """One token of `gla`, for decoding: (o, state) from the state before it, at 4KV operations a head."""
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    q, k, v_ = (x[:, 0].astype(state.dtype) for x in (q, k, v))
+    decay = jnp.exp(jnp.broadcast_to(jnp.asarray(g, state.dtype), (*k.shape[:1], 1, *k.shape[1:])))
+    state = decay[:, 0, :, :, None] * state + k[..., None] * v_[..., None, :]
+    o = scale * jnp.einsum("bhk,bhkv->bhv", q, state)
+    return o[:, None].astype(v.dtype), state
+
+
+def unsupported(q, k, v, g, initial_state, segment_ids) -> str | None:
+    """The reference runs everything `gla` accepts."""
+    return None
+
+
+def forward(q, k, v, g, scale, initial_state, segment_ids):
+    """((o, final_state), residual): the contract of an implementation, see `kernels.gla`."""
+    out = recurrence(q, k, v, g, scale, initial_state, segment_ids)
+    return out, (q, k, v, g, scale, initial_state, segment_ids)
+
+
+def backward(residual, do, dfinal):
+    """(dq, dk, dv, dg, dinitial_state), by autodiff."""
+    q, k, v, g, scale, initial_state, segment_ids = residual
+
+    def run(q, k, v, g, initial_state):
+        return recurrence(q, k, v, g, scale, initial_state, segment_ids)
+
+    return jax.vjp(run, q, k, v, g, initial_state)[1]((do, dfinal))
