@@ -29,7 +29,7 @@ class Module(Protocol):
 
 
 class Mixer(Protocol):
-    """The description. `scale` multiplies the initial output projection (depth: 1/sqrt(2 layers))."""
+    """The description of one. `scale` multiplies the initial output projection."""
 
     def check(self, D: int) -> None:
         """ValueError if the mixer cannot be built at width D, with the way out."""
