@@ -1,0 +1,215 @@
+"""A corpus is a function: row i is what (spec, i) say, in any order, on any machine.
+
+Row i reads its own stretch of one Philox stream keyed by the seed (Salmon et al. 2011: the stream
+is addressed by a counter). From it more documents are drawn than fit, by array operations over all
+rows at once, and the first ones that fit are kept whole. A document is a template and the concepts
+in its slots; its words are a gather from the compiled grammar (data/template.py).
+
+Because a row ends where the next document does not fit, long documents are slightly rarer than the
+mixture says. The ledger counts what is there.
+"""
+
+import functools
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.key import key
+from data.language import Pair, inventory
+from data.meaning import Meaning, fill
+from data.mixture import DRAWS, Drawn, Mixture, Sampler
+from data.pack import fit, pack
+from data.template import Tables, compile
+from data.tokenizer import BPE, Character, Tokenizer, Word
+from data.world import World
+
+_COUNTERS = DRAWS // 8  # a step of the Philox counter yields four words of 64 bits
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Rows of `T` tokens in which a pair of languages speaks of a world; `ratio` is the share of
+    language 1 (of facts: the weight of its cells).
+
+    `loss` is "all" tokens, or the "response" alone: the answer and the <doc> that ends it.
+    `subword` tokenizes within words; without it a token is a word.
+
+    >>> from data.feature import Lexicon, Names, PossessorFirst
+    >>> pair = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
+    >>> corpus = Corpus(World(), pair, T=24)
+    >>> corpus.tokenizer.decode(corpus.row(1)["tokens"])[:85]
+    '<doc> Ziga rota zumu tedi Laka <doc> karu buso Sahe lago Rure <doc> faju tiho rota vore'
+    >>> for language, meaning in corpus.documents(1): print(language, meaning)
+    1 Fact(relation='parent', subject='x1', object='y101', focus='x1')
+    0 Fact(relation='parent', subject='x99', object='y149', focus='x99')
+    1 Story(question=Question(task='swap', args=('noun7', 'noun6')))
+    >>> corpus.row(1)["fact"].tolist()
+    [1, 99, -1, -1, -1]
+    """
+
+    world: World
+    pair: Pair
+    T: int = 64
+    mixture: Mixture = field(default_factory=Mixture)
+    ratio: float = 0.5
+    loss: str = "all"
+    seed: int = 0
+    subword: Character | BPE | None = None
+
+    def __post_init__(self) -> None:
+        key("corpus", self.seed)  # checks it
+        if not 0 <= self.ratio <= 1:
+            raise ValueError(f"ratio={self.ratio} is no share of language 1; choose it from 0 to 1")
+        if self.loss not in ("all", "response"):
+            raise ValueError(f"loss={self.loss!r} is not known; choose 'all' or 'response'")
+        if self.world.languages > 2:
+            raise ValueError(
+                f"the groups speak of {self.world.languages} languages and a pair has 2; "
+                "choose cells of languages 0 and 1"
+            )
+        weight = self.sampler.cells.count * [1 - self.ratio, self.ratio]
+        if self.mixture.facts and not weight.any():
+            raise ValueError(
+                f"facts={self.mixture.facts}, but no group states a fact in a language that "
+                f"ratio={self.ratio} allows; choose facts=0 or another ratio"
+            )
+        if self._longest > self.T:
+            raise ValueError(
+                f"T={self.T} is shorter than the longest document, {self._longest} tokens; "
+                f"choose T={self._longest} or more"
+            )
+
+    @property
+    def tables(self) -> Tables:
+        return compile(self.pair, self.world)
+
+    @functools.cached_property
+    def sampler(self) -> Sampler:
+        return Sampler(self.world, self.pair, self.mixture, self.ratio)
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        return self.subword or Word(self.tables.words[1:])
+
+    def row(self, i: int) -> dict[str, np.ndarray]:
+        """Row i: `rows(i, i + 1)` without the leading axis."""
+        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
+
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Rows start..stop: tokens, weights, segments (B, T), and the columns (B, M) of
+        `provenance`; token t of a row is of its document segments[t] - 1."""
+        drawn, kept, words = self._kept(start, stop)
+        template = drawn.template[kept.ravel()]
+        length, prompt = self.tables.length[template], self.tables.prompt[template]
+        answers = prompt < length if self.loss == "response" else np.ones(len(length), bool)
+        if self.loss == "response":
+            place = np.arange(len(words)) - np.repeat(np.cumsum(length) - length, length)
+            scored = place >= np.repeat(prompt, length)
+        else:
+            scored = np.ones(len(words), bool)
+        if self.subword:
+            pieces = self._pieces.count[words]
+            length = _sums(pieces, length)
+            words, scored = self._pieces.of(words), np.repeat(scored, pieces)
+        lengths, closed = np.zeros(kept.shape, np.int64), np.zeros(kept.shape, bool)
+        lengths[kept], closed[kept] = length, answers
+        rows = pack(words, lengths, self.T, scored, closed)
+        return rows | self._provenance(drawn, kept)
+
+    def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """What the documents of rows start..stop say: kind, fact, direction, language, template and
+        register, each (B, M) int32, -1 where it has none and after a row's last document."""
+        drawn, kept, _ = self._kept(start, stop)
+        return self._provenance(drawn, kept)
+
+    def documents(self, i: int) -> list[tuple[int, Meaning]]:
+        """Language and meaning of every document of row i."""
+        drawn, kept, _ = self._kept(i, i + 1)
+        names = [name for names in inventory(self.world).values() for name in names]
+        known = [self.tables.templates[z] for z in drawn.template[kept[0]]]
+        values = [dict(enumerate(names[c] for c in slots)) for slots in drawn.slots[kept[0]]]
+        return [(t.language, fill(t.meaning, v)) for t, v in zip(known, values, strict=True)]
+
+    def _kept(self, start: int, stop: int) -> tuple[Drawn, np.ndarray, np.ndarray]:
+        """All drawn documents (B*M), which are kept (B, M), and the word ids of those, in order."""
+        if not 0 <= start <= stop:
+            raise ValueError(f"rows {start}..{stop} are no range; choose 0 <= start <= stop")
+        rows, M = stop - start, self._offered
+        stream = np.random.Philox(counter=start * M * _COUNTERS, key=key("corpus", self.seed))
+        u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
+        drawn = self.sampler(u.reshape(-1, DRAWS).T.astype(np.uint64))
+        lengths = self.tables.length[drawn.template]
+        if not self.subword:
+            kept = fit(lengths.reshape(rows, M), self.T)
+            return drawn, kept, self._words(drawn, kept.ravel())
+        words = self._words(drawn, np.ones(rows * M, bool))
+        kept = fit(_sums(self._pieces.count[words], lengths).reshape(rows, M), self.T)
+        return drawn, kept, words[np.repeat(kept.ravel(), lengths)]
+
+    def _words(self, drawn: Drawn, chosen: np.ndarray) -> np.ndarray:
+        """Word ids of the chosen documents, one after another."""
+        tables, template, slots = self.tables, drawn.template[chosen], drawn.slots[chosen]
+        length = tables.length[template]
+        document = np.repeat(np.arange(len(template)), length)
+        place = np.arange(len(document)) + np.repeat(
+            tables.start[template] - np.cumsum(length) + length, length
+        )
+        words, slot = tables.literal[place], tables.slot[place]
+        (at,) = np.nonzero(slot >= 0)
+        words[at] = tables.form[tables.tongue[place[at]], slots[document[at], slot[at]]]
+        return words
+
+    def _provenance(self, drawn: Drawn, kept: np.ndarray) -> dict[str, np.ndarray]:
+        template = np.where(kept, drawn.template.reshape(kept.shape), -1).astype(np.int32)
+        column = lambda name: np.append(getattr(self.tables, name), -1).astype(np.int32)[template]
+        return dict(
+            kind=column("kind"),
+            fact=np.where(kept, drawn.fact.reshape(kept.shape), -1).astype(np.int32),
+            direction=column("direction"),
+            language=column("language"),
+            template=template,
+            register=column("register"),
+        )
+
+    @functools.cached_property
+    def _pieces(self) -> "_Pieces":
+        text = (f" {word}" for word in self.tables.words[1:])
+        return _Pieces([[0], *map(self.tokenizer.encode, text)])
+
+    @property
+    def _longest(self) -> int:
+        return int(self._lengths(np.max).max())
+
+    @functools.cached_property
+    def _offered(self) -> int:
+        """Documents drawn for a row: as many as would fill it were they all the shortest."""
+        return -(-self.T // int(self._lengths(np.min).min()))
+
+    def _lengths(self, bound) -> np.ndarray:
+        """(Z) tokens of a template whose slots hold their longest (np.max) or shortest concepts."""
+        tables = self.tables
+        if not self.subword:
+            return tables.length
+        count = self._pieces.count
+        filled = np.where(tables.slot >= 0, bound(count[tables.form]), count[tables.literal])
+        return _sums(filled, tables.length)
+
+
+class _Pieces:
+    """The tokens of every word, ragged."""
+
+    def __init__(self, pieces: list[list[int]]) -> None:
+        self.count = np.array([len(ids) for ids in pieces])
+        self.start = np.cumsum(self.count) - self.count
+        self.flat = np.array([i for ids in pieces for i in ids], np.int32)
+
+    def of(self, words: np.ndarray) -> np.ndarray:
+        """The tokens of words, one after another."""
+        count = self.count[words]
+        shift = self.start[words] - np.cumsum(count) + count
+        return self.flat[np.arange(count.sum()) + np.repeat(shift, count)]
+
+
+def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Sums over consecutive runs of the given lengths, all positive."""
+    return np.add.reduceat(values, np.cumsum(lengths) - lengths) if len(lengths) else lengths

@@ -1,0 +1,277 @@
+"""Languages: concept -> word form, and meaning -> words -> meaning.
+
+A document is linearised to *leaves* (a concept, the language whose word is used, whether it belongs
+to the answer) by a small grammar with two switches:
+
+    clause   the verb ("is") first, between or after its two noun phrases, as in `order`
+    phrase   "parent of x", or "x of parent" where the possessor comes first
+
+The clause says `R of given is answer`, so whoever is mentioned first (the focus) and the relation
+precede the answer. Where the order puts objects first, the given entity is the grammatical object
+and the clause turns to the converse relation: `given is R' of answer`.
+
+A `Pair` is a language and its *twin*: the same language edited by features (data/feature.py), an
+exact clone if there are none. A `Speaker` knows both, renders meanings and parses words.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from data.key import key
+from data.meaning import Chat, Concept, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story, fill
+from data.task import TASKS, answer
+from data.world import RELATIONS, World
+
+FUNCTION = ("of", "is", "question", "define")
+MARKS = {"?": "?", ",": ","}
+CHAT = {"user": "<u>", "assistant": "<a>"}
+_RELATION = {relation.name: relation for relation in RELATIONS}
+
+
+class Leaf(NamedTuple):
+    """One word to be: `language` whose word it is; `answer`: what a completion has to say;
+    `given`: what has to be known before."""
+
+    concept: Concept
+    language: int
+    answer: bool = False
+    given: bool = False
+
+
+@functools.lru_cache
+def inventory(world: World) -> dict[str, tuple[str, ...]]:
+    """Every concept that has a word, by kind, in the order of the lexicon."""
+    kinds = {kind: world.entities(kind) for kind in ("x", "y", "city", "noun")}
+    nouns = tuple(noun for r in RELATIONS for noun in (r.name, r.converse))
+    return kinds | dict(
+        relation=nouns, task=TASKS, function=FUNCTION, mark=(*MARKS,), chat=(*CHAT,)
+    )
+
+
+@dataclass(frozen=True)
+class Phonology:
+    """Pronounceable pseudo-words: `syllables` of one consonant and one vowel each."""
+
+    consonants: str = "bdfghjklmnprstvz"
+    vowels: str = "aeiou"
+    syllables: int = 2
+
+    def words(self, count: int, seed: int) -> list[str]:
+        """`count` distinct words, the same first ones for any count.
+
+        >>> Phonology().words(3, seed=0)
+        ['gosi', 'holu', 'juru']
+        """
+        capacity = (len(self.consonants) * len(self.vowels)) ** self.syllables
+        if count > capacity:
+            raise ValueError(
+                f"{count} words do not fit an inventory of {capacity} "
+                f"({len(self.consonants)} x {len(self.vowels)} syllables, {self.syllables} each); "
+                f"choose syllables={self.syllables + 1} or a smaller world"
+            )
+        parts = [c + v for c in self.consonants for v in self.vowels]
+        order = np.random.Generator(np.random.Philox(key=key("lexicon", seed))).permutation(
+            capacity
+        )[:count]
+        digits = np.stack(np.unravel_index(order, (len(parts),) * self.syllables), 1)
+        return ["".join(parts[d] for d in row) for row in digits]
+
+
+@dataclass(frozen=True)
+class Language:
+    """A lexicon (`forms`, aligned with the inventory's concepts) and the grammar's switches."""
+
+    forms: tuple[str, ...]
+    order: str = "SVO"
+    possessor_first: bool = False
+
+    def borrow(self, other: "Language", concepts: set[str], world: World) -> "Language":
+        """This language with the other's words for `concepts`."""
+        names = itertools.chain(*inventory(world).values())
+        chosen = zip(names, self.forms, other.forms, strict=True)
+        return replace(self, forms=tuple(b if name in concepts else a for name, a, b in chosen))
+
+    def noun_phrase(self, head: Leaf, of: Leaf, complement: list[Leaf]) -> list[Leaf]:
+        return [*complement, of, head] if self.possessor_first else [head, of, *complement]
+
+    def clause(self, verb: Leaf, first: list[Leaf], second: list[Leaf]) -> list[Leaf]:
+        """The verb at its place; two phrases that meet are the caller's to keep apart."""
+        phrases = [first, second]
+        phrases.insert(self.order.index("V"), [verb])
+        return list(itertools.chain(*phrases))
+
+    @property
+    def object_first(self) -> bool:
+        return self.order.index("O") < self.order.index("S")
+
+    @property
+    def verb_before_object(self) -> bool:
+        return self.order.index("V") < self.order.index("O")
+
+
+class Feature(Protocol):
+    """One way in which a twin differs; `own` is a language that shares no form with `twin`."""
+
+    def edit(self, twin: Language, own: Language, world: World) -> Language: ...
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A base language drawn from `seed` and its twin, edited by `features` in their order."""
+
+    features: tuple[Feature, ...] = ()
+    seed: int = 0
+    phonology: Phonology = Phonology()
+
+    def __post_init__(self) -> None:
+        key("lexicon", self.seed)  # checks it
+        kinds = [type(feature).__name__ for feature in self.features]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"features={kinds} name one kind twice; keep one of each")
+
+    def languages(self, world: World) -> tuple[Language, Language]:
+        """Both languages' words are drawn once, so a feature chooses forms and never re-draws."""
+        kinds = inventory(world)
+        spoken = sum(len(v) for k, v in kinds.items() if k not in ("mark", "chat"))
+        words = self.phonology.words(2 * spoken, self.seed)
+        names = 2 * world.pairs + world.cities
+        words = [w.capitalize() if i % spoken < names else w for i, w in enumerate(words)]
+        base = Language((*words[:spoken], *MARKS.values(), *CHAT.values()))
+        own = replace(base, forms=(*words[spoken:], "¿", "·", "<v>", "<b>"))
+        twin = functools.reduce(lambda twin, f: f.edit(twin, own, world), self.features, base)
+        return base, twin
+
+
+@functools.lru_cache(maxsize=16)
+def speaker(pair: Pair, world: World) -> "Speaker":
+    """The one who speaks both languages of a pair."""
+    return Speaker(pair.languages(world), world)
+
+
+class Speaker:
+    """Renders meanings to words and parses words to meanings, in language 0 or 1.
+
+    >>> from data.feature import PossessorFirst
+    >>> both = speaker(Pair((PossessorFirst(),)), World())
+    >>> fact = Fact("parent", "x0", "y0", focus="x0")
+    >>> both.render(fact, 0), both.render(fact, 1)
+    (('karu', 'buso', 'Gosi', 'lago', 'Vuzi'), ('Gosi', 'buso', 'karu', 'lago', 'Vuzi'))
+    >>> both.parse(both.render(fact, 1), 1) == fact
+    True
+    """
+
+    def __init__(self, languages: tuple[Language, ...], world: World) -> None:
+        self.languages, self.world = languages, world
+        self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
+        self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
+        self.concept = [{form: name for name, form in forms.items()} for forms in self.form]
+        # A form of two concepts could not be parsed; features only choose among distinct forms.
+        assert all(len(c) == len(self.kind) for c in self.concept), "one form, two concepts"
+        self._patterns: dict = {}
+
+    def render(self, meaning: Meaning, language: int) -> tuple[str, ...]:
+        """The words of a document, without the <doc> that opens it."""
+        return tuple(
+            self.form[lang][concept] for concept, lang, *_ in self.leaves(meaning, language)
+        )
+
+    def leaves(self, meaning: Meaning, language: int) -> list[Leaf]:
+        """The linearisation; the only function that knows word order."""
+        grammar = self.languages[language]
+        word = lambda concept, **role: Leaf(concept, language, **role)
+        words = lambda concepts, **role: [word(c, **role) for c in concepts]
+        noun_phrase = lambda head, inner: grammar.noun_phrase(head, word("of"), inner)
+
+        def clause(first: list[Leaf], second: list[Leaf]) -> list[Leaf]:
+            # Where no verb keeps two lists apart, a comma does: the answer must have a beginning.
+            comma = [] if grammar.order.index("V") == 1 else [word(",")]
+            return grammar.clause(word("is"), [*first, *comma], second)
+
+        def asked(question: Question) -> list[Leaf]:
+            task, args = [word(question.task)], words(question.args)
+            return task + args if grammar.verb_before_object else args + task
+
+        def result(question: Question) -> list[Leaf]:
+            return words(answer(question.task, question.args), answer=True)
+
+        match meaning:
+            case Fact():
+                return self._fact(meaning, language)
+            case Story(question):
+                told = noun_phrase(word(question.task), words(question.args))
+                return clause(told, result(question))
+            case Quiz(question, None):
+                return [word("question"), *asked(question), word("?"), *result(question)]
+            case Quiz(question, follow):
+                both = [[word("question"), *asked(q), word("?")] for q in (question, follow)]
+                return both[0] + both[1]
+            case Chat(question):
+                told = [word("user"), *asked(question), word("assistant")]
+                return told + result(question)
+            case Dictionary(concepts, target):
+                said = [Leaf(c, target, answer=True) for c in concepts]
+                return clause([word("define"), *words(concepts)], said)
+        raise TypeError(f"{meaning!r} is not a meaning")
+
+    def _fact(self, fact: Fact, language: int) -> list[Leaf]:
+        grammar, relation = self.languages[language], _RELATION[fact.relation]
+        word = lambda concept, **role: Leaf(concept, language, **role)
+        forward = fact.focus == fact.subject
+        given = word(fact.focus, given=True)
+        said = word(fact.object if forward else fact.subject, answer=True)
+        if grammar.object_first:
+            head = word(relation.converse if forward else relation.name, given=True)
+            second = grammar.noun_phrase(head, word("of"), [said])
+            return grammar.clause(word("is"), [given], second)
+        head = word(relation.name if forward else relation.converse, given=True)
+        return grammar.clause(word("is"), grammar.noun_phrase(head, word("of"), [given]), [said])
+
+    def parse(self, words: tuple[str, ...], language: int) -> Meaning:
+        """The meaning of a document; ValueError if it has none, or more than one."""
+        found = {m for shape in self._shapes(words, language) for m in self._match(shape, words)}
+        if len(found) != 1:
+            what = f"says {len(found)} things" if found else "is no document"
+            raise ValueError(
+                f"{' '.join(words)!r} {what} in language {language}; render one instead"
+            )
+        return found.pop()
+
+    def _shapes(self, words: tuple[str, ...], language: int) -> Iterator[tuple[Meaning, int]]:
+        """Every meaning with slots that words of this number could say."""
+        nouns = lambda n, start=0: tuple(Slot("noun", start + i) for i in range(n))
+        for r in RELATIONS:
+            subject, object = Slot(r.subject, 0), Slot(r.object, 1)
+            yield from ((Fact(r.name, subject, object, f), language) for f in (subject, object))
+        tasks = [c for w in dict.fromkeys(words) if (c := self.concept[language].get(w)) in TASKS]
+        for task, n in itertools.product(tasks, range(1, len(words))):
+            question = Question(task, nouns(n))
+            yield from ((kind(question), language) for kind in (Story, Quiz, Chat))
+            for other in tasks if len(words) > n + 5 else ():
+                follow = Question(other, nouns(len(words) - n - 6, n))
+                yield Quiz(question, follow), language
+        for n, target in itertools.product(range(1, len(words)), range(len(self.languages))):
+            if target != language:
+                yield Dictionary(nouns(n), target), language
+
+    def _match(self, shape: tuple[Meaning, int], words: tuple[str, ...]) -> Iterator[Meaning]:
+        """The shape with its slots filled by the words, if they fit."""
+        if shape not in self._patterns:
+            self._patterns[shape] = self.leaves(*shape)
+        leaves, values = self._patterns[shape], {}
+        if len(leaves) != len(words):
+            return
+        for (concept, language, *_), word in zip(leaves, words, strict=True):
+            said = self.concept[language].get(word)
+            if isinstance(concept, Slot):
+                if self.kind.get(said) != concept.kind:
+                    return
+                if values.setdefault(concept.index, said) != said:
+                    return
+            elif said != concept:
+                return
+        yield fill(shape[0], values)

@@ -1,0 +1,39 @@
+"""Rows of whole documents: tokens, the weight of each token as a target, and segments."""
+
+import numpy as np
+
+
+def fit(lengths: np.ndarray, T: int) -> np.ndarray:
+    """(B, M) bool: which of the offered documents, of `lengths` (B, M), fill a row of T tokens,
+    taken in order until the next does not fit."""
+    return np.cumsum(lengths, axis=1) <= T
+
+
+def pack(
+    flat: np.ndarray, lengths: np.ndarray, T: int, scored: np.ndarray, closed: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Lays documents out in rows.
+
+    `flat` (sum of lengths) holds their tokens one after another and `lengths` (B, M) their lengths,
+    0 for none. `scored` (like flat) says which tokens are targets, `closed` (B, M) whether the
+    <doc> after a document is one: also where that <doc> is the first padding of a row. The <doc>
+    that opens a row has nothing before it and is never a target.
+
+    >>> row = pack(np.array([0, 5, 0, 6]), np.array([[2, 2]]), 6, np.ones(4), np.ones((1, 2)))
+    >>> for name, value in row.items(): print(name, value[0].tolist())
+    tokens [0, 5, 0, 6, 0, 0]
+    weights [0.0, 1.0, 1.0, 1.0, 1.0, 0.0]
+    segments [1, 1, 2, 2, 0, 0]
+    """
+    B, M = lengths.shape
+    ends = np.cumsum(lengths, axis=1)
+    filled = np.arange(T) < ends[:, -1:]
+    tokens, segments = np.zeros((2, B, T), np.int32)
+    weights = np.zeros((B, T + 1), np.float32)
+    tokens[filled] = flat
+    segments[filled] = np.repeat(np.tile(np.arange(1, M + 1, dtype=np.int32), B), lengths.ravel())
+    weights[:, :T][filled] = scored
+    row, document = np.nonzero(lengths)
+    weights[row, ends[row, document]] = closed[row, document]
+    weights[:, 0] = 0
+    return dict(tokens=tokens, weights=weights[:, :T], segments=segments)

@@ -1,0 +1,220 @@
+"""Evaluation questions with their slices: prompts, right answers, and what to compare them with.
+
+A prompt ends where the answer begins; the answer is all that is to be said until <doc>. Beside the
+answer stands the same answer in the other language, for three bins: right in the prompt's language,
+right in the other, wrong. Where the two coincide (shared words) the item is `ambiguous`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from data.corpus import Corpus
+from data.key import key
+from data.language import Leaf, Speaker, inventory, speaker
+from data.meaning import Chat, Fact, Meaning, Question, Quiz, Story
+from data.task import ARITIES, TASKS, held_out
+from data.tokenizer import Tokenizer
+from data.world import DIRECTIONS, RELATIONS
+
+LANGUAGES = ("L1", "L2")
+CONSTRUCTS = {"story": Story, "quiz": Quiz, "chat": Chat}
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """N questions. `answers` and `other` end where zeros (<doc>) begin.
+
+    `candidates` holds, by type and language ("y L2"), the tokens of every entity of the type: item
+    i is to be compared with those named `slices["candidates"][i]`, its answer is row `gold[i]`.
+    `openers` holds, by role and language ("answer L1", "question L2"), the ids that begin one."""
+
+    prompts: np.ndarray  # (N, P) int32, left-padded with 0
+    lengths: np.ndarray  # (N)
+    answers: np.ndarray  # (N, A) int32, padded with 0
+    other: np.ndarray  # (N, A) int32, padded with 0
+    slices: dict[str, np.ndarray]
+    gold: np.ndarray | None = None  # (N)
+    candidates: dict[str, np.ndarray] = field(default_factory=dict)
+    openers: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def table(self) -> pa.Table:
+        """The slices, one row a question, in the order of `prompts`."""
+        return pa.table(self.slices)
+
+
+@dataclass(frozen=True)
+class _Item:
+    prompt: list[int]
+    answer: list[int]
+    other: list[int]
+    slices: dict
+
+
+def facts(corpus: Corpus) -> Probe:
+    """Every fact as a statement to complete, in both languages; homes forward only.
+
+    Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
+    entities have the same form in both languages), stated (in pretraining, in this very cell)."""
+    world, both = corpus.world, speaker(corpus.pair, corpus.world)
+    items, gold = [], []
+    for fact in range(len(world.facts.group)):
+        relation, subject, object, _ = world.fact(fact)
+        directions = (0, 1) if relation == RELATIONS[0].name else (0,)
+        for language in range(len(LANGUAGES)):
+            for direction in directions:
+                focus, said = (subject, object) if direction == 0 else (object, subject)
+                meaning = Fact(relation, subject, object, focus)
+                slices = _fact_slices(corpus, fact, language, direction)
+                slices["candidates"] = f"{both.kind[said]} {LANGUAGES[language]}"
+                items.append(_item(corpus, meaning, language, slices))
+                gold.append(inventory(world)[both.kind[said]].index(said))
+    return replace(_probe(items), gold=np.array(gold), candidates=_candidates(corpus))
+
+
+def in_context(corpus: Corpus, groups: tuple[str, ...] = ("G7",)) -> Probe:
+    """A statement and, in the same document, a query of the same fact: told and asked in either
+    direction. No training document holds two statements, so this asks for more than recall.
+
+    Slices as of `facts`, and `told`: the direction of the statement."""
+    world, both = corpus.world, speaker(corpus.pair, corpus.world)
+    chosen = {i for i, group in enumerate(world.groups) if group.name in groups}
+    items, gold = [], []
+    for fact in range(world.pairs):
+        if world.facts.group[fact] not in chosen:
+            continue
+        relation, *entities, _ = world.fact(fact)
+        for language, told, direction in np.ndindex(len(LANGUAGES), 2, 2):
+            statement = both.render(Fact(relation, *entities, entities[told]), language)
+            slices = _fact_slices(corpus, fact, language, direction) | {"told": DIRECTIONS[told]}
+            said = entities[1 - direction]
+            slices["candidates"] = f"{both.kind[said]} {LANGUAGES[language]}"
+            asked = Fact(relation, *entities, entities[direction])
+            items.append(_item(corpus, asked, language, slices, context=statement))
+            gold.append(inventory(world)[both.kind[said]].index(said))
+    if not items:
+        names = [group.name for group in world.groups]
+        raise ValueError(f"groups={groups} has no facts; choose among {names}")
+    return replace(_probe(items), gold=np.array(gold), candidates=_candidates(corpus))
+
+
+def tasks(corpus: Corpus, register: str, items: int = 16, seed: int = 0) -> Probe:
+    """`items` questions of each list task in a register ("story", "quiz", "chat"), the same ones in
+    both languages and every register.
+
+    Slices: task, register, language, arguments (2, 3, 4), held_out (training never says these
+    arguments to this task: all items of 3 or 4), ambiguous (both languages answer alike), item."""
+    if register not in CONSTRUCTS:
+        raise ValueError(f"register={register!r} asks nothing; choose among {[*CONSTRUCTS]}")
+    rng = np.random.Generator(np.random.Philox(key=key("probe", seed)))
+    drawn = [_question(rng, t, corpus.world.nouns) for t in range(len(TASKS)) for _ in range(items)]
+    asked = []
+    for language, name in enumerate(LANGUAGES):
+        for i, (question, spared) in enumerate(drawn):
+            slices = dict(task=question.task, register=register, language=name)
+            slices |= dict(arguments=len(question.args), held_out=spared, item=i)
+            asked.append(_item(corpus, CONSTRUCTS[register](question), language, slices))
+    return replace(_probe(asked), openers=_openers(corpus))
+
+
+def completion(records: Sequence[tuple[str, str]], tokenizer: Tokenizer, **slices) -> Probe:
+    """Real text to be completed: (prompt, completion) pairs; `slices` are columns or constants."""
+    columns = {name: np.broadcast_to(value, len(records)) for name, value in slices.items()}
+    items = []
+    for i, (prompt, answer) in enumerate(records):
+        ids = tokenizer.encode(answer)
+        own = {name: column[i] for name, column in columns.items()}
+        items.append(_Item([0, *tokenizer.encode(prompt)], ids, ids, own))
+    return _probe(items)
+
+
+def _fact_slices(corpus: Corpus, fact: int, language: int, direction: int) -> dict:
+    relation, subject, object, group = corpus.world.fact(fact)
+    one, two = speaker(corpus.pair, corpus.world).form
+    shared = {one[subject] == two[subject], one[object] == two[object]}
+    return dict(
+        fact=fact,
+        relation=relation,
+        group=group,
+        language=LANGUAGES[language],
+        direction=DIRECTIONS[direction],
+        names="mixed" if len(shared) == 2 else "shared" if shared.pop() else "own",
+        stated=bool(corpus.world.stated[fact, language, direction]),
+    )
+
+
+def _question(rng: np.random.Generator, task: int, nouns: int) -> tuple[Question, bool]:
+    """A question of any number of arguments, of those kept for evaluation where there are such."""
+    count = int(rng.choice(ARITIES))
+    while True:
+        args = rng.permutation(nouns)[: max(ARITIES)]
+        spared = bool(held_out(np.array([task]), np.array([count]), args[:, None]))
+        if spared or count < 3:
+            return Question(TASKS[task], tuple(f"noun{a}" for a in args[:count])), spared
+
+
+def _item(
+    corpus: Corpus, meaning: Meaning, language: int, slices: dict, context: tuple[str, ...] = ()
+) -> _Item:
+    both = speaker(corpus.pair, corpus.world)
+    leaves = both.leaves(meaning, language)
+    begin = next(i for i, leaf in enumerate(leaves) if leaf.answer)
+    if any(leaf.given for leaf in leaves[begin:]):
+        raise ValueError(
+            f"{both.render(meaning, language)} says its answer before all that is given, so it "
+            "cannot be asked by completion; choose an order with the subject before the object, or "
+            "no PossessorFirst"
+        )
+    prompt = [0, *_encode(corpus, context), *_encode(corpus, _words(both, leaves[:begin]))]
+    answer = _encode(corpus, _words(both, leaves[begin:]))
+    translated = [leaf._replace(language=leaf.language ^ leaf.answer) for leaf in leaves[begin:]]
+    other = _encode(corpus, _words(both, translated))
+    return _Item(prompt, answer, other, slices | {"ambiguous": answer == other})
+
+
+def _words(both: Speaker, leaves: list[Leaf]) -> tuple[str, ...]:
+    return tuple(both.form[leaf.language][leaf.concept] for leaf in leaves)
+
+
+def _encode(corpus: Corpus, words: Sequence[str]) -> list[int]:
+    return corpus.tokenizer.encode("".join(f" {word}" for word in words))
+
+
+def _candidates(corpus: Corpus) -> dict[str, np.ndarray]:
+    forms, kinds = speaker(corpus.pair, corpus.world).form, inventory(corpus.world)
+    return {
+        f"{kind} {name}": _padded([_encode(corpus, [forms[i][c]]) for c in kinds[kind]])
+        for kind in ("x", "y", "city")
+        for i, name in enumerate(LANGUAGES)
+    }
+
+
+def _openers(corpus: Corpus) -> dict[str, np.ndarray]:
+    forms, kinds = speaker(corpus.pair, corpus.world).form, inventory(corpus.world)
+    openers = {}
+    for form, name in zip(forms, LANGUAGES, strict=True):
+        for role, concepts in (("answer", kinds["noun"]), ("question", ("question",))):
+            openers[f"{role} {name}"] = np.unique([_encode(corpus, [form[c]])[0] for c in concepts])
+    return openers
+
+
+def _probe(items: list[_Item]) -> Probe:
+    if not items:
+        raise ValueError("no items to ask; choose items of 1 or more")
+    width = max(len(ids) for item in items for ids in (item.answer, item.other))
+    return Probe(
+        prompts=_padded([item.prompt for item in items], left=True),
+        lengths=np.array([len(item.prompt) for item in items]),
+        answers=_padded([item.answer for item in items], width),
+        other=_padded([item.other for item in items], width),
+        slices={name: np.array([i.slices[name] for i in items]) for name in items[0].slices},
+    )
+
+
+def _padded(rows: list[list[int]], width: int = 0, left: bool = False) -> np.ndarray:
+    """Rows as int32 of equal width, zeros where there is none."""
+    width = max(width, *map(len, rows))
+    pad = lambda row: [0] * (width - len(row))
+    return np.array([pad(r) + r if left else r + pad(r) for r in rows], np.int32)

@@ -1,0 +1,133 @@
+"""The grammar compiled: every shape of document as a row of literal words and slots.
+
+`Speaker.leaves` runs once per template, on a meaning with slots; after that a document is a gather
+from these tables, and no word order is known anywhere else.
+"""
+
+import functools
+import itertools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from data.language import Pair, Speaker, inventory, speaker
+from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story
+from data.task import ARITIES, TASKS
+from data.tokenizer import DOC
+from data.world import DIRECTIONS, RELATIONS, World
+
+KINDS = ("fact", "task", "dictionary")
+REGISTERS = ("statement", "story", "quiz", "chat", "dictionary")
+FOLLOWED = len(REGISTERS)  # the sixth row of Tables.ids: a quiz whose question is left open
+# The slots of a document: arguments of a first and of a second question, then their tasks. A fact
+# has its subject and object in slots 0 and 1, a dictionary its nouns in slots 0, 1, 2.
+ARGS, ARGS2, TASK, TASK2, SLOTS = 0, 4, 8, 9, 10
+ENTRIES = (1, 2, 3)  # words a dictionary document may explain
+
+
+@dataclass(frozen=True)
+class Template:
+    """A meaning with slots, to be said in a language and a register."""
+
+    meaning: Meaning
+    language: int
+    register: int
+    direction: int = -1  # of facts
+
+    @property
+    def kind(self) -> int:
+        return {0: 0, 4: 2}.get(self.register, 1)
+
+
+class Tables(NamedTuple):
+    """Z templates over one flat array of their words, <doc> first."""
+
+    templates: tuple[Template, ...]
+    ids: np.ndarray  # (register or FOLLOWED, language, 6, 3) -> template, -1 where there is none
+    names: tuple[str, ...]  # (Z) skeletons such as "parent of x is y"
+    kind: np.ndarray  # (Z)
+    language: np.ndarray  # (Z)
+    register: np.ndarray  # (Z)
+    direction: np.ndarray  # (Z)
+    start: np.ndarray  # (Z) first word of a template in the flat arrays
+    length: np.ndarray  # (Z) words
+    prompt: np.ndarray  # (Z) words before the answer; all of them where nothing is answered
+    literal: np.ndarray  # (flat) word id
+    slot: np.ndarray  # (flat) slot whose concept stands here, or -1
+    tongue: np.ndarray  # (flat) language of the word
+    form: np.ndarray  # (languages, concepts) word id of a concept
+    words: tuple[str, ...]  # every word form; word id 0 is <doc>
+
+
+@functools.lru_cache(maxsize=16)
+def compile(pair: Pair, world: World) -> Tables:
+    """All templates of a pair of languages."""
+    both = speaker(pair, world)
+    templates, ids = _templates(len(both.languages))
+    leaves = [both.leaves(t.meaning, t.language) for t in templates]
+    words = (DOC, *dict.fromkeys(form for forms in both.form for form in forms.values()))
+    word = {form: i for i, form in enumerate(words)}
+    length = np.array([len(ls) + 1 for ls in leaves])
+    prompt = [1 + next((i for i, l in enumerate(ls) if l.answer), len(ls)) for ls in leaves]
+    # None stands for the <doc> that opens every document.
+    flat = [leaf for ls in leaves for leaf in (None, *ls)]
+    is_slot = [leaf is not None and isinstance(leaf.concept, Slot) for leaf in flat]
+    pairs = list(zip(flat, is_slot, strict=True))
+    return Tables(
+        templates=templates,
+        ids=ids,
+        names=tuple(_skeleton(ls) for ls in leaves),
+        kind=np.array([t.kind for t in templates]),
+        language=np.array([t.language for t in templates]),
+        register=np.array([t.register for t in templates]),
+        direction=np.array([t.direction for t in templates]),
+        start=np.cumsum(length) - length,
+        length=length,
+        prompt=np.array(prompt),
+        literal=np.array([0 if s or not l else word[_form(both, l)] for l, s in pairs], np.int32),
+        slot=np.array([l.concept.index if s else -1 for l, s in pairs]),
+        tongue=np.array([l.language if l else 0 for l in flat]),
+        form=np.array([[word[f] for f in forms.values()] for forms in both.form], np.int32),
+        words=words,
+    )
+
+
+def concept_ids(world: World) -> dict[str, int]:
+    """Every concept's place in `Tables.form`."""
+    return {c: i for i, c in enumerate(itertools.chain(*inventory(world).values()))}
+
+
+def _templates(languages: int) -> tuple[tuple[Template, ...], np.ndarray]:
+    templates: list[Template] = []
+    ids = np.full((len(REGISTERS) + 1, languages, len(TASKS), len(ARITIES)), -1)
+
+    def add(row: int, language: int, a: int, b: int, meaning: Meaning, direction: int = -1):
+        ids[row, language, a, b] = len(templates)
+        register = REGISTERS.index("quiz") if row == FOLLOWED else row
+        templates.append(Template(meaning, language, register, direction))
+
+    nouns = lambda n, first=ARGS: tuple(Slot("noun", first + i) for i in range(n))
+    for lang in range(languages):
+        for (a, r), direction in itertools.product(enumerate(RELATIONS), range(len(DIRECTIONS))):
+            entities = Slot(r.subject, 0), Slot(r.object, 1)
+            add(0, lang, a, direction, Fact(r.name, *entities, entities[direction]), direction)
+        for (a, task), (b, n) in itertools.product(enumerate(TASKS), enumerate(ARITIES)):
+            for row, construct in ((1, Story), (2, Quiz), (3, Chat)):
+                add(row, lang, a, b, construct(Question(task, nouns(n))))
+        others = [other for other in range(languages) if other != lang]
+        for (a, n), (b, other) in itertools.product(enumerate(ENTRIES), enumerate(others)):
+            add(4, lang, a, b, Dictionary(nouns(n), other))
+        for (a, n), (b, m) in itertools.product(enumerate(ARITIES), repeat=2):
+            first = Question(Slot("task", TASK), nouns(n))
+            second = Question(Slot("task", TASK2), nouns(m, ARGS2))
+            add(FOLLOWED, lang, a, b, Quiz(first, second))
+    return tuple(templates), ids
+
+
+def _form(both: Speaker, leaf) -> str:
+    return both.form[leaf.language][leaf.concept]
+
+
+def _skeleton(leaves) -> str:
+    return " ".join(l.concept.kind if isinstance(l.concept, Slot) else l.concept for l in leaves)

@@ -1,0 +1,137 @@
+"""Meanings survive being said, in every language the features can make."""
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from data.feature import ChatMarkers, Lexicon, Names, Order, PossessorFirst, Punctuation
+from data.language import Pair, Phonology, inventory, speaker
+from data.meaning import Chat, Dictionary, Fact, Question, Quiz, Story
+from data.task import TASKS
+from data.world import RELATIONS, World
+
+WORLD = World(pairs=16, cities=4, nouns=10)
+ORDERS = ("SVO", "SOV", "VSO", "VOS", "OVS", "OSV")
+SHARES = st.sampled_from([0.0, 0.3, 0.5, 1.0])
+
+
+@st.composite
+def pairs(draw):
+    some = [
+        Lexicon(draw(SHARES)),
+        Names(draw(SHARES)),
+        Order(draw(st.sampled_from(ORDERS))),
+        PossessorFirst(),
+        Punctuation(),
+        ChatMarkers(),
+    ]
+    chosen = [feature for feature in some if draw(st.booleans())]
+    return Pair(tuple(draw(st.permutations(chosen))), seed=draw(st.integers(0, 3)))
+
+
+nouns = st.sampled_from(WORLD.entities("noun"))
+questions = st.builds(
+    Question, st.sampled_from(TASKS), st.lists(nouns, min_size=1, max_size=5).map(tuple)
+)
+
+
+@st.composite
+def facts(draw):
+    relation = draw(st.sampled_from(RELATIONS))
+    subject = draw(st.sampled_from(WORLD.entities(relation.subject)))
+    object = draw(st.sampled_from(WORLD.entities(relation.object)))
+    return Fact(relation.name, subject, object, draw(st.sampled_from([subject, object])))
+
+
+def meanings(language):
+    concepts = st.lists(nouns, min_size=1, max_size=4).map(tuple)
+    return st.one_of(
+        facts(),
+        st.builds(Story, questions),
+        st.builds(Chat, questions),
+        st.builds(Quiz, questions, st.none() | questions),
+        st.builds(Dictionary, concepts, st.just(1 - language)),
+    )
+
+
+@hypothesis.settings(max_examples=400)
+@hypothesis.given(pairs(), st.data(), st.sampled_from([0, 1]))
+def test_parse_returns_the_meaning_that_was_rendered(pair, data, language):
+    both = speaker(pair, WORLD)
+    meaning = data.draw(meanings(language))
+    assert both.parse(both.render(meaning, language), language) == meaning
+
+
+@hypothesis.given(pairs(), facts())
+def test_the_focus_is_mentioned_first_in_every_word_order(pair, fact):
+    both = speaker(pair, WORLD)
+    other = fact.object if fact.focus == fact.subject else fact.subject
+    for language in (0, 1):
+        words, form = both.render(fact, language), both.form[language]
+        assert words.index(form[fact.focus]) < words.index(form[other])
+
+
+@hypothesis.given(pairs(), st.data(), st.sampled_from([0, 1]))
+def test_parse_rejects_what_the_grammar_cannot_say(pair, data, language):
+    """A word lost at either end leaves no document, and a wrong answer is no story."""
+    both = speaker(pair, WORLD)
+    words = both.render(data.draw(facts()), language)
+    for wrong in (words[1:], words[:-1], (), ("nonsense", *words[1:])):
+        with pytest.raises(ValueError, match="is no document in language"):
+            both.parse(wrong, language)
+
+
+def test_parse_rejects_a_wrong_answer_and_an_argument_of_the_wrong_kind():
+    both = speaker(Pair(), WORLD)
+    told = list(both.render(Story(Question("swap", ("noun1", "noun2", "noun3"))), 0))
+    told[-1], told[-2] = told[-2], told[-1]
+    with pytest.raises(ValueError, match="is no document"):
+        both.parse(tuple(told), 0)
+    with pytest.raises(ValueError, match="is no document"):
+        both.parse(both.render(Chat(Question("first", ("city1", "city2"))), 0), 0)
+
+
+def test_without_features_the_twin_is_an_exact_clone():
+    one, two = Pair(seed=3).languages(WORLD)
+    assert one == two
+
+
+@hypothesis.given(SHARES, SHARES, st.integers(0, 5))
+def test_counts_of_shared_words_are_exact_and_no_seed_changes_the_vocabulary(o, s, seed):
+    world = World(pairs=80, cities=10, nouns=10, seed=seed)
+    both = speaker(Pair((Lexicon(o), Names(s)), seed=seed), world)
+    same = {c for c in both.kind if both.form[0][c] == both.form[1][c]}
+    kinds = inventory(world)
+    assert len(same & set(kinds["noun"])) == round(o * 10)
+    assert len(same & set(kinds["city"])) == int(s * 10)
+    for group in range(8):
+        facts = [i for i in range(80) if world.facts.group[i] == group]
+        pairs = [world.fact(i)[1:3] for i in facts]
+        assert sum(x in same for x, _ in pairs) == int(s * 10)
+        assert all((x in same) == (y in same) for x, y in pairs)
+    assert not same & {*kinds["relation"], *kinds["task"], *kinds["function"]}
+    assert {*kinds["mark"], *kinds["chat"]} <= same
+
+
+@pytest.mark.parametrize("features", [(), (Lexicon(0.0), Names(0.0), Punctuation(), ChatMarkers())])
+def test_a_form_means_one_thing_over_both_languages(features):
+    """Two concepts never share a form, within a language or across, so a token has one reading."""
+    both = speaker(Pair(features), World())
+    concepts = {}
+    for forms in both.form:
+        for concept, form in forms.items():
+            assert concepts.setdefault(form, concept) == concept
+    assert len(concepts) == len(both.kind) * (2 if features else 1)
+
+
+def test_impossible_pairs_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="syllables=3"):
+        Pair(phonology=Phonology(syllables=2)).languages(World(pairs=4000))
+    with pytest.raises(ValueError, match=r"overlap=1\.5 is not a share"):
+        Lexicon(1.5)
+    with pytest.raises(ValueError, match="choose one of SVO, SOV"):
+        Order("SVX")
+    with pytest.raises(ValueError, match="name one kind twice"):
+        Pair((Order("SVO"), Order("SOV")))
+    with pytest.raises(ValueError, match="neither the subject"):
+        Fact("parent", "x0", "y0", focus="x1")
