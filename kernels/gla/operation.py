@@ -1,8 +1,8 @@
 """One differentiable, foldable op made of any implementation's `forward` and `backward`.
 
-The gradient is the implementation's own (`jax.custom_vjp`). A `vmap` over the op, over its gradient or over
-both folds the mapped axis into B (`custom_vmap`): a kernel sees a larger batch, and a `lax.cond` inside an
-implementation stays a branch where a batched predicate would run both sides.
+The gradient is the implementation's own (`jax.custom_vjp`). A `vmap` over the op, over its gradient
+or over both folds the mapped axis into B (`custom_vmap`): a kernel sees a larger batch, and a
+`lax.cond` inside an implementation stays a branch where a batched predicate would run both sides.
 """
 
 from collections.abc import Callable
@@ -15,24 +15,24 @@ from jax.custom_batching import custom_vmap
 
 
 def differentiable(forward: Callable, backward: Callable) -> Callable:
-    """`operation(q, k, v, g, scale, initial_state, segment_ids) -> (o, final_state)` with its gradient.
+    """`operation(q, k, v, g, scale, initial_state, segment_ids) -> (o, final_state)` with its
+    gradient.
 
-    `forward` and `backward` follow the contract in `kernels.gla`; `scale` is static. Every array of the
-    residual has a leading axis of B times anything, or of 1 where the batch shares it.
+    `forward` and `backward` follow the contract in `kernels.gla`; `scale` is static. Every array of
+    the residual has a leading axis of B times anything, or of 1 where the batch shares it.
     """
 
     def operation(q, k, v, g, scale, initial_state, segment_ids):
         def saving(*arrays):
             def run(q, k, v, g, initial_state, segment_ids):
                 out, residual = forward(q, k, v, g, scale, initial_state, segment_ids)
-                return out, jax.tree.map(_hide, residual)
+                return out, hide(residual)
 
             return _foldable(run)(*arrays)
 
         def gradient(residual, cotangents):
             def run(do, dfinal, residual):
-                residual = jax.tree.map(_reveal, residual, is_leaf=lambda x: isinstance(x, _Static))
-                return backward(residual, do, dfinal)
+                return backward(reveal(residual), do, dfinal)
 
             dq, dk, dv, dg, dinitial = _foldable(run)(*cotangents, residual)
             if dg.shape[0] != g.shape[0]:  # folding gave each member a gate of its own
@@ -74,14 +74,18 @@ def _foldable(function: Callable) -> Callable:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Static:
-    """A Python value in a residual, kept out of tracing: an implementation may save its scale."""
-
     value: Any
 
 
-def _hide(x):
-    return x if isinstance(x, jax.Array) else _Static(x)
+def hide(residual):
+    """The residual with its Python values (a scale, say) hidden from tracing."""
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else _Static(x), residual)
 
 
-def _reveal(x):
-    return x.value if isinstance(x, _Static) else x
+def reveal(residual):
+    """The inverse of `hide`."""
+    return jax.tree.map(
+        lambda x: x.value if isinstance(x, _Static) else x,
+        residual,
+        is_leaf=lambda x: isinstance(x, _Static),
+    )
