@@ -1,0 +1,229 @@
+"""Runs an experiment from spec to report: `python -m experiments.run NAME --size toy --seeds 3`.
+
+An experiment is a file of this folder that reads as a method section and defines
+  Settings             frozen dataclass of its command-line options, `size` and `seeds` among them
+  stages(settings)     the trainings in order, each with its measurements (experiments/stage.py)
+  claims(results)      the contrasts it declares, with the rule that decides each
+  sections(results)    the figures of its page
+Finished stages are kept under their identity in the output folder and never run twice; an
+interrupted one continues from its newest checkpoint.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import rich
+import rich.box
+import rich.table
+import tyro
+
+from experiments import report, stage
+from train import store
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The experiments there are: files of this folder that define `stages`."""
+    files = sorted(FOLDER.glob("*.py"))
+    return [file.stem for file in files if "\ndef stages(" in file.read_text(encoding="utf-8")]
+
+
+def find(name: str):
+    """The module of an experiment; an unknown name gets the list and the nearest."""
+    if name in names():
+        return importlib.import_module(f"experiments.{name}")
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"no experiment {name!r}{hint} There are: {', '.join(names())}")
+
+
+def protocol(module, settings) -> list:
+    """What may not differ between two runs into one folder: all of the spec but its extent.
+
+    How many seeds and which mixers are run adds stages and changes none, so a folder may grow.
+    """
+    small = {f.name: f.default for f in dataclasses.fields(settings) if f.metadata.get("extent")}
+    return [store.describe(each) for each in module.stages(dataclasses.replace(settings, **small))]
+
+
+def claim_folder(folder: pathlib.Path, module, settings) -> None:
+    """Takes an output folder for this spec, or refuses with the difference to the one it holds."""
+    spec = {
+        "experiment": module.__name__.rpartition(".")[2],
+        "settings": dataclasses.asdict(settings),
+        "protocol": protocol(module, settings),
+        "run": environment(),
+    }
+    path = folder / "spec.json"
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        fixed = lambda s: {key: s[key] for key in ("experiment", "protocol")}
+        lines = store.differences(fixed(held), fixed(spec))
+        if lines:
+            more = [f"... and {len(lines) - 8} more"] if len(lines) > 8 else []
+            raise ValueError(
+                f"{folder} holds another spec; give another --out, or remove the folder. Held, "
+                "not asked:\n  " + "\n  ".join(lines[:8] + more)
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(spec, indent=1, default=str), encoding="utf-8")
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to {folder}: {error.strerror}; give an --out that is writable"
+        ) from error
+
+
+def environment() -> dict[str, str]:
+    """Commit, date, versions and machine of a run, for its record."""
+    import jax
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(FOLDER), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    changed = "+changes" if git("status", "--porcelain") else ""
+    return {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "commit": (git("rev-parse", "--short", "HEAD") or "unknown") + changed,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def gather(folder: pathlib.Path, module, stages: Sequence[stage.Stage], seconds: float) -> None:
+    """Tables of all stages into one set of files, then claims and the page."""
+    tables = {
+        "items": _joined([stage.items(folder, each) for each in stages]),
+        "curves": _joined([stage.curve(folder, each) for each in stages]),
+        "ledger": _joined([stage.ledger(folder, each) for each in stages]),
+    }
+    tables["results"] = summarise(tables["items"])
+    for name, value in tables.items():
+        pq.write_table(value, folder / f"{name}.parquet")
+    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    spec["run"]["seconds"] = round(seconds)
+    (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
+    results = report.Results(spec=spec, claims=[], **tables)
+    claims = [claim.record() for claim in module.claims(results)]
+    (folder / "claims.json").write_text(json.dumps(claims, indent=1), encoding="utf-8")
+
+
+def _joined(tables: Sequence[pa.Table | None]) -> pa.Table:
+    found = [each for each in tables if each is not None]
+    return pa.concat_tables(found, promote_options="default") if found else pa.table({})
+
+
+def summarise(items: pa.Table) -> pa.Table:
+    """One row a (slice, seed, metric): the mean over items and how many there were.
+
+    Slices are the text and flag columns that take few values; the free text of an item (prompt,
+    gold, answer) and its number are not slices.
+    """
+    free = {"prompt", "gold", "answer", "item"}
+    rows = []
+    metrics = [f.name for f in items.schema if pa.types.is_floating(f.type)]
+    for measure in pc.unique(items["measure"]).to_pylist():
+        part = items.filter(pc.equal(items["measure"], measure))
+        part = part.drop_columns([c for c in part.column_names if part[c].null_count == len(part)])
+        held = [m for m in metrics if m in part.column_names]
+        by = [c for c in part.column_names if c not in free and c not in metrics]
+        wanted = [(m, f) for m in held for f in ("mean", "count")]
+        grouped = part.group_by(by).aggregate(wanted)
+        for m in held:
+            columns = {c: grouped[c] for c in by}
+            columns["metric"] = pa.array([m] * len(grouped))
+            columns["value"] = grouped[f"{m}_mean"]
+            columns["items"] = grouped[f"{m}_count"]
+            rows.append(pa.table(columns))
+    return _joined(rows)
+
+
+def show(folder: pathlib.Path, path: pathlib.Path) -> None:
+    """Prints the claims as a table and the path of the report."""
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    grid = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for column in ("row", "claim", "estimate [95% interval]", "reference", "verdict"):
+        grid.add_column(column)
+    color = {"reproduced": "green", "opposite": "red", "inconclusive": "yellow"}
+    for c in claims:
+        reference = "–" if c["reference"] is None else f"{c['reference']:.2f}"
+        verdict = f"[{color[c['verdict']]}]{c['verdict']}[/]"
+        grid.add_row(
+            c["row"], c["claim"], report.interval(c).replace("[", r"\["), reference, verdict
+        )
+    rich.print(grid)
+    print(path)
+
+
+def overview() -> None:
+    """Prints the experiments, the rows they answer and what each size costs."""
+    grid = rich.table.Table("experiment", "question", "rows", "cost", box=rich.box.SIMPLE_HEAD)
+    for name in names():
+        module = find(name)
+        cost = "\n".join(f"{size}: {text}" for size, text in module.COST.items())
+        grid.add_row(name, module.__doc__.partition("\n")[0], ", ".join(module.ROWS), cost)
+    rich.print(grid)
+
+
+def run(module, settings, folder: pathlib.Path) -> pathlib.Path:
+    """All stages, then the tables and the page; returns the path of report.html."""
+    stages = module.stages(settings)
+    claim_folder(folder, module, settings)
+    start = time.monotonic()
+    with stage.Display(stages) as display:
+        for each in stages:
+            stage.complete(each, folder, display)
+    gather(folder, module, stages, time.monotonic() - start)
+    return report.write(folder)
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        print("experiments:", ", ".join(names()), "   (--list says what each one asks)")
+        return 0 if arguments else 2
+    try:
+        if arguments[0] == "--list":
+            overview()
+            return 0
+        module = find(arguments[0])
+
+        def launch(
+            settings: tyro.conf.OmitArgPrefixes[module.Settings], out: pathlib.Path | None = None
+        ):
+            """Runs or resumes.
+
+            Args:
+                settings: what to run
+                out: folder of the results; default runs/NAME-SIZE
+            """
+            folder = out or pathlib.Path("runs") / f"{arguments[0]}-{settings.size}"
+            show(folder, run(module, settings, folder))
+
+        prog = f"python -m experiments.run {arguments[0]}"
+        tyro.cli(launch, args=list(arguments[1:]), prog=prog, description=module.__doc__)
+        return 0
+    except (ValueError, NotImplementedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command continues from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
