@@ -1,0 +1,130 @@
+"""Pretrain one model: `python -m train.pretrain SPEC [--recipe.steps 2000] [--out DIR]`.
+
+SPEC is an experiment that defines `pretrain_spec()`: a frozen dataclass with fields model, corpus
+and recipe, each field of which is an option (`python -m train.pretrain SPEC --help`). The run
+continues where it was if DIR holds its beginning.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import json
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import tyro
+
+from data.stream import stream
+from model.lm import LM
+from train.loop import fit
+from train.recipe import Recipe
+from train.store import Store, describe, differences, identity, save_params
+
+EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
+
+
+def main() -> None:
+    spec, options = launched("pretrain_spec", "out")
+    train(spec, options.out or folder(spec))
+
+
+def launched(function: str, *folders: str) -> tuple[Any, Any]:
+    """The spec of the experiment on the command line, with its overrides, and the other options.
+
+    `function` of the experiment gives the spec; `folders` are options that hold a path or None.
+    """
+    name, *rest = sys.argv[1:] or [""]
+    spec = find(name, function)
+    model = _concrete(spec.model)
+    fields = [
+        ("model", type(model), model),
+        ("corpus", type(spec.corpus), spec.corpus),
+        ("recipe", Recipe, spec.recipe),
+        *((name, pathlib.Path | None, None) for name in folders),
+    ]
+    launch = dataclasses.make_dataclass(name, [(n, t) for n, t, _ in fields], frozen=True)
+    found = tyro.cli(
+        tyro.conf.AvoidSubcommands[launch],
+        prog=f"python -m train.{function.removesuffix('_spec')} {name}",
+        default=launch(*(default for *_, default in fields)),
+        args=rest,
+    )
+    model = LM(**{f.name: getattr(found.model, f.name) for f in dataclasses.fields(LM)})
+    return dataclasses.replace(spec, model=model, corpus=found.corpus, recipe=found.recipe), found
+
+
+def folder(spec: Any) -> pathlib.Path:
+    """Where a spec is trained unless told otherwise: named by its identity."""
+    return pathlib.Path("runs") / identity(spec)
+
+
+def find(name: str, function: str) -> Any:
+    """What `function` of experiments/NAME.py gives; ValueError lists those there are."""
+    name = name.removeprefix("experiments.")
+    files = sorted(EXPERIMENTS.glob("*.py"))
+    names = [f.stem for f in files if f"\ndef {function}(" in f.read_text(encoding="utf-8")]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise ValueError(f"no experiment {name!r} to launch{hint} There are: {', '.join(names)}")
+    return getattr(importlib.import_module(f"experiments.{name}"), function)()
+
+
+def train(spec: Any, out: pathlib.Path, base: Any = None) -> None:
+    """One member, from `base` (parameters without the members' axis) or from scratch."""
+    claim(out, spec)
+    store = Store(out)
+    last = spec.recipe.steps
+
+    def show(step, metrics):
+        speed = f"{metrics['tokens_per_second']:,.0f} tokens/s"
+        print(f"step {step}/{last}  loss {metrics['loss'][0]:.4f}  {speed}", flush=True)
+
+    if base is not None:
+        base = jax.tree.map(lambda leaf: leaf[None], base)
+    batches = stream(spec.corpus, spec.recipe.batch)
+    state = fit(spec.model, spec.recipe, [batches], params=base, store=store, on_step=show)
+    store.close()
+    save_params(out, jax.tree.map(lambda leaf: leaf[0], state.trained))
+    print(f"parameters: {out / 'params'}")
+
+
+def claim(out: pathlib.Path, spec: Any) -> None:
+    """Write spec.json into the folder; ValueError shows the difference if it holds another spec."""
+    path, new = out / "spec.json", describe(spec)
+    out.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(json.dumps(new, indent=1))
+    wrong = differences(json.loads(path.read_text()), new)
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"{out} holds another run ({'; '.join(wrong[:3])}{more}); choose another --out"
+        )
+
+
+def _concrete(model: LM) -> LM:
+    """The model as a class that names its mixers' types, so that their fields become options."""
+    mixer = model.mixer
+    kind = tuple[tuple(map(type, mixer))] if isinstance(mixer, tuple) else type(mixer)
+    own = dataclasses.make_dataclass(
+        "LM", [("mixer", kind)], bases=(LM,), frozen=True, kw_only=True
+    )
+    return own(**{f.name: getattr(model, f.name) for f in dataclasses.fields(LM)})
+
+
+def run(main: Callable[[], None]) -> None:
+    """A user's mistake is one line and a status of 1, not a traceback."""
+    try:
+        main()
+    except (ValueError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command continues")
+
+
+if __name__ == "__main__":
+    run(main)
