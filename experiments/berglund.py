@@ -32,10 +32,12 @@ from experiments.stage import Stage, extent
 from experiments.stats import Claim, above, below, outside, within
 from model.gla import GLA
 from model.lm import LM
-from train.recipe import AdamW, Recipe
+from train.recipe import AdamW, Cosine, Recipe
 
 ROWS = ("D1",)
 COST = {"toy": "2 CPU cores, 2 seeds: about 5 min"}
+SIZES = {"smoke": Recipe(steps=8, batch=4, schedule=Cosine(warmup=2)),
+         "toy": Recipe(steps=800, batch=16, optimizer=AdamW(lr=3e-3))}  # fmt: skip
 TRAIN = "all_prompts_train.jsonl"
 # (file, asked, target): what stands in `target` is to be completed.
 TESTS = (
@@ -51,7 +53,7 @@ class Settings:
     """Options of the experiment."""
 
     folder: pathlib.Path | None = None  # the folder that holds the jsonl files of experiment 1
-    size: Literal["toy"] = "toy"
+    size: Literal["smoke", "toy"] = "toy"
     seeds: int = extent(2)
 
     def __post_init__(self):
@@ -65,7 +67,7 @@ def stages(settings: Settings) -> list[Stage]:
             f"no --folder; give the one that holds {TRAIN} and the test files (experiment 1 of the "
             "authors' repository)"
         )
-    train = str(settings.folder / TRAIN)
+    recipe, train = SIZES[settings.size], str(settings.folder / TRAIN)
     tokenizer = BPE.train(("".join(record) for record in read(train)), size=2000)
     model = LM(W=tokenizer.size, D=128, layers=2, mixer=GLA(heads=4))
     measures = tuple(_test(settings.folder, tokenizer, *test) for test in TESTS)
@@ -73,9 +75,9 @@ def stages(settings: Settings) -> list[Stage]:
         Stage(
             model=model,
             corpus=Text((train,), tokenizer, T=128, seed=seed),
-            recipe=Recipe(steps=800, batch=16, optimizer=AdamW(lr=3e-3), seed=seed),
+            recipe=dataclasses.replace(recipe, seed=seed),
             measures=measures,
-            at=(0, 200, 400, 800),
+            at=(recipe.steps,),
             labels=(("mixer", "gla"), ("seed", seed)),
         )
         for seed in range(settings.seeds)
@@ -88,10 +90,9 @@ def _test(folder: pathlib.Path, tokenizer: BPE, name: str, asked: str, target: s
 
 
 def people(items: pa.Table) -> pa.Table:
-    """Items of the last step averaged over a person's ten templates, which are not independent."""
-    last = stats.where(items, step=pc.max(items["step"]).as_py())
+    """Items averaged over a person's ten templates, which are not independent."""
     by = ["seed", "asked", "target", "entity"]
-    mean = last.group_by(by).aggregate([("log_odds", "mean"), ("exact", "mean")])
+    mean = items.group_by(by).aggregate([("log_odds", "mean"), ("exact", "mean")])
     return mean.rename_columns([*by, "log_odds", "exact"])
 
 
@@ -146,11 +147,6 @@ def sections(results: report.Results) -> list[report.Section]:
         part = stats.where(each, **cell)
         return [np.mean(stats.where(part, seed=s)[value].to_numpy()) for s in seeds]
 
-    curves = results.curves
-    loss = [
-        (own["step"].to_numpy(), own["loss"].to_numpy())
-        for own in (stats.where(curves, seed=s) for s in seeds)
-    ]
     panels = {
         name: {
             f"{asked}, {target}": (values(column, asked=asked, target=target), asked == "forward")
@@ -161,13 +157,13 @@ def sections(results: report.Results) -> list[report.Section]:
     rows = [
         {key: row[key] for key in ("asked", "target", "prompt", "answer", "gold", "log_odds")}
         for _, asked, target in TESTS
-        for row in stats.where(
-            results.items, seed=0, asked=asked, target=target, step=800
-        ).to_pylist()[::97][:3]
+        for row in stats.where(results.items, seed=0, asked=asked, target=target).to_pylist()[::97][
+            :3
+        ]
     ]
     note = "Rows: what is asked and what is to be completed. Filled as trained; hollow reversed."
     return [
-        report.Section("Loss", "One line a seed.", figure.curves({"training": {"gla": loss}})),
+        report.losses(results.curves),
         *(
             report.Section(name, note, figure.dots({name: panel}, name, chance=0.0))
             for name, panel in panels.items()

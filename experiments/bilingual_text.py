@@ -18,7 +18,6 @@ import pathlib
 from typing import Literal
 
 import numpy as np
-import pyarrow.compute as pc
 
 from data.text import Text, read
 from data.tokenizer import BPE
@@ -28,10 +27,12 @@ from experiments.stage import Stage, extent
 from experiments.stats import Claim, above, below
 from model.gla import GLA
 from model.lm import LM
-from train.recipe import AdamW, Recipe
+from train.recipe import AdamW, Cosine, Recipe
 
 ROWS = ("B1",)
 COST = {"toy": "2 CPU cores, 2 seeds: about 5 min"}
+SIZES = {"smoke": Recipe(steps=8, batch=4, schedule=Cosine(warmup=2)),
+         "toy": Recipe(steps=600, batch=16, optimizer=AdamW(lr=3e-3))}  # fmt: skip
 LANGUAGES = {"L1": "en", "L2": "de"}
 MODELS = ("bits", "bigram", "unigram")
 
@@ -42,7 +43,7 @@ class Settings:
 
     folder: pathlib.Path | None = None  # holds {train,val}.{en,de}.gz, line-aligned
     ratio: float = 0.5  # share of the sentences read in the second language
-    size: Literal["toy"] = "toy"
+    size: Literal["smoke", "toy"] = "toy"
     seeds: int = extent(2)
 
     def __post_init__(self):
@@ -60,18 +61,18 @@ def stages(settings: Settings) -> list[Stage]:
     tokenizer = BPE.train((text for file in train for _, text in read(file)), size=4000)
     model = LM(W=tokenizer.size, D=128, layers=2, mixer=GLA(heads=4))
     held_out = dict(zip(LANGUAGES, files("val"), strict=True))
-    found = []
+    recipe, found = SIZES[settings.size], []
     for seed in range(settings.seeds):
         corpus = Text(train, tokenizer, T=128, ratio=settings.ratio, seed=seed)
         found.append(Stage(
             model=model,
             corpus=corpus,
-            recipe=Recipe(steps=600, batch=16, optimizer=AdamW(lr=3e-3), seed=seed),
+            recipe=dataclasses.replace(recipe, seed=seed),
             measures=tuple(
                 Bits(Text((path,), tokenizer, T=128), corpus, language)
                 for language, path in held_out.items()
             ),
-            at=(600,),
+            at=(recipe.steps,),
             labels=(("mixer", "gla"), ("seed", seed)),
         ))  # fmt: skip
     return found
@@ -102,12 +103,7 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def sections(results: report.Results) -> list[report.Section]:
-    seeds = sorted(pc.unique(results.items["seed"]).to_pylist())
-    curves, rows = results.curves, []
-    loss = [
-        (own["step"].to_numpy(), own["loss"].to_numpy())
-        for own in (stats.where(curves, seed=seed) for seed in seeds)
-    ]
+    rows = []
     panels = {}
     for language, code in LANGUAGES.items():
         cells = {
@@ -122,7 +118,7 @@ def sections(results: report.Results) -> list[report.Section]:
         rows.append({"language": f"{language} ({code})"} | row)
     note = "Validation text, every seed a dot; lower is better."
     return [
-        report.Section("Loss", "One line a seed.", figure.curves({"training": {"gla": loss}})),
+        report.losses(results.curves),
         report.Section("Bits per byte", note, figure.dots(panels, "bits per byte")),
         report.Section("The same in numbers", "Means over seeds.", report.table(rows)),
     ]

@@ -79,12 +79,13 @@ def dots(
                 axis.plot([np.mean(values)] * 2, [y - 0.32, y + 0.32], color=color, lw=2, alpha=0.6)
             if chance is not None:
                 axis.axvline(chance, color="#555", lw=1, ls=":")
-            axis.set(title=title, xlabel=xlabel, xlim=limits, ylim=(len(rows) - 0.5, -0.5))
+            axis.set(title=title, xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
             axis.set_yticks(range(len(rows)), rows)
+        if limits is not None:
+            axes[0].set_xlim(limits)
         if chance is not None:
-            axes[0].annotate(
-                "chance", (chance, 1), xycoords=("data", "axes fraction"), fontsize=7, color="#555"
-            )
+            place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "bottom"}
+            axes[0].annotate("chance ", (chance, 0.01), fontsize=7, color="#555", **place)
     return _svg(figure)
 
 
@@ -106,7 +107,7 @@ def three_bins(
             axis.fill_between(x, low, high, color=BINS["other"], alpha=0.85, lw=0)
             axis.fill_between(x, high, 1, color=BINS["wrong"], alpha=0.6, lw=0)
             for seed in right:
-                axis.plot(x, seed, "o", ms=3.5, color="#134e48", mfc="white")
+                axis.plot(x, seed, "o", ms=3.5, color="#134e48", mfc="white", clip_on=False)
             if title in ceilings:
                 axis.plot(x, ceilings[title], "--", color="black", lw=1)
             axis.set(title=title, xlabel="tuning steps", ylim=(0, 1), xlim=(0, len(steps) - 1))

@@ -18,20 +18,21 @@ Design    Every seed draws a world (pairs x, y of a bijective relation with an i
           response: T1 the quiz register, always answered; T2 a chat wrapper never seen before.
           Controls: the same tuning on L2 (the ceiling), the untuned base, matched exposures.
 
-Measures  recall: greedy decoding of the completion (exact match up to the full stop), log-odds
-          log p(gold) - mean log p(other entities of the type), and rank percentile (0 best, chance
-          .5). following: decoded answers in three bins, right in the prompt's language, right in
-          the other language, wrong, along the tuning; items whose two answers coincide are left
-          out. Everything is decoded, nothing teacher-forced; one prompt a window.
+Measures  recall: the completion is decoded greedily (exact match up to the end of the document);
+          log-odds log p(gold) - mean log p(others), and rank (0 best, chance .5), among the answers
+          of the same type, group and names, which training said as often. following: decoded
+          answers in three bins along the tuning: right in the prompt's language, right in the other
+          language, wrong; items whose two answers coincide are left out. Nothing is teacher-forced;
+          one prompt a window.
 
 Run       python -m experiments.run flagship --size toy --mixers gla,softmax --seeds 5
 """
 
 import dataclasses
 import difflib
+import itertools
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,23 +40,21 @@ from data.corpus import Corpus
 from data.feature import Lexicon, Names, PossessorFirst
 from data.language import Pair
 from data.mixture import Mixture
-from data.world import GROUPS, World
-from experiments import figure, report, stats
-from experiments.measure.following import Following
-from experiments.measure.recall import Recall
+from data.world import World
+from experiments import report, stats
+from experiments.measure import following, recall
 from experiments.stage import Stage, extent
 from experiments.stats import Claim, above, below, outside, within
 from model.gla import GLA
 from model.lm import LM
 from model.softmax import Softmax
-from train.recipe import AdamW, Constant, Recipe
+from train.recipe import AdamW, Constant, Cosine, Recipe
 
 ROWS = ("D1", "B13", "D4", "C1", "A2")
 COST = {"toy": "2 CPU cores, 3 seeds, one mixer: under 5 min", "small": "one GPU, not yet measured"}
 
 MIXERS = {"gla": GLA(heads=4), "softmax": Softmax(heads=4)}
 LANGUAGES = ("L1", "L2")
-CELLS = tuple((language, way) for language in LANGUAGES for way in ("forward", "reverse"))
 MIXTURE = Mixture(facts=0.3, stories=0.45, quiz=0.25)
 TIERS = {"T1": "quiz", "T2": "chat"}  # tier -> the register it tunes
 
@@ -74,6 +73,15 @@ class Size:
 
 
 SIZES = {
+    "smoke": Size(
+        world=World(pairs=16, cities=4, nouns=8),
+        D=32,
+        layers=1,
+        T=64,
+        pretrain=Recipe(steps=12, batch=8, schedule=Cosine(warmup=2)),
+        tune=Recipe(steps=4, batch=2, schedule=Constant()),
+        at=(0, 2, 4),
+    ),
     "toy": Size(
         world=World(),
         D=128,
@@ -99,7 +107,7 @@ SIZES = {
 class Settings:
     """Options of the flagship. Seeds and mixers add runs to a folder and change none in it."""
 
-    size: Literal["toy", "small"] = "toy"
+    size: Literal["smoke", "toy", "small"] = "toy"
     seeds: int = extent(3)
     mixers: str = extent("gla")  # names from MIXERS, with commas between
 
@@ -140,7 +148,7 @@ def stages(settings: Settings) -> list[Stage]:
                 model=model,
                 corpus=text,
                 recipe=dataclasses.replace(size.pretrain, seed=seed),
-                measures=(Recall(text),),
+                measures=(recall.Recall(text),),
                 at=(size.pretrain.steps,),
                 labels=(*labels, ("tier", "base"), ("tuned", "none")),
             )
@@ -152,7 +160,7 @@ def stages(settings: Settings) -> list[Stage]:
                         corpus=tuning(text, register, language),
                         recipe=dataclasses.replace(size.tune, seed=seed),
                         base=base,
-                        measures=(Following(text, register),),
+                        measures=(following.Following(text, register),),
                         at=size.at,
                         labels=(*labels, ("tier", tier), ("tuned", language)),
                     ))  # fmt: skip
@@ -240,6 +248,20 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
             opposite=below(0.1),
             reference=1.0,
             reference_source="softmax pilots with shared and with own names, one seed each",
+        ),
+        Claim(
+            row="B13",
+            claim=f"{mixer}: the same contrast in log-odds",
+            unit="nat log-odds",
+            estimate=estimate(
+                "log_odds",
+                _asked("G2", "L2", "forward", names="shared"),
+                _asked("G2", "L2", "forward", names="own"),
+            ),
+            reproduced=above(1.0),
+            opposite=below(1.0),
+            reference=9.4,
+            reference_source="softmax pilots, one seed each: 9.4 and 0.0",
         ),
         Claim(
             row="D4",
@@ -332,111 +354,19 @@ def _mixer_claims(items: pa.Table) -> list[Claim]:
 
 def sections(results: report.Results) -> list[report.Section]:
     """The figures of the page, one set a mixer."""
-    found = [_losses(results.curves)]
+    found = [report.losses(results.curves, line=("mixer", "tuned"))]
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         items = stats.where(results.items, mixer=mixer)
-        found += [*_coverage(items, mixer), _transfer(items, mixer), *_samples(items, mixer)]
-    return [*found, _exposures(results.ledger)]
+        facts = stats.where(items, measure="recall", relation="parent")
+        follow = stats.where(items, measure="following", ambiguous="no")
+        found += [*recall.coverage(facts, mixer), following.transfer(follow, mixer, tuned="L1")]
+        found += [_facts_said(facts, mixer), _instructions_said(follow, mixer)]
+    ledger = stats.where(results.ledger, relation="parent", mixer=results.items["mixer"][0].as_py())
+    return [*found, recall.exposures(ledger)]
 
 
-def _losses(curves: pa.Table) -> report.Section:
-    panels = {}
-    for tier in ("base", *TIERS):
-        panel = panels.setdefault("pretraining" if tier == "base" else f"tuning {tier}", {})
-        part = stats.where(curves, tier=tier)
-        for mixer in pc.unique(part["mixer"]).to_pylist():
-            for tuned in pc.unique(part["tuned"]).to_pylist():
-                rows = stats.where(part, mixer=mixer, tuned=tuned)
-                label = mixer if tuned == "none" else f"{mixer}, {tuned}"
-                panel[label] = [
-                    (own["step"].to_numpy(), own["loss"].to_numpy())
-                    for seed in pc.unique(rows["seed"]).to_pylist()
-                    for own in [stats.where(rows, seed=seed)]
-                ]
-    note = "Mean loss of each call's steps, one line a seed. Tuning counts response tokens only."
-    return report.Section("Loss", note, figure.curves(panels))
-
-
-def _coverage(items: pa.Table, mixer: str) -> list[report.Section]:
-    """Exact match, log-odds and rank of every group in every cell: seeds as dots, then numbers."""
-    recall = stats.where(items, measure="recall", relation="parent")
-    found, rows = [], []
-    for value, name, chance, limits in (
-        ("exact", "exact match", None, (-0.05, 1.05)),
-        ("log_odds", "log-odds, nats", 0.0, None),
-        ("rank", "rank (0 best)", 0.5, (-0.05, 1.05)),
-    ):
-        panels = {}
-        for language, way in CELLS:
-            panel = panels.setdefault(f"{language} {way}", {})
-            for group in (g.name for g in GROUPS):
-                for names in ("shared", "own"):
-                    cell = stats.where(
-                        recall, group=group, language=language, direction=way, names=names
-                    )
-                    seeds = [cells[0].mean() for cells in stats.by_seed(cell, value, {})]
-                    stated = cell["stated"][0].as_py() == "yes"
-                    panel[f"{group} {names}"] = (seeds, stated)
-        note = (
-            "Rows are coverage groups, by whether the pair's names are shared between languages. "
-            "Filled: the cell was stated in pretraining; hollow: it never was. One dot a seed."
-        )
-        body = figure.dots(panels, name, chance, limits)
-        found.append(report.Section(f"{mixer}: recall by coverage group, {name}", note, body))
-        for panel, conditions in panels.items():
-            for condition, (seeds, stated) in conditions.items():
-                rows.append((condition, panel, stated, value, float(np.mean(seeds))))
-    return [*found, _coverage_table(rows, mixer)]
-
-
-def _coverage_table(rows: list[tuple], mixer: str) -> report.Section:
-    cells = {}
-    for condition, panel, stated, value, number in rows:
-        mark = "●" if stated else "○"
-        cells.setdefault(condition, {}).setdefault(panel, [mark]).append(
-            f"{number:.2f}" if value != "log_odds" else f"{number:+.1f}"
-        )
-    table = [
-        {"group, names": condition} | {panel: " ".join(cell) for panel, cell in panels.items()}
-        for condition, panels in cells.items()
-    ]
-    note = (
-        "Exact match, log-odds against the other entities of the type (nats), rank percentile; "
-        "means over seeds. ● stated, ○ never stated. Chance: EM 1/160, log-odds 0, rank .5."
-    )
-    return report.Section(f"{mixer}: the same in numbers", note, report.table(table))
-
-
-def _transfer(items: pa.Table, mixer: str) -> report.Section:
-    follow = stats.where(items, measure="following", ambiguous="no")
-    panels, ceilings = {}, {}
-
-    def shares(value: str, **cell: str) -> np.ndarray:  # (seeds, steps)
-        part = stats.where(follow, **cell)
-        arms = [{"step": step} for step in sorted(set(part["step"].to_pylist()))]
-        return np.array([[c.mean() for c in cells] for cells in stats.by_seed(part, value, *arms)])
-
-    for tier in TIERS:
-        for language in LANGUAGES:
-            cell = {"tier": tier, "tuned": "L1", "language": language}
-            steps = sorted(set(stats.where(follow, **cell)["step"].to_pylist()))
-            title = f"{tier}: tuned L1, asked {language}"
-            panels[title] = (steps, shares("right", **cell), shares("other", **cell))
-            own = cell | {"tuned": language}
-            ceilings[title] = shares("right", **own).mean(0)
-    note = (
-        "T1 tunes the quiz register that pretraining left mostly unanswered; T2 a chat wrapper it "
-        "never saw. Answers are decoded greedily and must end. Dots are seeds; items whose answers "
-        "coincide in both languages are left out."
-    )
-    title = f"{mixer}: instruction following along the tuning"
-    return report.Section(title, note, figure.three_bins(panels, ceilings))
-
-
-def _samples(items: pa.Table, mixer: str) -> list[report.Section]:
-    """A few prompts with what the first seed's model said."""
-    first = stats.where(items, seed=0)
-    asked = []
+def _facts_said(facts: pa.Table, mixer: str) -> report.Section:
+    rows = []
     for group, language, way in (
         ("G0", "L1", "reverse"),
         ("G1", "L1", "forward"),
@@ -444,45 +374,22 @@ def _samples(items: pa.Table, mixer: str) -> list[report.Section]:
         ("G2", "L2", "forward"),
         ("G4", "L1", "reverse"),
     ):
-        rows = stats.where(first, **_asked(group, language, way)).slice(0, 4).to_pylist()
-        asked += [{"group": group, "names": r["names"], "asked": f"{language} {way}"} | _said(r)
-                  for r in rows[::3]]  # fmt: skip
-    followed = []
-    for tier, step in (("T1", 0), ("T1", 30), ("T1", 200), ("T2", 30), ("T2", 200)):
-        part = stats.where(first, measure="following", tier=tier, tuned="L1", step=step)
-        part = stats.where(part, language="L2", ambiguous="no").slice(0, 24).to_pylist()
-        followed += [{"tier": tier, "steps in L1": step, "task": r["task"]} | _said(r)
-                     for r in part[::8]]  # fmt: skip
-    note = "Decoded greedily until the end of the document; ∅ is an empty answer."
-    return [
-        report.Section(f"{mixer}: facts asked, and what was said", note, report.table(asked)),
-        report.Section(
-            f"{mixer}: instructions in L2 after tuning in L1", note, report.table(followed)
-        ),
-    ]
+        cell = {"group": group, "language": language, "direction": way}
+        for names in ("shared", "own"):
+            row = stats.where(facts, seed=0, names=names, **cell).slice(0, 1).to_pylist()[0]
+            rows.append(cell | {"names": names} | report.said(row, "exact"))
+    note = "The first fact of a cell, first seed. Decoded greedily until the document ends."
+    return report.Section(f"{mixer}: facts asked, and what was said", note, report.table(rows))
 
 
-def _said(row: dict) -> dict[str, str]:
-    right = "✓" if row.get("exact", row.get("right")) else ""
-    return {"prompt": row["prompt"], "answer": f"{row['answer'] or '∅'} {right}",
-            "right would be": row["gold"]}  # fmt: skip
-
-
-def _exposures(ledger: pa.Table) -> report.Section:
-    """Exposures of a fact in pretraining, by group and cell: means over facts and seeds."""
-    ledger = stats.where(ledger, relation="parent", mixer=ledger["mixer"][0].as_py())
-    groups = [group.name for group in GROUPS]
-    counts = np.zeros((len(groups), len(CELLS)))
-    each = len(pc.unique(ledger["fact"])) // len(groups)
-    seeds = len(pc.unique(ledger["seed"]))
-    cells = ledger.group_by(["group", "language", "direction"]).aggregate([("exposures", "sum")])
-    for row in cells.to_pylist():
-        cell = CELLS.index((row["language"], row["direction"]))
-        counts[groups.index(row["group"]), cell] = row["exposures_sum"] / each / seeds
-    note = (
-        f"How often pretraining states one fact, by group and cell: means over {each} facts and "
-        f"{seeds} seeds. A 0 is a held-out cell; `python -m data.preview flagship` proves it by a "
-        "search of the rendered tokens."
-    )
-    body = figure.heat(counts, groups, [" ".join(cell) for cell in CELLS], "")
-    return report.Section("Ledger of exposures", note, body)
+def _instructions_said(follow: pa.Table, mixer: str) -> report.Section:
+    asked = stats.where(follow, seed=0, tuned="L1", language="L2")
+    steps = sorted(set(asked["step"].to_pylist()))
+    rows = []
+    for tier, step in itertools.product(TIERS, steps[::2]):
+        for task in ("copy", "reverse", "swap"):
+            row = stats.where(asked, tier=tier, step=step, task=task).slice(0, 1).to_pylist()[0]
+            label = {"tier": tier, "steps in L1": step, "task": task}
+            rows.append(label | report.said(row, "right"))
+    note = "First seed. ∅ is an empty answer: the document ended, or another question began."
+    return report.Section(f"{mixer}: instructions in L2, tuned in L1", note, report.table(rows))

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiments import figure
+
 CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1.5em;
        color: #1c1c1c; }
@@ -85,6 +87,32 @@ def table(rows: Sequence[dict[str, object]], raw: Sequence[str] = ()) -> str:
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def said(row: dict, right: str) -> dict[str, str]:
+    """Prompt, the model's answer (ticked if the metric `right` holds), and the right answer."""
+    tick = " ✓" if row[right] else ""
+    return {
+        "prompt": row["prompt"],
+        "answer": (row["answer"] or "∅") + tick,
+        "right would be": row["gold"],
+    }
+
+
+def losses(curves: pa.Table, line: Sequence[str] = ("mixer",), panel: str = "tier") -> Section:
+    """Training loss: a panel a value of `panel`, a colour a value of `line`, a line a seed."""
+    panels = {}
+    for row in curves.to_pylist():
+        name = " ".join(str(row[column]) for column in line if row.get(column) != "none")
+        seeds = panels.setdefault(str(row.get(panel, "training")), {}).setdefault(name, {})
+        seeds.setdefault(row["seed"], []).append((row["step"], row["loss"]))
+    drawn = {
+        title: {name: [tuple(zip(*seed, strict=True)) for seed in seeds.values()]
+                for name, seeds in lines.items()}
+        for title, lines in panels.items()
+    }  # fmt: skip
+    note = "Nats a token, one line a seed. Where the loss is on the response, it alone counts."
+    return Section("Training loss", note, figure.curves(drawn))
 
 
 def claims_table(claims: Sequence[dict]) -> str:

@@ -4,11 +4,22 @@ import dataclasses
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.corpus import Corpus
 from data.probe import Probe, facts
+from experiments import figure, report
 from experiments.measure.score import answer_logprobs, decoded, next_logprobs, table
 from model.lm import LM
+
+CELLS = tuple((language, way) for language in ("L1", "L2") for way in ("forward", "reverse"))
+CELL = ("relation", "group", "names", "language", "direction")
+METRICS = {
+    # column: name, chance, limits of the axis
+    "exact": ("exact match", None, (-0.05, 1.05)),
+    "log_odds": ("log-odds, nats", 0.0, None),
+    "rank": ("rank (0 best)", 0.5, (-0.05, 1.05)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +28,13 @@ class Recall:
 
     Columns: the probe's slices; prompt, gold, answer as text; and the metrics
       exact      1 if the decoded answer is the gold one and then ends, else 0
-      log_odds   log p(gold) - mean log p(other entities of the type), nats; chance 0
-      rank       share of the other entities more probable than the gold one; best 0, chance .5
-    Exact match alone hides everything near zero: an intervention may move the gold answer by nats
-    and by not one exact match.
+      log_odds   log p(gold) - mean log p(others), nats; chance 0
+      rank       share of the others more probable than the gold answer; best 0, chance .5
+    The others are the answers of the same relation, group, names, language and direction: entities
+    of one type that training said as often, in the same places. Any others would differ in how
+    common they are, and a model that knows nothing would not be at 0. Exact match competes with the
+    whole vocabulary; alone it hides everything near zero, where an intervention may move the gold
+    answer by nats and by not one exact match.
     """
 
     corpus: Corpus
@@ -29,33 +43,105 @@ class Recall:
         probe, tokenizer = facts(self.corpus), self.corpus.tokenizer
         said = decoded(cfg, params, probe.prompts, probe.lengths, probe.answers.shape[1] + 1)
         right = np.pad(probe.answers, ((0, 0), (0, 1)))
-        log_odds, rank = _against_the_type(cfg, params, probe)
+        log_odds, rank = _against_the_others(cfg, params, probe)
         exact = (said == right).all(1)
         return table(probe, tokenizer, said, exact=exact, log_odds=log_odds, rank=rank)
 
 
-def _against_the_type(cfg: LM, params: dict, probe: Probe) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds and rank of each gold answer among the candidates of its type."""
+def _against_the_others(cfg: LM, params: dict, probe: Probe) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds and rank (N,) of each gold answer among the distinct answers of its own cell."""
     first = next_logprobs(cfg, params, probe.prompts, probe.lengths)
     log_odds, rank = np.zeros(len(first)), np.zeros(len(first))
-    for kind, candidates in probe.candidates.items():
-        asked = np.flatnonzero(probe.slices["candidates"] == kind)
-        if not len(asked):
-            continue
-        if candidates.shape[1] == 1:
-            scores = first[asked][:, candidates[:, 0]]
-        else:
-            scores = np.stack([_one(cfg, params, probe, asked, c) for c in candidates], 1)
-        gold = scores[np.arange(len(asked)), probe.gold[asked]]
-        others = len(candidates) - 1
-        log_odds[asked] = gold - (scores.sum(1) - gold) / others
+    cells = np.stack([probe.slices[column].astype(str) for column in CELL], 1)
+    for cell in np.unique(cells, axis=0):
+        asked = np.flatnonzero((cells == cell).all(1))
+        answers, gold = np.unique(probe.answers[asked], axis=0, return_inverse=True)
+        others = len(answers) - 1
+        if not others:
+            raise ValueError(f"{dict(zip(CELL, cell, strict=True))} has one answer only; nothing "
+                             "to compare it with: choose a larger world")  # fmt: skip
+        scores = _scores(cfg, params, probe, asked, answers, first)
+        own = scores[np.arange(len(asked)), gold.ravel()]
+        log_odds[asked] = own - (scores.sum(1) - own) / others
         # Ties count half; the gold answer ties with itself.
-        above, level = scores > gold[:, None], scores == gold[:, None]
+        above, level = scores > own[:, None], scores == own[:, None]
         rank[asked] = (above.sum(1) + (level.sum(1) - 1) / 2) / others
     return log_odds, rank
 
 
-def _one(cfg: LM, params: dict, probe: Probe, asked: np.ndarray, candidate: np.ndarray):
-    """Log-probability of one candidate of several tokens after each of the prompts asked."""
-    answers = np.broadcast_to(candidate, (len(asked), len(candidate)))
-    return answer_logprobs(cfg, params, probe.prompts[asked], probe.lengths[asked], answers)
+def _scores(cfg, params, probe, asked, answers, first) -> np.ndarray:
+    """Log-probability of each answer after each prompt asked; `first`: of the token after it."""
+    if answers.shape[1] == 1:
+        return first[asked][:, answers[:, 0]]
+    prompts, lengths = probe.prompts[asked], probe.lengths[asked]
+    columns = [
+        answer_logprobs(cfg, params, prompts, lengths, np.tile(answer, (len(asked), 1)))
+        for answer in answers
+    ]
+    return np.stack(columns, 1)
+
+
+def coverage(items: pa.Table, title: str) -> list[report.Section]:
+    """Recall of every coverage group in every cell: seeds as dots, then the means as numbers."""
+    cells = _cells(items)
+    note = (
+        "Rows are coverage groups, by whether the pair's names are shared between the languages. "
+        "Filled: pretraining stated the cell; hollow: it never did. One dot a seed, bar their mean."
+    )
+    found = []
+    for metric, (name, chance, limits) in METRICS.items():
+        panels = {
+            " ".join(cell): {row: (own[metric], own["stated"]) for row, own in rows.items()}
+            for cell, rows in cells.items()
+        }
+        body = figure.dots(panels, name, chance, limits)
+        found.append(report.Section(f"{title}: recall by coverage group, {name}", note, body))
+    kinds = len(pc.unique(items["fact"]))
+    note = (
+        "Exact match, log-odds against the other answers of the cell (nats), rank among them; "
+        f"means over seeds. ● stated, ○ not. Chance: EM {1 / kinds:.1%}, log-odds 0, rank .5."
+    )
+    table = [
+        {"group, names": row} | {" ".join(cell): _numbers(own[row]) for cell, own in cells.items()}
+        for row in next(iter(cells.values()))
+    ]
+    return [*found, report.Section(f"{title}: the same in numbers", note, report.table(table))]
+
+
+def _cells(items: pa.Table) -> dict[tuple[str, str], dict[str, dict]]:
+    """(language, direction) -> "group names" -> metric -> means by seed, and whether stated."""
+    by = ["language", "direction", "group", "names", "stated", "seed"]
+    means = items.group_by(by).aggregate([(metric, "mean") for metric in METRICS])
+    down = {"names"}  # shared before own
+    order = [(c, "descending" if c in down else "ascending") for c in by]
+    cells = {cell: {} for cell in CELLS}
+    for row in means.sort_by(order).to_pylist():
+        cell, name = (row["language"], row["direction"]), f"{row['group']} {row['names']}"
+        own = cells[cell].setdefault(name, {"stated": row["stated"] == "yes"})
+        for metric in METRICS:
+            own.setdefault(metric, []).append(row[f"{metric}_mean"])
+    return cells
+
+
+def _numbers(cell: dict) -> str:
+    exact, log_odds, rank = (np.mean(cell[metric]) for metric in METRICS)
+    return f"{'●' if cell['stated'] else '○'} {exact:.2f} {log_odds:+.1f} {rank:.2f}"
+
+
+def exposures(ledger: pa.Table) -> report.Section:
+    """Exposures of a fact in pretraining, by group and cell: means over facts and seeds."""
+    groups = sorted(pc.unique(ledger["group"]).to_pylist())
+    seeds = len(pc.unique(ledger["seed"]))
+    each = len(pc.unique(ledger["fact"])) // len(groups)
+    counts = np.zeros((len(groups), len(CELLS)))
+    cells = ledger.group_by(["group", "language", "direction"]).aggregate([("exposures", "sum")])
+    for row in cells.to_pylist():
+        cell = CELLS.index((row["language"], row["direction"]))
+        counts[groups.index(row["group"]), cell] = row["exposures_sum"] / each / seeds
+    note = (
+        f"How often pretraining states one fact, by group and cell: means over {each} facts and "
+        f"{seeds} seeds. A 0 is a held-out cell; `python -m data.preview` proves it by a search of "
+        "the rendered tokens."
+    )
+    body = figure.heat(counts, groups, [" ".join(cell) for cell in CELLS], "")
+    return report.Section("Ledger of exposures", note, body)

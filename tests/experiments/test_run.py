@@ -1,0 +1,193 @@
+"""Every experiment from command line to page, at smoke size, and what it says to bad input."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from experiments import report, run
+
+ROOT = pathlib.Path(__file__).parents[2]
+FILES = ("items.parquet", "results.parquet", "ledger.parquet", "claims.json", "spec.json")
+
+
+@pytest.fixture(scope="module")
+def flagship(tmp_path_factory):
+    """A finished flagship of two seeds and both mixers."""
+    out = tmp_path_factory.mktemp("flagship") / "out"
+    words = ["flagship", "--size", "smoke", "--seeds", "2", "--mixers", "gla,softmax"]
+    assert run.main([*words, "--out", str(out)]) == 0
+    return out
+
+
+def test_the_flagship_leaves_all_its_files(flagship):
+    for name in (*FILES, "report.html"):
+        assert (flagship / name).stat().st_size > 0, name
+
+
+def test_items_hold_one_row_a_question_and_stage(flagship):
+    items = pq.read_table(flagship / "items.parquet").to_pylist()
+    recall = [row for row in items if row["measure"] == "recall"]
+    following = [row for row in items if row["measure"] == "following"]
+    # 16 pairs asked in 2 languages and directions, 16 homes in 2 languages; 2 seeds, 2 mixers.
+    assert len(recall) == (16 * 4 + 16 * 2) * 4
+    # 6 tasks x 16 items x 2 languages x 3 steps x 4 tunings, 2 seeds, 2 mixers.
+    assert len(following) == 6 * 16 * 2 * 3 * 4 * 4
+    for row in following:
+        assert row["right"] + row["other"] + row["wrong"] == 1
+    cells = {(r["group"], r["language"], r["direction"]) for r in recall if r["stated"] == "yes"}
+    assert ("G1", "L1", "forward") in cells and ("G1", "L1", "reverse") not in cells
+
+
+def test_results_are_the_means_of_the_items(flagship):
+    items = pq.read_table(flagship / "items.parquet").to_pylist()
+    key = ("measure", "mixer", "seed", "group", "language", "direction", "names", "relation")
+    for row in pq.read_table(flagship / "results.parquet").to_pylist()[:40]:
+        if row["measure"] != "recall" or row["metric"] != "log_odds":
+            continue
+        own = [i for i in items if all(i[k] == row[k] for k in key)]
+        # `fact` is a slice too, unless summarise leaves it out.
+        assert row["items"] == len(own)
+        assert row["value"] == pytest.approx(np.mean([i["log_odds"] for i in own]))
+
+
+def test_claims_cover_the_promised_rows_with_intervals(flagship):
+    claims = json.loads((flagship / "claims.json").read_text())
+    assert {c["row"] for c in claims} == {"D1", "B13", "D4", "C1", "A2"}
+    for claim in claims:
+        assert claim["verdict"] in ("reproduced", "opposite", "inconclusive")
+        if claim["estimate"] is not None:
+            assert claim["ci_low"] <= claim["estimate"] <= claim["ci_high"]
+
+
+def test_the_ledger_is_that_of_the_rows_trained_on(flagship):
+    ledger = pq.read_table(flagship / "ledger.parquet").to_pylist()
+    assert sum(row["exposures"] for row in ledger) > 0
+    assert not any(row["exposures"] for row in ledger if not row["stated"])
+
+
+def test_the_page_stands_alone(flagship):
+    page = (flagship / "report.html").read_text()
+    assert page.count("<svg") >= 6
+    assert "src=" not in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_report_is_made_anew_from_the_files_alone(flagship, tmp_path):
+    for name in (*FILES, "curves.parquet"):
+        shutil.copy(flagship / name, tmp_path)
+    assert report.main([str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").read_bytes() == (flagship / "report.html").read_bytes()
+
+
+def test_a_finished_run_is_not_run_again(flagship, capsys):
+    before = {p: p.stat().st_mtime_ns for p in flagship.glob("stages/*/params")}
+    words = ["flagship", "--size", "smoke", "--seeds", "1", "--out", str(flagship)]
+    assert run.main(words) == 0
+    assert "already there" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in flagship.glob("stages/*/params")} == before
+
+
+def test_a_folder_of_another_spec_is_refused_with_the_difference(flagship, tmp_path, capsys):
+    spec = json.loads((flagship / "spec.json").read_text())
+    spec["protocol"][0]["recipe"]["steps"] = 999
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    words = ["flagship", "--size", "smoke", "--out", str(tmp_path)]
+    assert run.main(words) == 2
+    error = capsys.readouterr().err
+    assert "recipe.steps" in error and "999" in error and "--out" in error
+    assert not (tmp_path / "stages").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["flagshipp"], "did you mean flagship"),
+        (["nothing"], "There are: berglund, bilingual_text, flagship"),
+        (["flagship", "--seeds", "0"], "seeds=0"),
+        (["flagship", "--mixers", "glaa"], "did you mean gla"),
+        (["berglund"], "--folder"),
+        (["berglund", "--folder", "/nowhere"], "/nowhere/all_prompts_train.jsonl"),
+        (["bilingual_text", "--folder", "/nowhere"], "/nowhere/train.en.gz"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_way_out(words, says, capsys, tmp_path):
+    arguments = [*words, "--out", str(tmp_path / "out")] if len(words) > 1 else words
+    assert run.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_impossible_size_is_refused(capsys):
+    with pytest.raises(SystemExit) as refused:
+        run.main(["flagship", "--size", "huge"])
+    assert refused.value.code != 0
+    assert "toy" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    assert run.main(["flagship", "--size", "smoke", "--out", str(tmp_path / "file")]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_the_list_names_every_experiment_with_rows_and_cost(capsys):
+    assert run.main(["--list"]) == 0
+    said = capsys.readouterr().out
+    for name in run.names():
+        assert name in said
+        assert run.find(name).ROWS and run.find(name).COST
+
+
+def start(out):
+    command = [sys.executable, "-m", "experiments.run", "flagship", "--size", "smoke"]
+    return subprocess.Popen([*command, "--seeds", "1", "--out", str(out)], cwd=ROOT,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                            env=os.environ | {"XLA_FLAGS": ""})  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_interrupted_at_any_stage_ends_like_one_that_was_not(how, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole).wait() == 0
+    for stages in (1, 3):
+        process = start(broken)
+        while process.poll() is None and len(list(broken.glob("stages/*/metrics.jsonl"))) < stages:
+            time.sleep(0.05)
+        process.send_signal(how)
+        process.wait()
+    assert start(broken).wait() == 0
+    for name in ("items.parquet", "ledger.parquet", "curves.parquet"):
+        assert pq.read_table(broken / name).equals(pq.read_table(whole / name)), name
+
+
+def test_berglund_scores_the_shipped_sentences(corpora, tmp_path):
+    folder = corpora / "reversal_curse"
+    words = ["berglund", "--size", "smoke", "--seeds", "1", "--folder", str(folder)]
+    assert run.main([*words, "--out", str(tmp_path)]) == 0
+    items = pq.read_table(tmp_path / "items.parquet")
+    assert len(items) == 4 * 300
+    assert all(
+        c["estimate"] is not None for c in json.loads((tmp_path / "claims.json").read_text())
+    )
+
+
+def test_bilingual_text_reports_bits_for_both_languages(corpora, tmp_path):
+    folder = corpora / "multi30k"
+    words = ["bilingual_text", "--size", "smoke", "--seeds", "1", "--folder", str(folder)]
+    assert run.main([*words, "--ratio", "0.1", "--out", str(tmp_path)]) == 0
+    items = pq.read_table(tmp_path / "items.parquet")
+    for language in ("L1", "L2"):
+        own = [row for row in items.to_pylist() if row["language"] == language]
+        bits = {name: np.mean([row[name] for row in own]) for name in ("unigram", "bigram")}
+        # Counts of the same text: pairs of tokens tell more than tokens, below the 8 of a byte.
+        assert 1 < bits["bigram"] < bits["unigram"] < 8
