@@ -37,8 +37,8 @@ class Corpus:
     >>> from data.feature import Lexicon, Names, PossessorFirst
     >>> pair = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
     >>> corpus = Corpus(World(), pair, T=24)
-    >>> corpus.tokenizer.decode(corpus.row(1)["tokens"])[:85]
-    '<doc> Ziga rota zumu tedi Laka <doc> karu buso Sahe lago Rure <doc> faju tiho rota vore'
+    >>> corpus.tokenizer.decode(corpus.row(1)["tokens"])[:82]
+    '<doc> Ziga rota zumu tedi Laka <doc> karu buso Sahe lago Rure <doc> faju tiho rota'
     >>> for language, meaning in corpus.documents(1): print(language, meaning)
     1 Fact(relation='parent', subject='x1', object='y101', focus='x1')
     0 Fact(relation='parent', subject='x99', object='y149', focus='x99')
@@ -98,7 +98,8 @@ class Corpus:
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and the columns (B, M) of
         `provenance`; token t of a row is of its document segments[t] - 1."""
-        drawn, kept, words = self._kept(start, stop)
+        drawn, kept = self._kept(start, stop)
+        words = self._words(drawn, kept.ravel())
         template = drawn.template[kept.ravel()]
         length, prompt = self.tables.length[template], self.tables.prompt[template]
         answers = prompt < length if self.loss == "response" else np.ones(len(length), bool)
@@ -119,19 +120,19 @@ class Corpus:
     def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """What the documents of rows start..stop say: kind, fact, direction, language, template and
         register, each (B, M) int32, -1 where it has none and after a row's last document."""
-        drawn, kept, _ = self._kept(start, stop)
+        drawn, kept = self._kept(start, stop)
         return self._provenance(drawn, kept)
 
     def documents(self, i: int) -> list[tuple[int, Meaning]]:
         """Language and meaning of every document of row i."""
-        drawn, kept, _ = self._kept(i, i + 1)
+        drawn, kept = self._kept(i, i + 1)
         names = [name for names in inventory(self.world).values() for name in names]
         known = [self.tables.templates[z] for z in drawn.template[kept[0]]]
         values = [dict(enumerate(names[c] for c in slots)) for slots in drawn.slots[kept[0]]]
         return [(t.language, fill(t.meaning, v)) for t, v in zip(known, values, strict=True)]
 
-    def _kept(self, start: int, stop: int) -> tuple[Drawn, np.ndarray, np.ndarray]:
-        """All drawn documents (B*M), which are kept (B, M), and the word ids of those, in order."""
+    def _kept(self, start: int, stop: int) -> tuple[Drawn, np.ndarray]:
+        """All drawn documents (B*M), and which of them are kept (B, M)."""
         if not 0 <= start <= stop:
             raise ValueError(f"rows {start}..{stop} are no range; choose 0 <= start <= stop")
         rows, M = stop - start, self._offered
@@ -139,12 +140,10 @@ class Corpus:
         u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
         drawn = self.sampler(u.reshape(-1, DRAWS).T.astype(np.uint64))
         lengths = self.tables.length[drawn.template]
-        if not self.subword:
-            kept = fit(lengths.reshape(rows, M), self.T)
-            return drawn, kept, self._words(drawn, kept.ravel())
-        words = self._words(drawn, np.ones(rows * M, bool))
-        kept = fit(_sums(self._pieces.count[words], lengths).reshape(rows, M), self.T)
-        return drawn, kept, words[np.repeat(kept.ravel(), lengths)]
+        if self.subword:
+            words = self._words(drawn, np.ones(rows * M, bool))
+            lengths = _sums(self._pieces.count[words], lengths)
+        return drawn, fit(lengths.reshape(rows, M), self.T)
 
     def _words(self, drawn: Drawn, chosen: np.ndarray) -> np.ndarray:
         """Word ids of the chosen documents, one after another."""

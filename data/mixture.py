@@ -68,7 +68,14 @@ class Cells(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampler:
-    """Turns random numbers into documents."""
+    """Turns random numbers into documents.
+
+    >>> middle = np.full((DRAWS, 1), 2**31, np.uint64)
+    >>> sampler = Sampler(World(), Pair(), Mixture(), ratio=0.5)
+    >>> drawn = sampler(middle)
+    >>> sampler.tables.names[drawn.template[0]], drawn.slots[0, :3] - sampler.concept["noun0"]
+    ('last of noun noun noun is noun', array([15, 14, 16]))
+    """
 
     world: World
     pair: Pair
@@ -105,8 +112,8 @@ class Sampler:
         args = _distinct(u[8:16].reshape(2, 4, -1), self.world.nouns)
         _spare_held_out(task, arity, args, self.world.nouns)
         slots = np.empty((SLOTS, u.shape[1]), np.int64)
-        slots[:TASK] = args.reshape(TASK, -1) + self._concept["noun0"]
-        slots[TASK:] = task + self._concept[TASKS[0]]
+        slots[:TASK] = args.reshape(TASK, -1) + self.concept["noun0"]
+        slots[TASK:] = task + self.concept[TASKS[0]]
         a, b = task[0], arity[0].copy()
         is_list = (row == FOLLOWED) | (row == REGISTERS.index("dictionary"))
         a = np.where(is_list, arity[0], a)
@@ -129,12 +136,12 @@ class Sampler:
         return fact
 
     @functools.cached_property
-    def _concept(self) -> dict[str, int]:
+    def concept(self) -> dict[str, int]:
         return concept_ids(self.world)
 
     @functools.cached_property
     def _first(self) -> dict[str, np.ndarray]:
-        place = lambda kind: self._concept[f"{kind}0"]
+        place = lambda kind: self.concept[f"{kind}0"]
         return {
             "subject": np.array([place(r.subject) for r in RELATIONS]),
             "object": np.array([place(r.object) for r in RELATIONS]),

@@ -105,7 +105,19 @@ def tasks(corpus: Corpus, register: str, items: int = 16, seed: int = 0) -> Prob
     both languages and every register.
 
     Slices: task, register, language, arguments (2, 3, 4), held_out (training never says these
-    arguments to this task: all items of 3 or 4), ambiguous (both languages answer alike), item."""
+    arguments to this task: all items of 3 or 4), ambiguous (both languages answer alike), item.
+
+    >>> from data.feature import Lexicon
+    >>> from data.language import Pair
+    >>> from data.world import World
+    >>> corpus = Corpus(World(), Pair((Lexicon(0.3),)))
+    >>> asked = tasks(corpus, "chat", items=1)
+    >>> [corpus.tokenizer.decode(part[1]) for part in (asked.prompts, asked.answers, asked.other)]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['<doc> <doc> <u> kami fibo tiho mado <a>',
+     'mado tiho fibo <doc> <doc> <doc> <doc> <doc>',
+     'mado tiho viru <doc> <doc> <doc> <doc> <doc>']
+    """
     if register not in CONSTRUCTS:
         raise ValueError(f"register={register!r} asks nothing; choose among {[*CONSTRUCTS]}")
     rng = np.random.Generator(np.random.Philox(key=key("probe", seed)))

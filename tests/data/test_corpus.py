@@ -181,7 +181,7 @@ def test_impossible_corpora_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match="shorter than the longest document, 16 tokens"):
         Corpus(World(), TWIN, T=15)
     Corpus(World(), TWIN, T=16).rows(0, 3)
-    with pytest.raises(ValueError, match="ratio=1.5"):
+    with pytest.raises(ValueError, match=r"ratio=1\.5"):
         Corpus(World(), TWIN, ratio=1.5)
     with pytest.raises(ValueError, match="choose 'all' or 'response'"):
         Corpus(World(), TWIN, loss="some")
