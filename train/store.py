@@ -13,6 +13,7 @@ import hashlib
 import json
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import absl.logging
@@ -88,9 +89,8 @@ class Store:
         """Save in the background if `step` is due, or now because `force`."""
         if not force and step % self.every:
             return
-        notes = {"fingerprint": _fingerprint(state), "leaves": _leaves(state)}
         self._checkpoints.save_checkpointables_async(
-            step, {"state": state}, force=True, overwrite=True, custom_metadata=notes
+            step, {"state": state}, force=True, overwrite=True, custom_metadata=_notes(state)
         )
 
     def restore(self, like: Any) -> Any | None:
@@ -127,21 +127,8 @@ class Store:
 
     def _load(self, step: int, like: Any) -> Any:
         notes = self._checkpoints.metadata(step).custom_metadata or {}
-        if "fingerprint" not in notes:
-            raise ValueError("its metadata are unreadable")
-        wrong = differences(_leaves(like), notes["leaves"])
-        if wrong:
-            raise _OtherShape(
-                f"{self.folder} holds a run of another shape: {'; '.join(wrong[:3])}; choose "
-                "another folder or the spec that made it"
-            )
-        target = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
-        )
-        state = self._checkpoints.load_checkpointables(step, {"state": target})["state"]
-        if _fingerprint(state) != notes["fingerprint"]:
-            raise ValueError("its contents are not what was saved")
-        return state
+        read = lambda target: self._checkpoints.load_checkpointables(step, {"state": target})
+        return _verified(notes, like, lambda target: read(target)["state"], self.folder)
 
     @property
     def _metrics(self) -> pathlib.Path:
@@ -169,15 +156,27 @@ class Store:
 
 def save_params(folder: str | pathlib.Path, params: Any) -> None:
     """Write parameters to folder/params, replacing those there."""
-    ocp.save(pathlib.Path(folder).absolute() / "params", params, overwrite=True)
+    path = pathlib.Path(folder).absolute() / "params"
+    ocp.save(path, params, overwrite=True, custom_metadata=_notes(params))
 
 
 def load_params(folder: str | pathlib.Path, like: Any) -> Any:
-    """Parameters of folder/params, in the shapes of `like`; ValueError if there are none."""
+    """The parameters in folder/params; `like` has their shapes (arrays or ShapeDtypeStructs).
+
+    ValueError if there are none, if they have other shapes, or if they are damaged.
+    """
     path = pathlib.Path(folder).absolute() / "params"
     if not path.is_dir():
         raise ValueError(f"{folder} holds no finished parameters (no folder {path.name} in it)")
-    return ocp.load(path, like)
+    with _quiet():
+        try:
+            notes = ocp.metadata(path).custom_metadata or {}
+            return _verified(notes, like, lambda target: ocp.load(path, target), path)
+        except _OtherShape:
+            raise
+        except _DAMAGED as error:
+            why = str(error).split("\n")[0][:120]
+            raise ValueError(f"{path} is damaged ({why}); train it again") from error
 
 
 def dump(path: pathlib.Path, **arrays: Any) -> None:
@@ -189,6 +188,30 @@ def dump(path: pathlib.Path, **arrays: Any) -> None:
 
 class _OtherShape(ValueError):
     """A good checkpoint, of another run."""
+
+
+def _notes(tree: Any) -> dict[str, Any]:
+    return {"fingerprint": _fingerprint(tree), "leaves": _leaves(tree)}
+
+
+def _verified(notes: dict, like: Any, load: Callable[[Any], Any], where: pathlib.Path) -> Any:
+    """What `load` gives for the shapes of `like`, if it is what was saved."""
+    if "fingerprint" not in notes:
+        raise ValueError("its metadata are unreadable")
+    wrong = differences(notes["leaves"], _leaves(like))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise _OtherShape(
+            f"{where} holds other shapes than asked for ({'; '.join(wrong[:3])}{more}); choose "
+            "another folder, or the spec that made it"
+        )
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    place = lambda x: getattr(x, "sharding", None) or here
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), like)
+    tree = load(target)
+    if _fingerprint(tree) != notes["fingerprint"]:
+        raise ValueError("its contents are not what was saved")
+    return tree
 
 
 def _leaves(tree: Any) -> dict[str, str]:
