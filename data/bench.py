@@ -1,7 +1,7 @@
 """python -m data.bench: how fast rows are made on one core, beside what grain alone allows.
 
-Every line is the best of several timings of whole batches of 32 rows; the ceiling is grain handing
-out a constant batch.
+Every line is the best of five timings of whole batches, in seconds of this process, so that a busy
+machine counts for less; the ceiling is grain handing out a constant batch.
 """
 
 import time
@@ -67,8 +67,8 @@ def _rate(step: Callable[[int], object], tokens: int, seconds: float) -> float:
     step(0)
     best, i = 0.0, 1
     for _ in range(5):
-        begin, first = time.perf_counter(), i
-        while (passed := time.perf_counter() - begin) < seconds / 5 or i == first:
+        begin, first = time.process_time(), i
+        while (passed := time.process_time() - begin) < seconds / 5 or i == first:
             step(i)
             i += 1
         best = max(best, (i - first) * tokens / passed)

@@ -1,0 +1,65 @@
+"""How far apart two languages are, measured on samples and not read from their features."""
+
+import itertools
+
+import numpy as np
+
+from data.corpus import Corpus
+from data.language import speaker
+from data.meaning import Dictionary
+
+
+def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
+    """Distances over the documents of some rows, each said in both languages.
+
+    overlap of types, of tokens: the share of word forms, and of their uses, that both have
+    edit distance: mean Levenshtein distance of a concept's two forms, over the longer one's length
+    order (Kendall tau): agreement of the order in which both languages mention the same concepts,
+      1 for the same order and -1 for the reverse, over concepts said once
+
+    >>> from data.feature import Lexicon, Names
+    >>> from data.language import Pair
+    >>> from data.world import World
+    >>> pair = Pair((Lexicon(0), Names(0.5)))
+    >>> {k: round(v, 2) for k, v in distances(Corpus(World(), pair), rows=20).items()}
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'overlap of types': 0.19, 'overlap of tokens': 0.12, 'edit distance': 0.48,
+     'order (Kendall tau)': 1.0}
+    """
+    both = speaker(corpus.pair, corpus.world)
+    said, orders = [[], []], []
+    for _, meaning in itertools.chain.from_iterable(map(corpus.documents, range(rows))):
+        # A dictionary document has two languages in it already.
+        if isinstance(meaning, Dictionary):
+            continue
+        concepts = [[leaf.concept for leaf in both.leaves(meaning, i)] for i in (0, 1)]
+        for i in (0, 1):
+            said[i].extend(both.form[i][c] for c in concepts[i])
+        orders.append(_kendall_tau(*concepts))
+    one, two = map(set, said)
+    shared = one & two
+    forms = zip(both.form[0].values(), both.form[1].values(), strict=True)
+    return {
+        "overlap of types": len(shared) / len(one | two),
+        "overlap of tokens": float(np.mean([w in shared for w in itertools.chain(*said)])),
+        "edit distance": float(np.mean([_edits(a, b) / max(len(a), len(b)) for a, b in forms])),
+        "order (Kendall tau)": float(np.nanmean(orders)),
+    }
+
+
+def _kendall_tau(one: list, two: list) -> float:
+    """Concordant minus discordant pairs, over all pairs of concepts that both say exactly once."""
+    once = [c for c in one if one.count(c) == 1 and two.count(c) == 1]
+    rank = [two.index(c) for c in once]
+    pairs = [np.sign(b - a) for a, b in itertools.combinations(rank, 2)]
+    return float(np.mean(pairs)) if pairs else float("nan")
+
+
+def _edits(one: str, two: str) -> int:
+    """Levenshtein distance, row by row of the usual table."""
+    row = list(range(len(two) + 1))
+    for i, a in enumerate(one, 1):
+        last, row[0] = row[0], i
+        for j, b in enumerate(two, 1):
+            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
+    return row[-1]
