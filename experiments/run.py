@@ -217,7 +217,7 @@ def main(arguments: Sequence[str]) -> int:
         prog = f"python -m experiments.run {arguments[0]}"
         tyro.cli(launch, args=list(arguments[1:]), prog=prog, description=module.__doc__)
         return 0
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
