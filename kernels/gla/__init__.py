@@ -2,8 +2,9 @@
 
     S_t = diag(exp g_t) S_{t-1} + k_t v_t^T        o_t = scale * S_t^T q_t
 
-with log decay g <= 0 (arXiv 2312.06635, equations 3-4). The shape of g chooses the model: (B,T,H,K) is GLA,
-(B,T,H,1) Mamba-2, (1,1,H,1) RetNet, 0 linear attention; K=16, V=1, H=channels is Mamba-1's selective scan.
+with log decay g <= 0 (arXiv 2312.06635, equations 3-4). The shape of g chooses the model: (B,T,H,K)
+is GLA, (B,T,H,1) Mamba-2, (1,1,H,1) RetNet, 0 linear attention; K=16, V=1, H=channels is Mamba-1's
+selective scan.
 
 An implementation is a module of this folder with three functions:
 
@@ -12,8 +13,8 @@ An implementation is a module of this folder with three functions:
     forward(q, k, v, g, scale, initial_state, segment_ids) -> ((o, final_state), residual)
     backward(residual, do, dfinal) -> (dq, dk, dv, dg, dinitial_state)
 
-where g has rank 4 with axes of size 1 kept (dg has its shape and dtype), states are float32 and the segment
-ids, if any, start at 0 and rise by one at every restart. It pads T to its chunk by itself.
+where g has rank 4 with axes of size 1 kept (dg has its shape and dtype), states are float32 and the
+segment ids, if any, start at 0 and rise by one at every restart. It pads T to its chunk by itself.
 """
 
 from types import ModuleType
@@ -60,15 +61,14 @@ def gla(
     """
     g = _gate(q, g)
     _check(q, k, v, g, initial_state, segment_ids, impl)
-    B, _, H, K = q.shape
-    if initial_state is None:
-        initial_state = jnp.zeros((B, H, K, v.shape[-1]), jnp.promote_types(q.dtype, jnp.float32))
     if segment_ids is not None:
         changes = segment_ids[:, 1:] != segment_ids[:, :-1]
         segment_ids = jnp.pad(jnp.cumsum(changes, axis=1, dtype=jnp.int32), ((0, 0), (1, 0)))
     module = _choose(impl, (q, k, v, g, initial_state, segment_ids))
-    operation = differentiable(module.forward, module.backward)
-    scale = K**-0.5 if scale is None else float(scale)
+    operation = differentiable(
+        module.forward, module.backward, skips_absent=getattr(module, "SKIPS_ABSENT", False)
+    )
+    scale = q.shape[3] ** -0.5 if scale is None else float(scale)
     return operation(q, k, v, g, scale, initial_state, segment_ids)
 
 

@@ -12,35 +12,49 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
+from jax.custom_derivatives import SymbolicZero
 
 
-def differentiable(forward: Callable, backward: Callable) -> Callable:
+def differentiable(forward: Callable, backward: Callable, *, skips_absent=False) -> Callable:
     """`operation(q, k, v, g, scale, initial_state, segment_ids) -> (o, final_state)` with its
     gradient.
 
     `forward` and `backward` follow the contract in `kernels.gla`; `scale` is static. Every array of
-    the residual has a leading axis of B times anything, or of 1 where the batch shares it.
+    the residual has a leading axis of B times anything, or of 1 where the batch shares it. With
+    `skips_absent` they take None for an initial state or its cotangent that is zero.
     """
 
     def operation(q, k, v, g, scale, initial_state, segment_ids):
-        def saving(*arrays):
+        if initial_state is None and not skips_absent:
+            shape = (q.shape[0], *q.shape[2:], v.shape[3])
+            initial_state = jnp.zeros(shape, jnp.promote_types(q.dtype, jnp.float32))
+
+        def computed(*arrays):
             def run(q, k, v, g, initial_state, segment_ids):
                 out, residual = forward(q, k, v, g, scale, initial_state, segment_ids)
                 return out, hide(residual)
 
             return _foldable(run)(*arrays)
 
+        def saving(*arrays):
+            return computed(*(None if x is None else x.value for x in arrays))
+
         def gradient(residual, cotangents):
             def run(do, dfinal, residual):
                 return backward(reveal(residual), do, dfinal)
 
-            dq, dk, dv, dg, dinitial = _foldable(run)(*cotangents, residual)
+            do, dfinal = cotangents
+            if isinstance(do, SymbolicZero):
+                do = jnp.zeros(do.aval.shape, do.aval.dtype)
+            if isinstance(dfinal, SymbolicZero):
+                dfinal = None if skips_absent else jnp.zeros(dfinal.aval.shape, dfinal.aval.dtype)
+            dq, dk, dv, dg, dinitial = _foldable(run)(do, dfinal, residual)
             if dg.shape[0] != g.shape[0]:  # folding gave each member a gate of its own
                 dg = dg.astype(jnp.float32).sum(0, keepdims=True).astype(g.dtype)
             return dq, dk, dv, dg, dinitial, None
 
-        run = jax.custom_vjp(lambda *arrays: saving(*arrays)[0])
-        run.defvjp(saving, gradient)
+        run = jax.custom_vjp(lambda *arrays: computed(*arrays)[0])
+        run.defvjp(saving, gradient, symbolic_zeros=True)
         return run(q, k, v, g, initial_state, segment_ids)
 
     return operation
