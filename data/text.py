@@ -41,7 +41,7 @@ class _Table(NamedTuple):
 class Text:
     """Rows of `T` tokens of the documents in one file, or in two line-aligned ones.
 
-    Documents longer than T are cut to it; `truncated` counts them, and their cut end is no target.
+    Documents longer than T are cut to it; `truncated` counts them, and nothing marks their cut end.
     Blank lines are no documents: with two files, a line blank in either is left out of both. The
     identity of the corpus is the files' content, not their paths.
 
@@ -106,7 +106,8 @@ class Text:
         taken = lengths[there]
         place = np.arange(taken.sum()) + np.repeat(begin - np.cumsum(taken) + taken, taken)
         scored = np.ones(len(place), bool)
-        rows = pack(table.tokens[place], lengths, self.T, scored, ~table.cut[document])
+        # A document cut to T fills its row, so no <doc> follows where a text does not end.
+        rows = pack(table.tokens[place], lengths, self.T, scored, closed=there)
         column = lambda values: np.where(there, values[document], -1).astype(np.int32)
         return rows | dict(line=column(table.line), language=column(table.language))
 

@@ -11,6 +11,7 @@ from data.feature import ChatMarkers, Lexicon, Names, Order, PossessorFirst, Pun
 from data.language import Pair, speaker
 from data.meaning import Quiz, Story
 from data.mixture import Mixture
+from data.pack import fit
 from data.task import held_out
 from data.template import KINDS, REGISTERS
 from data.tokenizer import BPE, Character
@@ -99,6 +100,15 @@ def test_rows_hold_whole_documents_and_then_padding(corpus):
     np.testing.assert_array_equal(tokens == 0, opening | ~filled)
     assert not weights[:, 0].any()
     assert ((rows["kind"] >= 0).sum(1) == segments.max(1)).all()
+
+
+def test_a_row_is_filled_until_the_next_document_does_not_fit():
+    np.testing.assert_array_equal(
+        fit(np.array([[3, 3, 1], [3, 4, 1], [6, 0, 0]]), 6), [[1, 1, 0], [1, 0, 0], [1, 1, 1]]
+    )
+    total = (PLAIN.rows(0, 500)["segments"] > 0).sum(1)
+    longest = PLAIN.tables.length.max()
+    assert total.max() == PLAIN.T and total.min() > PLAIN.T - longest
 
 
 def test_every_token_but_the_first_is_a_target_and_so_is_the_end_of_the_last_document():

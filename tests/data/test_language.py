@@ -71,6 +71,28 @@ def test_the_focus_is_mentioned_first_in_every_word_order(pair, fact):
         assert words.index(form[fact.focus]) < words.index(form[other])
 
 
+SAID = {
+    "SVO": ("parent of x0 is y0", "copy of noun0 noun1 is noun0 noun1", "x0 of parent is y0"),
+    "SOV": ("parent of x0 y0 is", "copy of noun0 noun1 , noun0 noun1 is", "x0 of parent y0 is"),
+    "VSO": ("is parent of x0 y0", "is copy of noun0 noun1 , noun0 noun1", "is x0 of parent y0"),
+    "VOS": ("is x0 child of y0", "is copy of noun0 noun1 , noun0 noun1", "is x0 y0 of child"),
+    "OVS": ("x0 is child of y0", "copy of noun0 noun1 is noun0 noun1", "x0 is y0 of child"),
+    "OSV": ("x0 child of y0 is", "copy of noun0 noun1 , noun0 noun1 is", "x0 y0 of child is"),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_says_a_fact_and_a_story_as_its_grammar_does(order):
+    """Object-first orders turn to the converse relation, so that the focus stays first."""
+    fact = Fact("parent", "x0", "y0", focus="x0")
+    story = Story(Question("copy", ("noun0", "noun1")))
+    said = []
+    for meaning, features in ((fact, ()), (story, ()), (fact, (PossessorFirst(),))):
+        both = speaker(Pair((Order(order), *features)), WORLD)
+        said.append(" ".join(leaf.concept for leaf in both.leaves(meaning, 1)))
+    assert tuple(said) == SAID[order]
+
+
 @hypothesis.given(pairs(), st.data(), st.sampled_from([0, 1]))
 def test_parse_rejects_what_the_grammar_cannot_say(pair, data, language):
     """A word lost at either end leaves no document, and a wrong answer is no story."""
