@@ -21,7 +21,7 @@ from types import ModuleType
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 from kernels.gla import chunk, reference
 from kernels.gla.operation import differentiable
@@ -42,7 +42,7 @@ def gla(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B T H K"],
     v: Float[Array, "B T H V"],
-    g: Float[Array, "..."] | float,
+    g: Real[ArrayLike, "..."],
     *,
     scale: float | None = None,
     initial_state: Float[Array, "B H K V"] | None = None,
@@ -113,7 +113,7 @@ def _module(name: str) -> ModuleType:
     return {"chunk": chunk, "reference": reference}[name]
 
 
-def _gate(q: Array, g: Array | float) -> Array:
+def _gate(q: Array, g: ArrayLike) -> Array:
     """g with rank 4; its axes of size 1 stay, and with them the shape of its gradient."""
     g = jnp.asarray(
         g, None if isinstance(g, jax.Array) else jnp.promote_types(q.dtype, jnp.float32)

@@ -322,7 +322,8 @@ def _split(arrays, ids):
     ids = jnp.pad(ids, ((0, 0), (0, -T % _chunk(T))), mode="edge")
     ids = ids.reshape(ids.shape[0], -1, _chunk(T))
     before = jnp.pad(ids[:, :-1, -1], ((0, 0), (1, 0)))
-    return parts, jax.vmap(jax.vmap(segments))(ids, before)
+    # The barrier keeps XLA from recomputing the masks, per head, inside every operation that uses one.
+    return parts, lax.optimization_barrier(jax.vmap(jax.vmap(segments))(ids, before))
 
 
 def _chunks(x: Float[Array, "B T H D"]) -> Float[Array, "B N C H D"]:

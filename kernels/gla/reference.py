@@ -7,7 +7,7 @@ Equation 4 of arXiv 2312.06635 with the gate in log space. float32, or float64 w
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 
 def recurrence(
@@ -42,7 +42,7 @@ def step(
     q: Float[Array, "B 1 H K"],
     k: Float[Array, "B 1 H K"],
     v: Float[Array, "B 1 H V"],
-    g: Float[Array, "..."] | float,
+    g: Real[ArrayLike, "..."],
     state: Float[Array, "B H K V"],
     *,
     scale: float | None = None,

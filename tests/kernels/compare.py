@@ -1,0 +1,50 @@
+"""How the tests of the op compare: RMS ratios, in NumPy (XLA's CPU maximum drops NaN)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernels.gla.cases import Case
+
+
+def error(got, want) -> float:
+    """RMS of the difference over RMS of what is wanted; NaN if anything got is not finite."""
+    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    if not np.isfinite(got).all():
+        return float("nan")
+    return float(np.sqrt(np.mean((got - want) ** 2)) / max(np.sqrt(np.mean(want**2)), 1e-30))
+
+
+def assert_close(got: dict, want: dict, tolerance: float | dict[str, float]) -> None:
+    """Every array within `tolerance`, by name or for all, of the one wanted, by `error`."""
+    assert got.keys() == want.keys()
+    errors = {name: error(got[name], want[name]) for name in want}
+    limit = lambda name: tolerance[name] if isinstance(tolerance, dict) else tolerance
+    wrong = {name: e for name, e in errors.items() if not e <= limit(name)}
+    assert not wrong, f"relative errors {wrong}, tolerance {tolerance}; all {errors}"
+
+
+def everything(op, case: Case, dtype) -> dict[str, np.ndarray]:
+    """o, final_state and the gradients of all inputs of a case, by `op(**inputs)`."""
+    x = {
+        name: jnp.asarray(array, None if array.dtype == np.int32 else dtype)
+        for name, array in case.inputs().items()
+    }
+    do, ids = x.pop("do"), x.pop("segment_ids", None)
+    state = jnp.promote_types(dtype, jnp.float32)
+    x.update({name: x[name].astype(state) for name in ("initial_state", "g") if name in x})
+    dfinal = x.pop("dfinal", None)
+
+    def run(x):
+        def call(x):
+            o, final = op(**x, segment_ids=ids)
+            return (o, final) if dfinal is not None else o
+
+        out, vjp = jax.vjp(call, x)
+        (dx,) = vjp((do, dfinal.astype(out[1].dtype)) if dfinal is not None else do)
+        out = (
+            dict(zip(("o", "final_state"), out, strict=True)) if dfinal is not None else {"o": out}
+        )
+        return out | {f"d{name}": gradient for name, gradient in dx.items()}
+
+    return {name: np.asarray(array, np.float64) for name, array in jax.jit(run)(x).items()}

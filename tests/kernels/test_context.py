@@ -1,0 +1,49 @@
+"""The op split over devices equals the op: 8 fake CPU devices, forward and every gradient."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from kernels.gla import context, gla
+from kernels.gla.cases import Case
+from tests.kernels.compare import assert_close
+
+CASES = {
+    "nearly no decay": Case(B=2, T=128, H=2, gate="zero", state=True),
+    "resets": Case(B=2, T=128, H=2, gate="resets", state=True),
+    "retention": Case(B=2, T=128, H=2, gate_shape="11H1", state=True),
+    "segments": Case(B=2, T=128, H=2, segments=(5, 40, 3, 16, 32), state=True),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_sequence_over_devices_equals_a_sequence_on_one(case: Case):
+    x = {name: jnp.asarray(array) for name, array in case.inputs().items()}
+    do, dfinal, ids = x.pop("do"), x.pop("dfinal"), x.pop("segment_ids", None)
+
+    def split(q, k, v, g, initial_state):
+        time, whole = P(None, "time"), P()
+        gate = whole if g.shape[1] == 1 else time
+        specs = (time, time, time, gate, whole, None if ids is None else time)
+        run = lambda q, k, v, g, s, ids: context.gla(
+            q, k, v, g, axis="time", initial_state=s, segment_ids=ids
+        )
+        mesh = Mesh(np.array(jax.devices()[:8]), ("time",))
+        over = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+        return over(run, in_specs=specs, out_specs=(time, whole))(q, k, v, g, initial_state, ids)
+
+    def whole(q, k, v, g, initial_state):
+        return gla(q, k, v, g, initial_state=initial_state, segment_ids=ids)
+
+    def gradients(op):
+        out, vjp = jax.vjp(op, *x.values())
+        return *out, *vjp((do, dfinal))
+
+    got, want = jax.jit(lambda: gradients(split))(), jax.jit(lambda: gradients(whole))()
+    names = ("o", "final_state", *(f"d{name}" for name in x))
+    assert_close(dict(zip(names, got, strict=True)), dict(zip(names, want, strict=True)), 3e-6)
