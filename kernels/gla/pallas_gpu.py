@@ -29,7 +29,6 @@ Within a program, each warpgroup owns a slice of K: its part of q, k, g and the 
 the outputs are summed. All tiles are 64 x 64; a state tile is S^T (V by K), so decay runs along columns.
 """
 
-import math
 from functools import partial
 
 import jax
@@ -47,6 +46,7 @@ FLOOR = 1024.0  # exp(-104) is already zero in float32
 PROCESSORS = 132  # multiprocessors of an H100 or H200
 SHARED_MEMORY = 232_448  # bytes a block may use
 
+_DIGITS = 6  # C = 2**6
 _f32, _bf16 = jnp.float32, jnp.bfloat16
 _BF16_TILE = (plgpu.TilingTransform((8, 64)), plgpu.SwizzleTransform(128))
 _F32_TILE = (plgpu.TilingTransform((8, 32)), plgpu.SwizzleTransform(128))
@@ -211,27 +211,24 @@ def _load(ref):
     return plgpu.layout_cast(ref[...], _WGMMA).astype(_f32)
 
 
-def _before():
-    """B_it = [t < i], so b = B g + g and r = B^T g."""
-    return (_index(0) > _index(1)).astype(_f32).astype(_bf16)
+def _order(reverse):
+    """M_it = 1 where t <= i, or in reverse t >= i: b = M g and r = M^T g - g, or the other way round."""
+    mask = _index(0) <= _index(1) if reverse else _index(0) >= _index(1)
+    return mask.astype(_f32).astype(_bf16)
 
 
-def _halves(h):
-    """H_it = 1 where gate t lies between token i and the middle of its block of 2h tokens."""
+def _digits():
+    """Y_it: binary digits up to the first in which i and t differ, 0 if none; negative where t > i."""
     i, t = _index(0), _index(1)
-    middle = (i & -2 * h) + h
-    right, left = (t >= middle) & (t <= i), (t > i) & (t < middle)
-    return (right | left).astype(_f32).astype(_bf16)
+    digits = sum(((i >> n) != (t >> n)).astype(_f32) for n in range(_DIGITS))
+    return jnp.where(i >= t, digits, -digits).astype(_bf16)
 
 
-def _pairs(h, reverse):
-    """Which (row, column) are a later and an earlier token in the two halves of one block of 2h."""
-    later, earlier = (_index(1), _index(0)) if reverse else (_index(0), _index(1))
-    return ((later & -2 * h) == (earlier & -2 * h)) & ((later & h) > 0) & ((earlier & h) == 0)
-
-
-def _causal(reverse):
-    return _index(0) <= _index(1) if reverse else _index(0) >= _index(1)
+def _halves(digits, n):
+    """H_it = 1 where gate t lies between token i and the middle of its block of 2h = 2^(n+1) tokens."""
+    Y, right, n = _load(digits), (_index(0) >> n) & 1 == 1, n.astype(_f32)
+    inside = jnp.where(right, (Y >= 0) & (Y <= n), (Y < 0) & (Y >= -n))
+    return inside.astype(_f32).astype(_bf16)
 
 
 def _clamp(gate):
@@ -245,44 +242,44 @@ def _gate_sum(matrix, gates):
     return _product(*((matrix, gate) for gate in gates))
 
 
-def _decay(x, scale, before, gates, to_end):
+def _decay(x, scale, matrix, gates, to_end):
     """scale x exp(b), or with `to_end` scale x exp(r), in place; returned in float32."""
+    total = _gate_sum(matrix, gates)
     if to_end:
-        total = _gate_sum(before.T, gates)
-    else:
-        total = _gate_sum(before, gates) + sum(map(_load, gates))
+        total -= sum(map(_load, gates))
     x_decayed = _load(x) * scale * jnp.exp(total)
     x[...] = x_decayed.astype(_bf16)
     return x_decayed
 
 
-def _scores(x1, x2, gates, total, scales, hats, scratch, reverse):
-    """P of one chunk and slice of K, exact for any gate; x1, x2 are decayed in place by `hats` on the way."""
+def _scores(x1, x2, gates, masks, total, scales, decay, scratch, reverse):
+    """P of one chunk and slice of K, exact for any gate; x1, x2 are decayed in place on the way."""
     right, halves = scratch
+    order, digits = masks
 
     def one_product():
-        right[...] = (hats() * _columns(jnp.exp(-_total(total)))).astype(_bf16)
+        right[...] = (decay() * _columns(jnp.exp(-_total(total)))).astype(_bf16)
         plgpu.commit_smem()
-        return jnp.where(_causal(reverse), _product((x1, right.T)), 0.0)
+        return jnp.where(_load(order) > 0, _product((x1, right.T)), 0.0)
 
     def by_digits():
-        raw1, raw2 = x1[...], x2[...]
+        raw1 = x1[...]  # its tile is needed for the factors
 
         def digit(n, P):
-            h = lax.shift_right_logical(jnp.int32(C // 2), n)
-            halves[...] = _halves(h)
+            halves[...] = _halves(digits, n)
             plgpu.commit_smem()
-            decay = jnp.exp(_gate_sum(halves, gates))
-            x1[...] = (raw1.astype(_f32) * scales[0] * decay).astype(_bf16)
-            right[...] = (raw2.astype(_f32) * scales[1] * decay).astype(_bf16)
+            between = jnp.exp(_gate_sum(halves, gates))
+            x1[...] = (raw1.astype(_f32) * scales[0] * between).astype(_bf16)
+            right[...] = (_load(x2) * scales[1] * between).astype(_bf16)
             plgpu.commit_smem()
-            return P + jnp.where(_pairs(h, reverse), _product((x1, right.T)), 0.0)
+            pairs = _load(digits) == ((-n - 1) if reverse else (n + 1)).astype(_f32)
+            return P + jnp.where(pairs, _product((x1, right.T)), 0.0)
 
-        same = jnp.sum(raw1.astype(_f32) * raw2.astype(_f32), axis=1) * (scales[0] * scales[1])
-        P = jnp.where(_index(0) == _index(1), lax.broadcast_in_dim(same, (C, C), (0,)), 0.0)
-        P = lax.fori_loop(0, int(math.log2(C)), digit, P)
+        same = jnp.sum(_load(x1) * _load(x2), axis=1) * (scales[0] * scales[1])
+        P = jnp.where(_load(digits) == 0, lax.broadcast_in_dim(same, (C, C), (0,)), 0.0)
+        P = lax.fori_loop(0, _DIGITS, digit, P)
         x1[...] = raw1
-        hats()
+        decay()
         return P
 
     return lax.cond(total[C] > -FAST, one_product, by_digits)
@@ -322,7 +319,7 @@ def _sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs,
         end_g = next(refs)
         x_s = [next(refs) for _ in x_g]
         y_s, *g_s = [next(refs) for _ in range(1 + len(gates))]
-        totals_s, state_s, work_s, sum_s, before_s, loaded, y_loaded, full, free = refs
+        state_s, work_s, sum_s, m_s, totals_s, loaded, y_loaded, full, free = refs
 
         w = lax.axis_index("wg")
         b, h = lax.div(lax.axis_index("bh"), H), lax.rem(lax.axis_index("bh"), H)
@@ -355,85 +352,94 @@ def _sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs,
                 plgpu.copy_gmem_to_smem(rows, y_s.at[2 * i + to], y_loaded.at[to])
 
         def chunk(n, S):
-            values = [y_s.at[2 * i + lax.rem(n, 2)] for i in range(tiles)]
-            state = [state_s.at[tiles * w + i] for i in range(tiles)]
-            work, scores, out, S = (
-                work_s.at[w],
-                [],
-                [[] for _ in range(tiles)],
-                [list(s) for s in S],
-            )
+            S = [list(s) for s in S]
             plgpu.barrier_wait(y_loaded.at[lax.rem(n, 2)])
             for j in range(slices):
                 to = slot(n, j)
-                x_t, gates_t, total = (
-                    [x.at[to] for x in x_s],
-                    [g.at[to] for g in g_s],
-                    totals_s.at[to],
-                )
                 plgpu.barrier_wait(loaded.at[to])
                 plgpu.wait_smem_to_gmem(0)  # `state` may still be on its way out
+                total = totals_s.at[to]
+                # Zero, but the compiler cannot know: else it keeps the address of every tile below
+                # in registers across the loop, a hundred of them.
+                zero = (total[C] > 0).astype(jnp.int32)
+                x_t, gates_t = [x.at[to + zero] for x in x_s], [g.at[to + zero] for g in g_s]
+                masks, work = [m_s.at[m + zero] for m in range(1 + outputs)], work_s.at[w + zero]
+
+                def state(i, zero=zero):
+                    return state_s.at[tiles * w + zero + i]
+
+                def value(i, zero=zero):
+                    return y_s.at[2 * i + zero + lax.rem(n, 2)]
+
+                def decay(x_t=x_t, gates_t=gates_t, order=masks[0]):
+                    if outputs:
+                        _decay(x_t[0], scales[0], order, gates_t, to_end=reverse)
+                    return _decay(x_t[-1], scales[1], order.T, gates_t, to_end=not reverse)
+
+                def output(i, x1=x_t[0], work=work, state=state, value=value):
+                    return _product((x1, state(i).T), (work, value(i)))
 
                 _clamp(gates_t[0])
-
-                def hats(x_t=x_t, gates_t=gates_t):
-                    if outputs:
-                        _decay(x_t[0], scales[0], before_s, gates_t, to_end=reverse)
-                    return _decay(x_t[-1], scales[1], before_s, gates_t, to_end=not reverse)
-
                 if outputs:
-                    scratch = (work, state[0])
-                    scores += [_scores(*x_t, gates_t, total, scales, hats, scratch, reverse)]
+                    scratch = work, state(0)
+                    P = _scores(*x_t, gates_t, masks, total, scales, decay, scratch, reverse)
+                    work[...] = P.astype(_bf16)
                 else:
-                    hats()
+                    decay()
                 for i in range(tiles):
-                    state[i][...] = S[j][i].astype(_bf16)
-                if outputs and j == slices - 1:
-                    work[...] = sum(scores).astype(_bf16)
+                    state(i)[...] = S[j][i].astype(_bf16)
                 plgpu.commit_smem()
+                for i in range(tiles if states else 0):
+                    to_g = states_g.at[b, h, at(n), value_columns(i), columns(j)]
+                    plgpu.copy_smem_to_gmem(state(i), to_g)
+                if outputs and warpgroups == 2:
+                    if j == 0:
+                        plgpu.barrier_wait(free)  # the other has read what the last chunk left
+                    if tiles == 2:  # each warpgroup finishes one tile
+                        sum_s.at[w][...] = output(1 - w)
+                        mine = output(w)
+                    else:
+                        sum_s.at[w][...] = output(0) + (_load(sum_s.at[w]) if j > 0 else 0.0)
+                elif outputs:
+                    mine = [output(i).astype(_bf16) for i in range(tiles)]
                 for i in range(tiles):
-                    if states:
-                        to_g = states_g.at[b, h, at(n), value_columns(i), columns(j)]
-                        plgpu.copy_smem_to_gmem(state[i], to_g)
-                    if outputs:
-                        more = [(work, values[i])] if j == slices - 1 else []
-                        out[i] += [_product((x_t[0], state[i].T), *more)]
                     S[j][i] = S[j][i] * _columns(jnp.exp(_total(total)))
-                    S[j][i] += _product((values[i].T, x_t[-1]))
+                    S[j][i] += _product((value(i).T, x_t[-1]))
                 pl.when(n + 2 // slices < length)(partial(load_slice, n + 2 // slices, j))
 
-            out = [sum(o) for o in out] if outputs else None
-            mine = list(range(tiles))
-            if warpgroups == 2 and outputs:  # each finishes one tile of the output
-                swap = lax.cond(w == 0, lambda a, b: (a, b), lambda a, b: (b, a), out[0], out[-1])
-                plgpu.barrier_wait(free)  # the other has read the last chunk's
-                sum_s.at[w][...] = swap[1]
             if warpgroups == 2:
                 plgpu.barrier_arrive(full)
                 plgpu.barrier_wait(full)
-            if warpgroups == 2 and outputs:
-                out, mine = [swap[0] + _load(sum_s.at[1 - w])], [w if tiles == 2 else 0]
-                plgpu.barrier_arrive(free)
             pl.when((w == 0) & (n + 2 < length))(partial(load_values, n + 2))
+            if outputs and warpgroups == 2:
+                mine = (mine if tiles == 2 else _load(sum_s.at[w])) + _load(sum_s.at[1 - w])
+                plgpu.barrier_arrive(free)
+                mine = [mine.astype(_bf16)]
             if outputs:
-                if states:
-                    plgpu.wait_smem_to_gmem(0)
-                for i, o in enumerate(out):
-                    state[i][...] = o.astype(_bf16)
-                plgpu.commit_smem()
-                for i, column in enumerate(mine):
-                    rows = out_g.at[b, pl.ds(at(n) * C, C), h, value_columns(column)]
-
-                    def write(i=i, rows=rows):
-                        plgpu.copy_smem_to_gmem(state[i], rows)
-
-                    pl.when((w == 0) | (tiles == warpgroups))(write)
+                write(n, mine, state)
             return S
+
+        def write(n, out, state):
+            if states:
+                plgpu.wait_smem_to_gmem(0)
+            for i, tile in enumerate(out):
+                state(i)[...] = tile
+            plgpu.commit_smem()
+            for i in range(len(out)):
+                place = value_columns(w if tiles == warpgroups == 2 else i)
+                rows = out_g.at[b, pl.ds(at(n) * C, C), h, place]
+                copy = partial(plgpu.copy_smem_to_gmem, state(i), rows)
+                pl.when((w == 0) | (tiles == warpgroups))(copy)
 
         def through(f):  # a tile of state between its place in memory and registers
             return [[f(j, value_columns(i)) for i in range(tiles)] for j in range(slices)]
 
-        pl.when(w == 0)(lambda: before_s.__setitem__(..., _before()))
+        @pl.when(w == 0)
+        def masks():
+            m_s.at[0][...] = _order(reverse)
+            if outputs:
+                m_s.at[1][...] = _digits()
+
         S = through(
             lambda j, rows: plgpu.load(
                 start_g.at[b, h, segment, rows, columns(j)], layout=_WGMMA, optimized=False
@@ -479,17 +485,17 @@ def _sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs,
             *slots[: 1 + outputs],
             bf16((2 * tiles, C, C)),
             *slots[1 + outputs :],
-            plgpu.SMEM((2 * warpgroups, totals.shape[-1]), _f32),
             bf16((tiles * warpgroups, C, C)),
             bf16((warpgroups, C, C)),
             plgpu.SMEM((warpgroups, C, C), _f32, transforms=_F32_TILE),
-            bf16((C, C)),
+            bf16((1 + outputs, C, C)),
+            plgpu.SMEM((2 * warpgroups, totals.shape[-1]), _f32),
             plgpu.Barrier(num_arrivals=copies, num_barriers=2 * warpgroups),
             plgpu.Barrier(num_arrivals=tiles, num_barriers=2),
             plgpu.Barrier(num_arrivals=warpgroups),
             plgpu.Barrier(num_arrivals=warpgroups),
         ],
-        compiler_params=plgpu.CompilerParams(approx_math=True),
+        compiler_params=plgpu.CompilerParams(approx_math=True, reduction_scratch_bytes=0),
         interpret=interpret,
     )
     results = iter(run(*([x1] if outputs else []), x2, y, *gates, totals, start))
@@ -508,16 +514,19 @@ def _division(K, V, parts):
 
 
 def _chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interpret):
-    """dq, dk, dg of every chunk and slice of K by itself, from the states S, dS at its two ends.
+    """dq, dk (B,T,H,K) bfloat16 and dg (B,T,H,K), every chunk and slice of K by itself.
 
-        dq_i = scale exp(b_i) do_i S^T + intra        dk_i = exp(r_i) v_i dS^T + intra
-        dg = L^T (q dq) + ... : see `_scores_gradient`; through the state, sum_v exp(c) S dS
+    S (B,H,N,V,K) is the state each chunk starts from and dS the gradient at its end, in bfloat16. With M the
+    order of the tokens, b = M g, and dA_ij = do_i v_j for j <= i:
 
-    S is what the chunk starts from and dS the gradient at its end, both (B,H,N,V,K) bfloat16.
+        u_i = do_i S + [dA k exp(-b)]_i          dq = scale exp(b) u
+        w_j = [dA^T q exp(b)]_j                  dk = exp(-b) w + exp(r) v dS
+        dg = M^T (dL/db) + (M - 1) (dL/dr) + exp(c) sum_v S dS,    dL/db = q dq - k w exp(-b), ...
+
+    every product taken of the rounded operands, so that the pairs within a chunk cancel exactly.
     """
-    B, T, H, K = q.shape
-    N, V = totals.shape[1], v.shape[-1]
-    tiles, parts = V // C, len(gates)
+    B, _, H, K = q.shape
+    N, tiles, parts = totals.shape[1], v.shape[-1] // C, len(gates)
 
     def body(*refs):
         refs = iter(refs)
@@ -525,8 +534,8 @@ def _chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, inter
         streams, totals_g = [next(refs) for _ in range(4)], next(refs)  # do, v, S, dS
         results = [next(refs) for _ in range(3)]  # dq, dk, dg
         q_s, k_s, *gates_s = [next(refs) for _ in range(2 + parts)]
-        streams_s, total_s, left_s, right_s, scores_s, before_s, halves_s, *refs = refs
-        *dg_s, loaded, streamed = refs
+        streams_s, order_s, total_s, *dg_s, loaded, streamed = refs
+        dg_s = dg_s[0] if dg_s else gates_s[0]
 
         b, h = lax.div(lax.axis_index("bh"), H), lax.rem(lax.axis_index("bh"), H)
         n, j = lax.axis_index("chunk"), lax.axis_index("k")
@@ -538,122 +547,56 @@ def _chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, inter
                 tile = (b, rows, h, values) if x < 2 else (b, h, n, values, columns)
                 plgpu.copy_gmem_to_smem(source.at[tile], streams_s.at[4 * to + x], streamed.at[to])
 
+        def through_values(dA, u, w):
+            def tile(i, through):
+                to = lax.rem(i, 2)
+                plgpu.barrier_wait(streamed.at[to])
+                do_t, v_t, S_t, dS_t = [streams_s.at[4 * to + x] for x in range(4)]
+                plgpu.wgmma(dA, do_t, v_t.T)
+                plgpu.wgmma(u, do_t, S_t)
+                plgpu.wgmma(w, v_t, dS_t)
+                through += _load(S_t) * _load(dS_t)
+                plgpu.wgmma_wait(0)
+                pl.when(i + 2 < tiles)(partial(stream, i + 2))
+                return through
+
+            through = lax.fori_loop(0, tiles, tile, _zeros())
+            return dA[...], u[...], w[...], jnp.sum(through, axis=0)
+
         for source, to in zip(sources, (q_s, k_s, *gates_s), strict=True):
             plgpu.copy_gmem_to_smem(source.at[b, rows, h, columns], to, loaded)
         plgpu.copy_gmem_to_smem(totals_g.at[b, n, h, j], total_s, loaded)
         for i in range(min(2, tiles)):
             stream(jnp.int32(i))
-        before_s[...] = _before()
-        plgpu.commit_smem()
-
-        def through_values(dA, dq, dk):
-            def tile(i, through_state):
-                to = lax.rem(i, 2)
-                plgpu.barrier_wait(streamed.at[to])
-                do_t, v_t, S_t, dS_t = [streams_s.at[4 * to + x] for x in range(4)]
-                plgpu.wgmma(dA, do_t, v_t.T)
-                plgpu.wgmma(dq, do_t, S_t)
-                plgpu.wgmma(dk, v_t, dS_t)
-                through_state += _load(S_t) * _load(dS_t)
-                plgpu.wgmma_wait(0)
-                pl.when(i + 2 < tiles)(partial(stream, i + 2))
-                return through_state
-
-            through_state = lax.fori_loop(0, tiles, tile, _zeros())
-            return dA[...], dq[...], dk[...], through_state
-
+        order_s[...] = _order(False)
         acc = plgpu.ACC((C, C), _f32)
-        dA, dq, dk, through_state = pl.run_scoped(through_values, acc, acc, acc)
-        dA = jnp.where(_causal(False), dA, 0.0)
-        through_state = jnp.sum(through_state, axis=0)
-
+        dA, dq_state, dk_state, through = pl.run_scoped(through_values, acc, acc, acc)
         plgpu.barrier_wait(loaded)
         _clamp(gates_s[0])
-        total = _total(total_s)
-        b_i = _gate_sum(before_s, gates_s) + sum(map(_load, gates_s))
-        r_i = _gate_sum(before_s.T, gates_s)
-        q_decay, k_decay = scale * jnp.exp(b_i), jnp.exp(r_i)
-        q_hat = (_load(q_s) * q_decay).astype(_bf16)
-        k_hat = _load(k_s) * k_decay
-        db, dr = q_hat.astype(_f32) * dq, k_hat.astype(_bf16).astype(_f32) * dk
-        dq, dk = dq * q_decay, dk * k_decay
-        dg = _columns(through_state * jnp.exp(total))
-
-        def transposed(M, x):
-            """M^T x, x in two bfloat16 parts."""
-            high = x.astype(_bf16)
-            left_s[...] = high
-            right_s[...] = (x - high.astype(_f32)).astype(_bf16)
-            plgpu.commit_smem()
-            return _product((M, left_s), (M, right_s))
-
-        def one_product():
-            k_up = jnp.exp(-total)
-            scores_s[...] = dA.astype(_bf16)
-            left_s[...] = q_hat
-            k_tilde = (k_hat * _columns(k_up)).astype(_bf16)
-            right_s[...] = k_tilde
-            plgpu.commit_smem()
-            dq_in = _product((scores_s, right_s))
-            dk_in = _product((scores_s.T, left_s))
-            db_in = q_hat.astype(_f32) * dq_in - k_tilde.astype(_f32) * dk_in
-            return (
-                dq + dq_in * q_decay,
-                dk + dk_in * (k_decay * _columns(k_up)),
-                db + db_in,
-                dg,
-            )
-
-        def by_digits():
-            def digit(level, carry):
-                dq, dk, dg = carry
-                half = lax.shift_right_logical(jnp.int32(C // 2), level)
-                halves_s[...] = _halves(half)
-                scores_s[...] = jnp.where(_pairs(half, False), dA, 0.0).astype(_bf16)
-                plgpu.commit_smem()
-                decay = jnp.exp(_gate_sum(halves_s, gates_s))
-                left, right = _load(q_s) * (scale * decay), _load(k_s) * decay
-                left_s[...], right_s[...] = left.astype(_bf16), right.astype(_bf16)
-                plgpu.commit_smem()
-                dq_in = _product((scores_s, right_s))
-                dk_in = _product((scores_s.T, left_s))
-                de = _load(left_s) * dq_in + _load(right_s) * dk_in
-                dq, dk = dq + dq_in * (scale * decay), dk + dk_in * decay
-                return dq, dk, dg + transposed(halves_s.T, de)
-
-            same = _index(0) == _index(1)
-            diagonal = jnp.sum(jnp.where(same, dA, 0.0), axis=1) * scale
-            diagonal = lax.broadcast_in_dim(diagonal, (C, C), (0,))
-            carry = dq + diagonal * _load(k_s), dk + diagonal * _load(q_s), dg
-            dq_, dk_, dg_ = lax.fori_loop(0, int(math.log2(C)), digit, carry)
-            return dq_, dk_, db, dg_
-
-        dq, dk, db, dg = lax.cond(total_s[C] > -FAST, one_product, by_digits)
-        dg = dg + db + transposed(before_s.T, db)
-        dg = dg + transposed(before_s, dr)
-        q_s[...], k_s[...] = dq.astype(_bf16), dk.astype(_bf16)
-        dg_out = dg_s[0] if dg_s else gates_s[0]
-        dg_out[...] = dg.astype(gate_dtype)
+        dA_s, *tiles_s = [streams_s.at[x] for x in range(8)]  # their contents are spent
+        dA_s[...] = jnp.where(_load(order_s) > 0, dA, 0.0).astype(_bf16)
+        given = dA_s, q_s, k_s, gates_s, order_s, total_s, scale, dq_state, dk_state, tiles_s
+        dg = lax.cond(
+            total_s[C] > -FAST, lambda: _fast_gradients(*given), lambda: _exact_gradients(*given)
+        )
+        dg += _columns(through * jnp.exp(_total(total_s)))
+        dg_s[...] = dg.astype(gate_dtype)
         plgpu.commit_smem()
-        for x, to in zip((q_s, k_s, dg_out), results, strict=True):
+        for x, to in zip((q_s, k_s, dg_s), results, strict=True):
             plgpu.copy_smem_to_gmem(x, to.at[b, rows, h, columns])
         plgpu.wait_smem_to_gmem(0)
 
     tile = plgpu.SMEM((C, C), _bf16, transforms=_BF16_TILE)
     run = plgpu.kernel(
         body,
-        out_type=[
-            jax.ShapeDtypeStruct(q.shape, _bf16),
-            jax.ShapeDtypeStruct(q.shape, _bf16),
-            jax.ShapeDtypeStruct(q.shape, gate_dtype),
-        ],
+        out_type=[jax.ShapeDtypeStruct(q.shape, t) for t in (_bf16, _bf16, gate_dtype)],
         grid=(B * H, N, K // C),
         grid_names=("bh", "chunk", "k"),
         scratch_types=[
             *[tile] * (2 + parts),
             plgpu.SMEM((8, C, C), _bf16, transforms=_BF16_TILE),
+            tile,
             plgpu.SMEM((totals.shape[-1],), _f32),
-            *[tile] * 5,
             *([plgpu.SMEM((C, C), _f32, transforms=_F32_TILE)] if gate_dtype == _f32 else []),
             plgpu.Barrier(num_arrivals=3 + parts),
             plgpu.Barrier(num_arrivals=4, num_barriers=2),
@@ -662,3 +605,69 @@ def _chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, inter
         interpret=interpret,
     )
     return run(q, k, *gates, do, v, S, dS, totals)
+
+
+def _gate_product(matrix, x, scratch):
+    """The matrix times x, with x in two bfloat16 parts."""
+    high, low = scratch
+    high[...] = x.astype(_bf16)
+    low[...] = (x - x.astype(_bf16).astype(_f32)).astype(_bf16)
+    plgpu.commit_smem()
+    return _product((matrix, high), (matrix, low))
+
+
+def _fast_gradients(dA, q, k, gates, order, total, scale, u, dk_state, scratch):
+    """q and k become dq and dk; returns dg but for what passes through the whole chunk."""
+    left, right, *_ = scratch
+    up = jnp.exp(-_total(total))
+    left[...] = (_load(q) * scale * jnp.exp(_gate_sum(order, gates))).astype(_bf16)
+    k_decay = jnp.exp(_gate_sum(order.T, gates) - sum(map(_load, gates)))
+    right[...] = (_load(k) * k_decay * _columns(up)).astype(_bf16)
+    dr = (_load(k) * k_decay).astype(_bf16).astype(_f32) * dk_state
+    plgpu.commit_smem()
+    w = _product((dA.T, left))
+    k[...] = ((w * _columns(up) + dk_state) * k_decay).astype(_bf16)
+    u += _product((dA, right))
+    db = _load(left) * u - _load(right) * w
+    q[...] = (u * scale * jnp.exp(_gate_sum(order, gates))).astype(_bf16)
+    dg = _gate_product(order.T, db, (left, right))
+    return dg + _gate_product(order, dr, (left, right)) - dr
+
+
+def _exact_gradients(dA, q, k, gates, order, total, scale, dq_state, dk_state, scratch):
+    """As `_fast_gradients`, by the digits of the tokens: see `_scores`."""
+    left, right, pairs, halves, digits, *_ = scratch
+    digits[...] = _digits()
+    decay = scale * jnp.exp(_gate_sum(order, gates))
+    db = (_load(q) * decay).astype(_bf16).astype(_f32) * dq_state
+    dq = dq_state * decay
+    dg = _gate_product(order.T, db, (left, right))
+    decay = jnp.exp(_gate_sum(order.T, gates) - sum(map(_load, gates)))
+    dr = (_load(k) * decay).astype(_bf16).astype(_f32) * dk_state
+    dk = dk_state * decay
+    dg += _gate_product(order, dr, (left, right)) - dr
+    diagonal = jnp.sum(jnp.where(_load(digits) == 0, _load(dA), 0.0), axis=1) * scale
+    diagonal = lax.broadcast_in_dim(diagonal, (C, C), (0,))
+
+    def digit(n, carry):
+        dq, dk, dg = carry
+        halves[...] = _halves(digits, n)
+        here = _load(digits) == (n + 1).astype(_f32)
+        pairs[...] = jnp.where(here, _load(dA), 0.0).astype(_bf16)
+        plgpu.commit_smem()
+        between = jnp.exp(_gate_sum(halves, gates))
+        left[...] = (_load(q) * scale * between).astype(_bf16)
+        right[...] = (_load(k) * between).astype(_bf16)
+        plgpu.commit_smem()
+        u = _product((pairs, right))
+        dq += u * scale * between
+        de = _load(left) * u
+        w = _product((pairs.T, left))
+        dk += w * between
+        de += _load(right) * w
+        return dq, dk, dg + _gate_product(halves.T, de, (left, right))
+
+    carry = dq + diagonal * _load(k), dk + diagonal * _load(q), dg
+    dq, dk, dg = lax.fori_loop(0, _DIGITS, digit, carry)
+    q[...], k[...] = dq.astype(_bf16), dk.astype(_bf16)
+    return dg
