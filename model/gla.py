@@ -70,9 +70,8 @@ class GLAModule(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(HK))
         self.norm = RMSNorm(V)
         self.out = Linear(HV, D, rngs=rngs, scale=scale)
-        self.convolution = None
-        if mixer.convolution:
-            self.convolution = ShortConvolution(2 * HK + HV, mixer.convolution, rngs=rngs)
+        width = mixer.convolution
+        self.convolution = ShortConvolution(2 * HK + HV, width, rngs=rngs) if width else None
 
     def __call__(
         self,

@@ -4,7 +4,7 @@ A mixer is a frozen dataclass that says what it is (`GLA(heads=4)`) and builds t
 in one file and imports only `layer`, this file and kernels.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 State = Any  # a pytree of arrays with leading axis B; each mixer has its own
 
 
+@runtime_checkable
 class Module(Protocol):
     """The built mixer.
 
@@ -28,6 +29,7 @@ class Module(Protocol):
     ) -> tuple[Float[Array, "B T D"], State]: ...
 
 
+@runtime_checkable
 class Mixer(Protocol):
     """The description of one. `scale` multiplies the initial output projection."""
 

@@ -75,7 +75,11 @@ def fit(
             evaluate(step, adapter.join(state.trained, frozen))
 
     judge(done)
-    with _stop_requests(store) as requests, _Ahead(batches, spans, steps_per_call) as ahead:
+    with (
+        _saves_finished(store),
+        _stop_requests(store) as requests,
+        _Ahead(batches, spans, steps_per_call) as ahead,
+    ):
         for span in spans:
             arrays = ahead.next()
             state, metrics = advance(state, frozen, arrays, span.start, len(span))
@@ -90,10 +94,7 @@ def fit(
             if store is not None:
                 store.save(span.stop, state, force=bool(requests) or span is spans[-1])
             if requests:
-                store.wait()
                 raise requests[0]
-    if store is not None:
-        store.wait()
     return state
 
 
@@ -137,7 +138,7 @@ class _Ahead:
     def __exit__(self, *_) -> None:
         self._host.shutdown(cancel_futures=True)
 
-    def next(self) -> dict[str, jax.Array]:
+    def next(self) -> dict[str, np.ndarray]:
         stacked = self._future.result()
         self._prepare()
         return stacked
@@ -207,6 +208,16 @@ def _dump(store: Store | None, error: NotFinite, state: State, batches: Sequence
         path = store.folder / f"not-finite-{error.step}.npz"
         dump(path, state=own, batch=dict(batches[error.member][error.step]))
         error.add_note(f"its batch and the state before it are in {path}")
+
+
+@contextlib.contextmanager
+def _saves_finished(store: Store | None) -> Iterator[None]:
+    """However the run ends, what it began to save is saved."""
+    try:
+        yield
+    finally:
+        if store is not None:
+            store.wait()
 
 
 @contextlib.contextmanager

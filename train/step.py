@@ -93,7 +93,7 @@ def _step(cfg, optimizer, adapter, state, frozen, batch, number):
         return next_token(logits, batch["tokens"], batch["weights"])
 
     value, gradient = jax.value_and_grad(loss)(state.trained)
-    norm = optax.global_norm(gradient)
+    norm = optax.tree.norm(gradient)
     good = jnp.isfinite(value) & jnp.isfinite(norm) & (state.step == number)
     updates, opt = optimizer.update(gradient, state.opt, state.trained)
     after = State(optax.apply_updates(state.trained, updates), opt, state.step + 1)

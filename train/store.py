@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import pathlib
 import sys
 from collections.abc import Callable
@@ -228,12 +229,15 @@ def _free(path: pathlib.Path) -> pathlib.Path:
 @contextlib.contextmanager
 def _quiet():
     """Orbax logs hundreds of lines about one damaged file; ours says it in one."""
-    before = absl.logging.get_verbosity()
+    asynchronous = logging.getLogger("asyncio")
+    before = absl.logging.get_verbosity(), asynchronous.level
     absl.logging.set_verbosity(absl.logging.FATAL)
+    asynchronous.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        absl.logging.set_verbosity(before)
+        absl.logging.set_verbosity(before[0])
+        asynchronous.setLevel(before[1])
 
 
 def _fingerprint(tree: Any) -> int:

@@ -1,0 +1,67 @@
+"""Schedules, what decays, and what a recipe refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from model.gla import GLA
+from model.lm import LM, init
+from train.recipe import AdamW, Constant, Cosine, Recipe
+
+
+def test_cosine_warms_up_from_the_first_step_and_ends_at_its_share():
+    rate = Cosine(warmup=10, final=0.05).schedule(2e-3, 110)
+    assert float(rate(0)) == pytest.approx(2e-4), "no step is spent at rate 0"
+    assert float(rate(4)) == pytest.approx(1e-3)
+    assert float(rate(9)) == pytest.approx(2e-3)
+    assert float(rate(59)) == pytest.approx(2e-3 * (1.05 / 2)), "half-way down"
+    assert float(rate(109)) == pytest.approx(1e-4)
+
+
+def test_constant_is_constant():
+    rate = Constant().schedule(5e-4, 7)
+    assert [float(rate(t)) for t in range(7)] == pytest.approx([5e-4] * 7)
+
+
+def test_only_matrices_decay():
+    params = init(LM(W=9, D=16, layers=1, mixer=GLA(heads=2)), jax.random.key(0))
+    params = jax.tree.map(lambda leaf: leaf + 1, params)  # biases start at 0, which hides decay
+    optimizer = Recipe(
+        steps=1, batch=1, optimizer=AdamW(lr=0.1, weight_decay=0.5), schedule=Constant()
+    ).transform()
+    still = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = optimizer.update(still, optimizer.init(params), params)
+    for (path, update), leaf in zip(
+        jax.tree_util.tree_leaves_with_path(updates), jax.tree.leaves(params), strict=True
+    ):
+        expected = -0.1 * 0.5 * leaf if leaf.ndim >= 2 else jnp.zeros_like(leaf)
+        np.testing.assert_allclose(update, expected, rtol=1e-6, err_msg=str(path))
+
+
+def test_the_gradient_is_clipped_before_adam():
+    params = {"w": jnp.ones((2, 2))}
+    optimizer = Recipe(steps=1, batch=1, schedule=Constant()).transform()
+    _, state = optimizer.update({"w": jnp.full((2, 2), 50.0)}, optimizer.init(params), params)
+    moment = next(
+        s.mu for s in jax.tree.leaves(state, is_leaf=lambda s: hasattr(s, "mu")) if hasattr(s, "mu")
+    )
+    np.testing.assert_allclose(moment["w"], 0.1 * 0.5)  # (1 - b1) x 50 / norm 100
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"steps": 0}, "steps=0 must be at least 1"),
+        ({"batch": 0}, "batch=0 must be at least 1"),
+        ({"schedule": Cosine(warmup=10)}, "choose a warm-up from 0 to 9"),
+    ],
+)
+def test_an_impossible_recipe_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**{"steps": 10, "batch": 2, "schedule": Cosine(warmup=2)} | change)
+
+
+def test_an_optimizer_without_a_rate_is_refused():
+    with pytest.raises(ValueError, match=r"lr=0\.0"):
+        AdamW(lr=0.0)
