@@ -51,10 +51,10 @@ def gla(
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
     """Outputs o (B,T,H,V) in v's dtype and the final state (B,H,K,V) in float32.
 
-    g, natural log, is any array or number that broadcasts to (B,T,H,K) with 0 >= g >= -inf; g = -inf forgets
-    everything before the token. The state restarts from zero where `segment_ids` changes; `initial_state`
-    belongs to the first segment, `final_state` to the last. `scale` defaults to K**-0.5. Differentiable in
-    q, k, v, g and `initial_state`, through both outputs.
+    g, natural log, is any array or number that broadcasts to (B,T,H,K) with 0 >= g >= -inf; -inf
+    forgets everything before the token. The state restarts from zero where `segment_ids` changes;
+    `initial_state` belongs to the first segment, `final_state` to the last. `scale` defaults to
+    K**-0.5. Differentiable in q, k, v, g and `initial_state`, through both outputs.
 
     `impl` None takes the first of `IMPLEMENTATIONS` that runs here; a named one runs, or raises
     NotImplementedError with the reason. ValueError: shapes or dtypes that do not fit each other.
@@ -95,7 +95,7 @@ def _not_here(name: str) -> str | None:
 
 
 def _platform() -> str:
-    """The platform being compiled for: that of the abstract mesh in use, if any, else JAX's default."""
+    """The platform compiled for: that of the abstract mesh in use if any, else JAX's default."""
     device = jax.sharding.get_abstract_mesh().abstract_device
     return device.platform if device is not None else jax.default_backend()
 
@@ -121,8 +121,8 @@ def _gate(q: Array, g: ArrayLike) -> Array:
     shape = (1,) * (4 - g.ndim) + g.shape
     if len(shape) != 4 or any(n not in (1, m) for n, m in zip(shape, q.shape, strict=True)):
         raise ValueError(
-            f"g of shape {g.shape} does not broadcast to q's {q.shape}; give (B,T,H,K) with 1 for any axis "
-            "the decay is constant over, e.g. (B,T,H,1) for one decay a head"
+            f"g of shape {g.shape} does not broadcast to q's {q.shape}; give (B,T,H,K) with 1 "
+            "for any axis the decay is constant over, e.g. (B,T,H,1) for one decay a head"
         )
     return g.reshape(shape)
 

@@ -16,7 +16,7 @@ def _log_sigmoid(x: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0.0, -x)
 
 
-# Gates: functions of a generator and a shape. The divisors are GLA's gate_logit_normalizer (16 in the paper).
+# Functions of a generator and a shape; the divisors are gate_logit_normalizer, 16 in the paper.
 GATES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
     "zero": lambda rng, shape: np.zeros(shape),
     "/16": lambda rng, shape: _log_sigmoid(rng.normal(size=shape)) / 16,
@@ -115,4 +115,14 @@ CASES: dict[str, Case] = {
     "segments-hard": Case(T=200, segments=(15, 49, 1, 63, 64), gate="mixed", state=True),
     "segments-head-gate": Case(T=130, segments=(40, 30, 30), gate_shape="BTH1", state=True),
     "selective-scan": Case(T=100, H=12, K=16, V=1, gate="/1", state=True),
+}
+
+# The first three fit a CPU; the others are the heads of GLA-340M, of its 7B and of its 1.3B.
+BENCHMARKS: dict[str, Case] = {
+    "long": Case(B=8, T=2048, H=4, K=32, V=64),
+    "toy": Case(B=32, T=64, H=4, K=16, V=32, segments=(20, 22)),
+    "small": Case(B=8, T=256, H=8, K=32, V=64),
+    "340M": Case(B=8, T=2048, H=4, K=128, V=256),
+    "7B": Case(B=2, T=16384, H=16, K=128, V=128),
+    "1.3B": Case(B=8, T=2048, H=4, K=256, V=512),
 }

@@ -8,10 +8,10 @@ Within a chunk, with b the cumulative log decay from its start (arXiv 2312.06635
     O = scale (A V + q^ S)             S' = diag(gamma) S + k^T V
 
 Two ways to A. *Fast*, when no half of a chunk decays by more than e^-LIMIT: one product of
-q~ = q exp(b - b_mid) and k~ = k exp(b_mid - b). *Exact*, for any gate down to -inf: split the chunk in two,
-then its halves, and so on. A pair j < i is parted at one level, with the middle m of that level between
-them, and exp(sum_{m..i} g) and exp(sum_{j+1..m-1} g) are both at most 1: nothing overflows, and no sum of
-decays is a difference of larger ones.
+q~ = q exp(b - b_mid) and k~ = k exp(b_mid - b). *Exact*, for any gate down to -inf: split the chunk
+in two, then its halves, and so on. A pair j < i is parted at one level, with the middle m of that
+level between them, and exp(sum_{m..i} g) and exp(sum_{j+1..m-1} g) are both at most 1: nothing
+overflows, and no sum of decays is a difference of larger ones.
 """
 
 import functools
@@ -29,7 +29,7 @@ FLOOR = -200.0  # exp of it is 0 in float32, as is exp of anything below it
 
 
 class Segments(NamedTuple):
-    """Where the tokens of a chunk belong: 1 or 0 for each way in which a decay can meet a restart."""
+    """Where a chunk's tokens belong: 1 or 0 for each way in which a decay can meet a restart."""
 
     same: Float[Array, "C C"]  # j <= i, both of one segment
     entering: Float[Array, "C 1"]  # of the segment of the state that enters the chunk
@@ -136,7 +136,8 @@ def exact(
     S: Float[Array, "K V"],
     at: Segments,
 ) -> tuple[Float[Array, "C V"], Float[Array, "K V"]]:
-    """(O, S') of one chunk for any gate; its gradient is autodiff, every term of it a product of decays."""
+    """(O, S') of one chunk for any gate. Of its gradient, by autodiff, every term is a product of
+    decays: the gradient of a gate of -40 has all its digits."""
     C = q.shape[0]
     g = jnp.maximum(g, FLOOR)  # lossless, and 0 * FLOOR is 0 where 0 * inf is not
     spans, later, pairs = (jnp.asarray(x) for x in _levels(C))
@@ -322,12 +323,12 @@ def _split(arrays, ids):
     ids = jnp.pad(ids, ((0, 0), (0, -T % _chunk(T))), mode="edge")
     ids = ids.reshape(ids.shape[0], -1, _chunk(T))
     before = jnp.pad(ids[:, :-1, -1], ((0, 0), (1, 0)))
-    # The barrier keeps XLA from recomputing the masks, per head, inside every operation that uses one.
+    # The barrier keeps XLA from making the masks anew, per head, in every operation that uses one.
     return parts, lax.optimization_barrier(jax.vmap(jax.vmap(segments))(ids, before))
 
 
 def _chunks(x: Float[Array, "B T H D"]) -> Float[Array, "B N C H D"]:
-    """Padded with zeros to whole chunks: a token of zeros with decay 1 leaves the state as it is."""
+    """Padded with zeros to whole chunks: a token of zeros, decay 1, leaves the state as it is."""
     B, T, H, D = x.shape
     x = jnp.pad(x.astype(jnp.float32), ((0, 0), (0, -T % _chunk(T)), (0, 0), (0, 0)))
     return x.reshape(B, -1, _chunk(T), H, D)

@@ -66,7 +66,7 @@ def _reached(ids: Int[Array, "B T"], axis: str) -> Bool[Array, "B T"]:
 def _state_after(
     built: Float[Array, "N B H K V"], total: Float[Array, "N B H #K"], piece: Int[Array, ""] | int
 ) -> Float[Array, "B H K V"]:
-    """The state after the first `piece` pieces. Sums of logs only: exact for decays of exp(-inf)."""
+    """The state after the first `piece` pieces. Sums of logs only: exact for decays of e^-inf."""
     e, f = jnp.arange(len(built))[:, None], jnp.arange(len(built))[None, :]
     between = ((e < f) & (f < piece))[:, :, None, None, None]
     decay = jnp.exp(jnp.where(between, total[None], 0).sum(1))

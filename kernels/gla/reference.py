@@ -1,7 +1,8 @@
-"""The definition: one token at a time, S_t = diag(exp g_t) S_{t-1} + k_t v_t^T, o_t = scale S_t^T q_t.
+"""The definition: S_t = diag(exp g_t) S_{t-1} + k_t v_t^T, o_t = scale S_t^T q_t, token by token.
 
-Equation 4 of arXiv 2312.06635 with the gate in log space. float32, or float64 when the inputs are float64
-(under `jax.enable_x64`): the oracle of every test. Its gradient is autodiff through the scan.
+The recurrent form of arXiv 2312.06635 (section 4) with the gate in log space. float32, or float64
+when the inputs are float64 (under `jax.enable_x64`): the oracle of every test. Its gradient is
+autodiff through the scan.
 """
 
 import jax
@@ -20,7 +21,7 @@ def recurrence(
     segment_ids: Int[Array, "B T"] | None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
     """Outputs and final state; differentiable by JAX in every floating argument."""
-    B, T, H, _ = q.shape
+    B, T, *_ = q.shape
     accumulate = jnp.promote_types(q.dtype, jnp.float32)
     starts = jnp.zeros((B, T), bool)
     if segment_ids is not None:
@@ -47,7 +48,7 @@ def step(
     *,
     scale: float | None = None,
 ) -> tuple[Float[Array, "B 1 H V"], Float[Array, "B H K V"]]:
-    """One token of `gla`, for decoding: (o, state) from the state before it, at 4KV operations a head."""
+    """One token of `gla`, for decoding: (o, state) from the state before it."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     q, k, v_ = (x[:, 0].astype(state.dtype) for x in (q, k, v))
     decay = jnp.exp(jnp.broadcast_to(jnp.asarray(g, state.dtype), (*k.shape[:1], 1, *k.shape[1:])))

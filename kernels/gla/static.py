@@ -187,7 +187,7 @@ def _tpu_rows(dump: pathlib.Path, traced, case: Case) -> Iterator[dict]:
 
 
 def _loop_depths(listing: str) -> list[int]:
-    """Of each bundle, in how many loops it lies: 1 is the loop over the grid, more the slow path's."""
+    """In how many loops each bundle lies: 1 is the loop over the grid, more the slow path's."""
     bundles = re.findall(r"^ *(?:0x)?[0-9a-f]+ +(?:[A-Z]{2})? *: ?(>*)", listing, re.MULTILINE)
     return [len(marks) for marks in bundles]
 

@@ -1,4 +1,4 @@
-"""Every implementation that runs here against the definition in float64: outputs and all gradients."""
+"""Every implementation that runs here against the definition in float64, with all gradients."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ from kernels.gla import IMPLEMENTATIONS, gla, gla_step, reference
 from kernels.gla.cases import CASES, Case
 from tests.kernels.compare import assert_close, everything
 
-# Rounding to bfloat16 alone gives 1.6e-3; operands are rounded too (flash-linear-attention: 4e-3, 5e-3).
+# Rounding to bfloat16 alone gives 1.6e-3; the bounds are flash-linear-attention's.
 BFLOAT16 = {"o": 4e-3, "final_state": 4e-3}
 
 
@@ -45,7 +45,7 @@ def test_bfloat16_stays_within_the_published_tolerances(name: str):
 
 
 class _Rounded(Case):
-    """A case whose inputs bfloat16 holds exactly, so that only the op's own rounding is measured."""
+    """A case whose inputs bfloat16 holds exactly: only the op's own rounding is measured."""
 
     def inputs(self):
         def rounded(x):
