@@ -28,7 +28,7 @@ from data.text import Text, read
 from data.tokenizer import BPE
 from experiments import figure, report, stats
 from experiments.measure.completion import Completion
-from experiments.stage import Stage, extent
+from experiments.stage import Stage, extent, seeds
 from experiments.stats import Claim, above, below, outside, within
 from model.gla import GLA
 from model.lm import LM
@@ -56,10 +56,6 @@ class Settings:
     size: Literal["smoke", "toy"] = "toy"
     seeds: int = extent(2)
 
-    def __post_init__(self):
-        if self.seeds < 1:
-            raise ValueError(f"seeds={self.seeds} trains nothing; choose 1 or more")
-
 
 def stages(settings: Settings) -> list[Stage]:
     if settings.folder is None:
@@ -80,7 +76,7 @@ def stages(settings: Settings) -> list[Stage]:
             at=(recipe.steps,),
             labels=(("mixer", "gla"), ("seed", seed)),
         )
-        for seed in range(settings.seeds)
+        for seed in seeds(settings.seeds)
     ]
 
 

@@ -23,7 +23,7 @@ from data.text import Text, read
 from data.tokenizer import BPE
 from experiments import figure, report, stats
 from experiments.measure.bits import Bits
-from experiments.stage import Stage, extent
+from experiments.stage import Stage, extent, seeds
 from experiments.stats import Claim, above, below
 from model.gla import GLA
 from model.lm import LM
@@ -46,10 +46,6 @@ class Settings:
     size: Literal["smoke", "toy"] = "toy"
     seeds: int = extent(2)
 
-    def __post_init__(self):
-        if self.seeds < 1:
-            raise ValueError(f"seeds={self.seeds} trains nothing; choose 1 or more")
-
 
 def stages(settings: Settings) -> list[Stage]:
     if settings.folder is None:
@@ -62,7 +58,7 @@ def stages(settings: Settings) -> list[Stage]:
     model = LM(W=tokenizer.size, D=128, layers=2, mixer=GLA(heads=4))
     held_out = dict(zip(LANGUAGES, files("val"), strict=True))
     recipe, found = SIZES[settings.size], []
-    for seed in range(settings.seeds):
+    for seed in seeds(settings.seeds):
         corpus = Text(train, tokenizer, T=128, ratio=settings.ratio, seed=seed)
         found.append(Stage(
             model=model,

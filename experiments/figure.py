@@ -4,6 +4,7 @@ Functions take plain arrays and return an `<svg>` string; what to draw is the ex
 """
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -38,7 +39,8 @@ def _svg(figure: Figure) -> str:
     with matplotlib.rc_context(STYLE):
         figure.savefig(out, format="svg", metadata={"Date": None})
     text = out.getvalue()
-    return text[text.index("<svg") :]
+    # matplotlib's metadata name their vocabularies by URL; a self-contained page needs neither.
+    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 
 def curves(panels: Mapping[str, Mapping[str, Sequence[tuple]]], ylabel: str = "loss (nats)") -> str:

@@ -43,7 +43,7 @@ from data.mixture import Mixture
 from data.world import World
 from experiments import report, stats
 from experiments.measure import following, recall
-from experiments.stage import Stage, extent
+from experiments.stage import Stage, extent, seeds
 from experiments.stats import Claim, above, below, outside, within
 from model.gla import GLA
 from model.lm import LM
@@ -74,7 +74,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(
-        world=World(pairs=16, cities=4, nouns=8),
+        world=World(pairs=32, cities=4, nouns=8),
         D=32,
         layers=1,
         T=64,
@@ -111,15 +111,6 @@ class Settings:
     seeds: int = extent(3)
     mixers: str = extent("gla")  # names from MIXERS, with commas between
 
-    def __post_init__(self):
-        if self.seeds < 1:
-            raise ValueError(f"seeds={self.seeds} trains nothing; choose 1 or more, 5 to screen")
-        for name in self.mixers.split(","):
-            if name not in MIXERS:
-                near = difflib.get_close_matches(name, MIXERS, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise ValueError(f"no mixer {name!r}{hint} There are: {', '.join(MIXERS)}")
-
 
 def corpus(size: Size, seed: int) -> Corpus:
     """The pretraining corpus of a seed: its world, its languages and its documents."""
@@ -138,8 +129,13 @@ def tuning(base: Corpus, register: str, language: str) -> Corpus:
 
 def stages(settings: Settings) -> list[Stage]:
     """A base of every seed and mixer, and its tunings: two tiers x (L1, and L2 as the ceiling)."""
+    for name in settings.mixers.split(","):
+        if name not in MIXERS:
+            near = difflib.get_close_matches(name, MIXERS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise ValueError(f"no mixer {name!r}{hint} There are: {', '.join(MIXERS)}")
     size, found = SIZES[settings.size], []
-    for seed in range(settings.seeds):
+    for seed in seeds(settings.seeds):
         text = corpus(size, seed)
         for mixer in settings.mixers.split(","):
             model = LM(W=text.tokenizer.size, D=size.D, layers=size.layers, mixer=MIXERS[mixer])

@@ -20,11 +20,13 @@ import sys
 import time
 from collections.abc import Sequence
 
+import jax
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import rich
 import rich.box
+import rich.console
 import rich.table
 import tyro
 
@@ -88,7 +90,6 @@ def claim_folder(folder: pathlib.Path, module, settings) -> None:
 
 def environment() -> dict[str, str]:
     """Commit, date, versions and machine of a run, for its record."""
-    import jax
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(FOLDER), *words]
@@ -130,10 +131,9 @@ def _joined(tables: Sequence[pa.Table | None]) -> pa.Table:
 def summarise(items: pa.Table) -> pa.Table:
     """One row a (slice, seed, metric): the mean over items and how many there were.
 
-    Slices are the text and flag columns that take few values; the free text of an item (prompt,
-    gold, answer) and its number are not slices.
+    Every column is a slice but the metrics (floats) and what tells one item from another.
     """
-    free = {"prompt", "gold", "answer", "item"}
+    free = {"prompt", "gold", "answer", "item", "fact", "entity"}
     rows = []
     metrics = [f.name for f in items.schema if pa.types.is_floating(f.type)]
     for measure in pc.unique(items["measure"]).to_pylist():
@@ -165,7 +165,10 @@ def show(folder: pathlib.Path, path: pathlib.Path) -> None:
         grid.add_row(
             c["row"], c["claim"], report.interval(c).replace("[", r"\["), reference, verdict
         )
-    rich.print(grid)
+    console = rich.console.Console()
+    if not console.is_terminal:
+        console.width = 160  # a log has no width of its own
+    console.print(grid)
     print(path)
 
 
@@ -183,6 +186,8 @@ def run(module, settings, folder: pathlib.Path) -> pathlib.Path:
     """All stages, then the tables and the page; returns the path of report.html."""
     stages = module.stages(settings)
     claim_folder(folder, module, settings)
+    # Compiled programs outlive the process: a run that continues does not compile again.
+    jax.config.update("jax_compilation_cache_dir", str(FOLDER.parent / ".cache" / "jax"))
     start = time.monotonic()
     with stage.Display(stages) as display:
         for each in stages:

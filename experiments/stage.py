@@ -45,6 +45,15 @@ def extent(default):
     return dataclasses.field(default=default, metadata={"extent": True})
 
 
+def seeds(count: int) -> range:
+    """The seeds 0..count-1 of an experiment's runs."""
+    if count < 1:
+        raise ValueError(
+            f"seeds={count} trains nothing; choose 1 or more (5 to screen, 8 to claim)"
+        )
+    return range(count)
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """Training of `model` on `corpus` by `recipe`, from `base`'s parameters or from scratch.

@@ -31,10 +31,10 @@ class Recall:
       log_odds   log p(gold) - mean log p(others), nats; chance 0
       rank       share of the others more probable than the gold answer; best 0, chance .5
     The others are the answers of the same relation, group, names, language and direction: entities
-    of one type that training said as often, in the same places. Any others would differ in how
-    common they are, and a model that knows nothing would not be at 0. Exact match competes with the
-    whole vocabulary; alone it hides everything near zero, where an intervention may move the gold
-    answer by nats and by not one exact match.
+    of one type that training said as often, in the same places (a city belongs to no group: of all
+    its language). Any others would differ in how common they are, and a model that knows nothing
+    would not be at 0. Exact match competes with the whole vocabulary; alone it hides everything
+    near zero, where an intervention may move the gold answer by nats and by not one exact match.
     """
 
     corpus: Corpus
@@ -53,6 +53,8 @@ def _against_the_others(cfg: LM, params: dict, probe: Probe) -> tuple[np.ndarray
     first = next_logprobs(cfg, params, probe.prompts, probe.lengths)
     log_odds, rank = np.zeros(len(first)), np.zeros(len(first))
     cells = np.stack([probe.slices[column].astype(str) for column in CELL], 1)
+    grouped = [column in ("group", "names") for column in CELL]
+    cells[np.ix_(probe.slices["relation"] == "home", grouped)] = "any"
     for cell in np.unique(cells, axis=0):
         asked = np.flatnonzero((cells == cell).all(1))
         answers, gold = np.unique(probe.answers[asked], axis=0, return_inverse=True)

@@ -37,8 +37,8 @@ def test_items_hold_one_row_a_question_and_stage(flagship):
     items = pq.read_table(flagship / "items.parquet").to_pylist()
     recall = [row for row in items if row["measure"] == "recall"]
     following = [row for row in items if row["measure"] == "following"]
-    # 16 pairs asked in 2 languages and directions, 16 homes in 2 languages; 2 seeds, 2 mixers.
-    assert len(recall) == (16 * 4 + 16 * 2) * 4
+    # 32 pairs asked in 2 languages and directions, 32 homes in 2 languages; 2 seeds, 2 mixers.
+    assert len(recall) == (32 * 4 + 32 * 2) * 4
     # 6 tasks x 16 items x 2 languages x 3 steps x 4 tunings, 2 seeds, 2 mixers.
     assert len(following) == 6 * 16 * 2 * 3 * 4 * 4
     for row in following:
@@ -49,14 +49,16 @@ def test_items_hold_one_row_a_question_and_stage(flagship):
 
 def test_results_are_the_means_of_the_items(flagship):
     items = pq.read_table(flagship / "items.parquet").to_pylist()
-    key = ("measure", "mixer", "seed", "group", "language", "direction", "names", "relation")
-    for row in pq.read_table(flagship / "results.parquet").to_pylist()[:40]:
-        if row["measure"] != "recall" or row["metric"] != "log_odds":
-            continue
-        own = [i for i in items if all(i[k] == row[k] for k in key)]
-        # `fact` is a slice too, unless summarise leaves it out.
+    results = pq.read_table(flagship / "results.parquet").to_pylist()
+    recall = [row for row in results if row["measure"] == "recall" and row["metric"] == "log_odds"]
+    # Groups x names x cells of the pairs, and the homes' cells; one row a slice and seed.
+    assert sum(row["items"] for row in recall) == (32 * 4 + 32 * 2) * 4
+    slices = ("measure", "mixer", "seed", "relation", "group", "names", "ambiguous")
+    key = (*slices, "language", "direction")
+    for row in recall[::17]:
+        own = [item["log_odds"] for item in items if all(item[k] == row[k] for k in key)]
         assert row["items"] == len(own)
-        assert row["value"] == pytest.approx(np.mean([i["log_odds"] for i in own]))
+        assert row["value"] == pytest.approx(np.mean(own))
 
 
 def test_claims_cover_the_promised_rows_with_intervals(flagship):
