@@ -1,26 +1,28 @@
-"""Gated linear attention for TPU (Pallas, Mosaic): one fused forward and one fused backward kernel.
+"""Gated linear attention for TPU (Pallas, Mosaic): one fused forward, one fused backward kernel.
 
-Both walk the chunks of C tokens of one head with the state (equation 4 of arXiv 2312.06635) in VMEM,
+Both walk the chunks of C tokens of a head with its state (equation 4 of arXiv 2312.06635) in VMEM,
 transposed to (V,K) so that the decays of the key channels lie along lanes. With the log decays of a
-chunk summed, P_i = g_1 + .. + g_i from its start to token i, R_j = g_{j+1} + .. + g_C from j to its end,
+chunk summed, P_i = g_1 + .. + g_i from its start to token i, R_j = g_{j+1} + .. + g_C from j to its
+end, S the state before the chunk and S' after it (section 4.1, equations 6 and 7):
 
-    A_ij = scale sum_k q_ik k_jk exp(P_ik - P_jk) for j <= i, else 0                      (equation 4)
-    o  = A v + q^ S                   q^_i = scale q_i exp(P_i)                           (equation 7)
-    S' = diag(exp P_C) S + k^T v      k^_j = k_j exp(R_j)                                 (equation 6)
+    A_ij = scale sum_k q_ik k_jk exp(P_ik - P_jk)  for j <= i, else 0
+    o_i  = sum_j A_ij v_j + scale (q_i exp P_i) S
+    S'   = diag(exp P_C) S + sum_j (k_j exp R_j)^T v_j
 
-and backwards, with dS' the gradient of the state at the chunk's end and dA = do v^T for j <= i,
+and backwards, with dS' the gradient of S' and dA_ij = do_i . v_j for j <= i:
 
-    dv = A^T do + k^ dS'              dq = (dA through A) + scale exp(P) do S^T
-    dS = diag(exp P_C) dS' + q^T do   dk = (dA through A) + exp(R) v dS'^T
+    dq_i = (dA through A) + scale exp(P_i) S do_i       dv_j = sum_i A_ij do_i + (k_j exp R_j) dS'
+    dk_j = (dA through A) + exp(R_j) dS' v_j            dS = diag(exp P_C) dS' + q^T do, q as in o
     dg_t = sum_{i >= t} (q_i dq_i - k_i dk_i) + sum_v S' dS'
 
-Three classes give the chunk's decays, A, and the way back through it: `_Middle` by one product with
-both sides measured from the middle of the chunk, while exp stays in range; `_Tree` for any gate;
-`_Scalar` for one decay per head. A grid step computes a few chunks by `_Middle` in one straight line,
-and once more by `_Tree` if a decay was too large: no gate is clamped where float32 could tell.
+A grid step computes a few chunks by `Middle`, in one straight line: decays are measured from the
+chunk's middle token m, q exp(P - P_m) and k exp(P_m - P) serve A and, with the states scaled by
+exp(P_m) and exp(P_C - P_m) where the equations scale the tokens, everything else. Where such an exp
+would leave its range, the step is computed again, by `Tree`, or `Scalar` for one decay per head,
+which are exact for any gate. No gate is clamped where float32 could tell.
 
-Products take operands of the inputs' dtype and accumulate in float32; all else is float32. The forward
-saves the state at each grid step's start; the backward recomputes those within and sweeps in reverse.
+Products take operands of the inputs' dtype and accumulate in float32; all else is float32. The
+forward saves the state at each grid step's start; the backward recomputes those within.
 """
 
 from functools import partial
@@ -33,10 +35,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Int
 
-C = 128  # tokens a chunk: the side of the matrix unit
+from kernels.gla.pallas_tpu_chunk import C, Cut, Middle, Scalar, Tree, dot
+
 WIDTHS = (64, 128, 256, 512)
-LIMIT = 60.0  # largest log decay from the middle of a chunk to its ends that `_Middle` takes
-FORGET = -200.0  # stands for g = -inf: its exp is 0 in float32, and sums of it stay finite
 
 
 class _Plan(NamedTuple):
@@ -44,12 +45,12 @@ class _Plan(NamedTuple):
 
     K: int
     V: int
-    heads: int  # per grid step
+    heads: int  # per grid step: two of width 64 fill the lanes
     chunks: int  # per grid step
     steps: int  # of the grid along time
     scale: float
     scalar: bool  # one decay per head and token
-    terms: int  # bfloat16 terms a float32 sum is split into
+    terms: int  # bfloat16 terms that hold a gate, to the accuracy of the inputs' dtype
 
 
 def unsupported(q, k, v, g, initial_state, segment_ids) -> str | None:
@@ -58,9 +59,7 @@ def unsupported(q, k, v, g, initial_state, segment_ids) -> str | None:
     if K not in WIDTHS or V not in WIDTHS:
         return f"head widths K={K}, V={V} are not among {WIDTHS}"
     if not (q.dtype == k.dtype == v.dtype) or q.dtype not in (jnp.bfloat16, jnp.float32):
-        return (
-            f"q, k, v are {q.dtype}, {k.dtype}, {v.dtype}; they must be all bfloat16 or all float32"
-        )
+        return f"q, k, v are {q.dtype}, {k.dtype}, {v.dtype}; all must be bfloat16, or all float32"
     if g.dtype not in (jnp.bfloat16, jnp.float32):
         return f"g is {g.dtype}; it must be bfloat16 or float32"
     return None
@@ -78,90 +77,114 @@ def forward(
     save: bool = True,
     interpret=False,
 ):
-    """((o, final_state), residual); without `save` there is no gradient, and no state is written."""
+    """((o, final_state), residual). `save=False`, for calls without gradient, writes no states."""
     plan, operands = _operands(q, k, v, g, scale, segment_ids)
-    B, T, H, _ = q.shape
-    state = _transposed(initial_state, operands[0])
-    blocks = _Blocks(plan, reverse=False)
-    shape = partial(_shape, like=operands[0])
-    padded = plan.steps * plan.chunks * C
-    heads = state.shape[1]
-    saved = shape((B, heads, plan.steps, plan.V, plan.K), q.dtype)
+    start = _state_in(plan, initial_state)
+    B, heads = start.shape[:2]
+    at = _Blocks(plan, lambda t: t)
+    saved = jax.ShapeDtypeStruct((B, heads, plan.steps, plan.V, plan.K), q.dtype)
     o, end, saved = pl.pallas_call(
         partial(_forward_kernel, plan),
         grid=(B, heads // plan.heads, plan.steps),
-        in_specs=[*blocks.inputs(operands), blocks.state()],
-        out_specs=(blocks.tokens(plan.V), blocks.state(), [blocks.saved()] * save),
-        out_shape=(shape((B, padded, heads * plan.V), v.dtype), state, [saved] * save),
+        in_specs=[*at.inputs(operands), at.state()],
+        out_specs=(at.tokens(plan.V), at.state(), [at.saved()] * save),
+        out_shape=(jax.ShapeDtypeStruct(operands[2].shape, v.dtype), start, [saved] * save),
         scratch_shapes=[pltpu.VMEM((2, plan.heads, plan.V, plan.K), jnp.float32)],
-        compiler_params=_compiler(),
+        compiler_params=_COMPILER,
         interpret=interpret,
-    )(*operands, state)
-    out = o[:, :T].reshape(B, T, heads, plan.V)[:, :, :H], end[:, :H].swapaxes(-1, -2)
-    return out, (q, k, v, g, scale, segment_ids, saved)
+    )(*operands, start)
+    residual = (q, k, v, g, scale, segment_ids, saved)
+    return (_tokens_out(o, v), _state_out(end, initial_state)), residual
 
 
 def backward(residual, do, dfinal, *, interpret=False):
-    """(dq, dk, dv, dg, dinitial_state); dg has the shape and dtype of g."""
+    """(dq, dk, dv, dg, dinitial_state) from `forward`'s residual; dg has g's shape and dtype."""
     q, k, v, g, scale, segment_ids, (saved,) = residual
     plan, operands = _operands(q, k, v, g, scale, segment_ids)
-    B, T, H, _ = q.shape
-    dend = _transposed(dfinal, operands[0])
-    blocks = _Blocks(plan, reverse=True)
-    padded, heads = plan.steps * plan.chunks * C, dend.shape[1]
-    shape = partial(_shape, like=operands[0])
-    summed = g.shape != q.shape
-    dtokens = [shape((B, padded, heads * d), q.dtype) for d in (plan.K, plan.K, plan.V)]
-    if plan.scalar:
-        dg_shape, dg_spec = shape((B, heads, 1, padded), jnp.float32), blocks.rows(plan.heads)
-    else:
-        dg_shape = shape((B, padded, heads * plan.K), jnp.float32 if summed else g.dtype)
-        dg_spec = blocks.tokens(plan.K)
+    dend = _state_in(plan, dfinal)
+    B, heads = dend.shape[:2]
+    at = _Blocks(plan, lambda t: plan.steps - 1 - t)
+    # A gate shared by several tokens sums their gradients in float32.
+    dg_dtype = g.dtype if g.shape == q.shape else jnp.float32
+    dtypes = (q.dtype, k.dtype, v.dtype, dg_dtype)
+    dtokens = (jax.ShapeDtypeStruct(x.shape, dt) for x, dt in zip(operands, dtypes, strict=False))
+    state = (plan.heads, plan.V, plan.K)
     dq, dk, dv, dg, dstart = pl.pallas_call(
         partial(_backward_kernel, plan),
         grid=(B, heads // plan.heads, plan.steps),
-        in_specs=[*blocks.inputs(operands), blocks.saved(), blocks.tokens(plan.V), blocks.state()],
-        out_specs=(*(blocks.tokens(d) for d in (plan.K, plan.K, plan.V)), dg_spec, blocks.state()),
-        out_shape=(*dtokens, dg_shape, dend),
+        in_specs=[*at.inputs(operands), at.saved(), at.tokens(plan.V), at.state()],
+        out_specs=(*at.inputs(operands)[:4], at.state()),
+        out_shape=(*dtokens, dend),
         scratch_shapes=[
-            pltpu.VMEM((2, plan.heads, plan.V, plan.K), jnp.float32),
-            pltpu.VMEM((plan.chunks + 1, plan.heads, plan.V, plan.K), jnp.float32),
+            pltpu.VMEM((2, *state), jnp.float32),
+            pltpu.VMEM((plan.chunks + 1, *state), jnp.float32),
         ],
-        compiler_params=_compiler(),
+        compiler_params=_COMPILER,
         interpret=interpret,
-    )(*operands, saved, _tokens(plan, do.astype(v.dtype)), dend)
-    split = lambda x: x[:, :T].reshape(B, T, heads, -1)[:, :, :H]
-    dg = dg[:, :H, 0, :T].swapaxes(1, 2)[..., None] if plan.scalar else split(dg)
-    if dg.shape != g.shape:
-        axes = tuple(i for i in range(4) if g.shape[i] == 1)
-        dg = dg.astype(jnp.float32).sum(axes, keepdims=True)
-    return split(dq), split(dk), split(dv), dg.astype(g.dtype), dstart[:, :H].swapaxes(-1, -2)
+    )(*operands, saved, _tokens_in(plan, do.astype(v.dtype)), dend)
+    if plan.scalar:
+        dg = dg[:, : q.shape[2], 0, : q.shape[1], None].swapaxes(1, 2)
+    else:
+        dg = _tokens_out(dg, q)
+    shared = tuple(axis for axis in range(4) if g.shape[axis] < dg.shape[axis])
+    dg = dg.sum(shared, keepdims=True).astype(g.dtype)
+    dq, dk, dv = _tokens_out(dq, q), _tokens_out(dk, k), _tokens_out(dv, v)
+    return dq, dk, dv, dg, _state_out(dstart, dfinal)
+
+
+_COMPILER = pltpu.CompilerParams(
+    dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=60 * 2**20
+)
+
+
+# ---- arrays as the kernels read them
 
 
 def _operands(q, k, v, g, scale, segment_ids):
-    """The plan, and the arrays as the kernels read them: heads along lanes, T and H padded."""
-    B, T, H, K = q.shape
-    V = v.shape[-1]
-    per_step = 4 if K * V <= 128 * 256 else 2 if K * V <= 256 * 512 else 1
+    """The plan, and q, k, v, g, restarts for it: heads side by side along lanes, T and H padded."""
+    (B, T, H, K), V = q.shape, v.shape[-1]
+    exact = q.dtype == jnp.float32
+    # Many chunks a step share its overhead; the code is unrolled, so wide states take fewer.
+    most = min(8, max(1, 2**18 // (K * V))) // (2 if exact else 1) or 1
     N = pl.cdiv(T, C)
-    steps = pl.cdiv(N, per_step)
+    steps = pl.cdiv(N, most)
     heads = 2 if min(K, V) == 64 else 1
-    terms = 3 if q.dtype == jnp.float32 else 1 if g.dtype == jnp.bfloat16 else 2
+    terms = 1 if g.dtype == jnp.bfloat16 else 3 if exact else 2
     plan = _Plan(K, V, heads, pl.cdiv(N, steps), steps, scale, g.shape[-1] == 1, terms)
     if plan.scalar:
-        rows = jnp.broadcast_to(g[..., 0], (B, T, H)).astype(jnp.float32).swapaxes(1, 2)
-        padding = [(0, 0), (0, -H % heads), (0, plan.steps * plan.chunks * C - T)]
-        gates = jnp.pad(rows, padding)[:, :, None]
+        padding = [(0, 0), (0, -H % heads), (0, _padded(plan) - T)]
+        gates = jnp.broadcast_to(g[..., 0], (B, T, H)).astype(jnp.float32).swapaxes(1, 2)
+        gates = jnp.pad(gates, padding)[:, :, None]
     else:
-        gates = _tokens(plan, jnp.broadcast_to(g, q.shape))
-    return plan, (*(_tokens(plan, x) for x in (q, k, v)), gates, _restarts(plan, segment_ids))
+        gates = _tokens_in(plan, jnp.broadcast_to(g, q.shape))
+    tokens = (_tokens_in(plan, x) for x in (q, k, v))
+    return plan, (*tokens, gates, _restarts(plan, segment_ids))
 
 
-def _tokens(plan, x):
+def _padded(plan) -> int:
+    return plan.steps * plan.chunks * C
+
+
+def _tokens_in(plan, x):
     """(B,T,H,D) as (B,T,H*D), padded with tokens and heads that change nothing."""
     B, T, H, _ = x.shape
-    x = jnp.pad(x, [(0, 0), (0, plan.steps * plan.chunks * C - T), (0, -H % plan.heads), (0, 0)])
+    x = jnp.pad(x, [(0, 0), (0, _padded(plan) - T), (0, -H % plan.heads), (0, 0)])
     return x.reshape(B, x.shape[1], -1)
+
+
+def _tokens_out(x, like):
+    B, T, H, D = like.shape
+    return x[:, :T].reshape(B, T, -1, D)[:, :, :H]
+
+
+def _state_in(plan, state):
+    """(B,H,K,V) as (B,H,V,K), H padded."""
+    padding = [(0, 0), (0, -state.shape[1] % plan.heads), (0, 0), (0, 0)]
+    return jnp.pad(state.astype(jnp.float32).swapaxes(-1, -2), padding)
+
+
+def _state_out(state, like):
+    return state[:, : like.shape[1]].swapaxes(-1, -2)
 
 
 def _restarts(plan, segment_ids) -> list:
@@ -170,102 +193,78 @@ def _restarts(plan, segment_ids) -> list:
         return []
     B, T = segment_ids.shape
     changes = segment_ids[:, 1:] != segment_ids[:, :-1]
-    changes = jnp.pad(changes, [(0, 0), (1, plan.steps * plan.chunks * C - T)])
-    counts = jnp.cumsum(changes.reshape(B, -1, C), axis=-1, dtype=jnp.float32)
-    return [counts.reshape(B, 1, -1)]
-
-
-def _transposed(state, like):
-    """(B,H,K,V) as (B,H,V,K), with H padded as in `like`'s plan."""
-    return state.astype(jnp.float32).swapaxes(-1, -2)
-
-
-def _shape(shape, dtype, like):
-    return jax.ShapeDtypeStruct(shape, dtype)
-
-
-def _compiler():
-    return pltpu.CompilerParams(
-        dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=60 * 2**20
-    )
+    changes = jnp.pad(changes, [(0, 0), (1, _padded(plan) - T)])
+    return [jnp.cumsum(changes.reshape(B, -1, C), 2, dtype=jnp.float32).reshape(B, 1, -1)]
 
 
 class _Blocks:
-    """The block of each operand at grid step (b, h, t); t counts back from the end if `reverse`."""
+    """The block of each operand at grid step (b, h, t), `time(t)` steps from T's start."""
 
-    def __init__(self, plan, reverse):
-        self.plan = plan
-        self.time = (lambda t: plan.steps - 1 - t) if reverse else (lambda t: t)
+    def __init__(self, plan, time):
+        self.plan, self.time, self.T = plan, time, plan.chunks * C
 
     def tokens(self, D):
-        plan = self.plan
-        return pl.BlockSpec(
-            (1, plan.chunks * C, plan.heads * D), lambda b, h, t: (b, self.time(t), h)
-        )
-
-    def rows(self, heads):
-        return pl.BlockSpec(
-            (1, heads, 1, self.plan.chunks * C), lambda b, h, t: (b, h, 0, self.time(t))
-        )
+        return pl.BlockSpec((1, self.T, self.plan.heads * D), lambda b, h, t: (b, self.time(t), h))
 
     def state(self):
-        plan = self.plan
-        return pl.BlockSpec((1, plan.heads, plan.V, plan.K), lambda b, h, t: (b, h, 0, 0))
+        block = (1, self.plan.heads, self.plan.V, self.plan.K)
+        return pl.BlockSpec(block, lambda b, h, t: (b, h, 0, 0))
 
     def saved(self):
-        plan = self.plan
-        block = (1, plan.heads, 1, plan.V, plan.K)
+        block = (1, self.plan.heads, 1, self.plan.V, self.plan.K)
         return pl.BlockSpec(block, lambda b, h, t: (b, h, self.time(t), 0, 0))
 
     def inputs(self, operands):
-        plan, restarts = self.plan, operands[-1]
-        gates = self.rows(plan.heads) if plan.scalar else self.tokens(plan.K)
-        row = pl.BlockSpec((1, 1, plan.chunks * C), lambda b, h, t: (b, 0, self.time(t)))
-        return [
-            self.tokens(plan.K),
-            self.tokens(plan.K),
-            self.tokens(plan.V),
-            gates,
-            [row] * len(restarts),
-        ]
+        K, V, heads = self.plan.K, self.plan.V, self.plan.heads
+        gates = self.tokens(K)
+        if self.plan.scalar:
+            gates = pl.BlockSpec((1, heads, 1, self.T), lambda b, h, t: (b, h, 0, self.time(t)))
+        restarts = pl.BlockSpec((1, 1, self.T), lambda b, h, t: (b, 0, self.time(t)))
+        q, v = self.tokens(K), self.tokens(V)
+        return [q, q, v, gates, [restarts] * len(operands[-1])]
+
+
+# ---- kernels
 
 
 def _forward_kernel(plan, q, k, v, g, restarts, start, o, end, saved, state):
-    t = pl.program_id(2)
-    old, new = lax.rem(t, 2), lax.rem(t + 1, 2)
+    t, slow = pl.program_id(2), Scalar if plan.scalar else Tree
+    old, new = lax.rem(t, 2), lax.rem(t + 1, 2)  # the old state stays, should the step run twice
 
     @pl.when(t == 0)
     def _():
         state[0] = start[0]
 
-    def chunk(way, h, n, S):
-        rows, keys, values = _window(plan, h, n)
-        c = way(plan, q[0, rows, keys], k[0, rows, keys], _gate(plan, g, h, rows))
-        cut = _Cut(restarts, rows)
-        x = v[0, rows, values]
-        A = jnp.where(cut.pairs, c.scores(), 0).astype(x.dtype)
-        o[0, rows, values] = (
-            _dot(A, x, 1, 0) + _dot(cut.start(c.q_hat), S.astype(x.dtype), 1, 1)
-        ).astype(o.dtype)
-        return c, S * cut.through(c.total) + _dot(x, cut.end(c.k_hat), 0, 0)
+    def chunk(way, h, n):
+        decays = way.decays(plan, _gate(plan, h, n, g))
+        return _chunk(way, plan, h, n, q, k, decays, restarts)
+
+    def through(c, h, n, S):
+        rows, _, values = _window(plan, h, n)
+        S, x = c.enter(S), v[0, rows, values]
+        o_ = dot(c.q, S.astype(x.dtype), 1, 1) + dot(c.scores().astype(x.dtype), x, 1, 0)
+        o[0, rows, values] = o_.astype(o.dtype)
+        return c.leave(S, dot(x, c.k, 0, 0))
 
     strain = 0.0
     for h in range(plan.heads):
-        S = state[old, h]
+        S, ahead = state[old, h], chunk(Middle, h, 0)
         for ref in saved:
             ref[0, h, 0] = S.astype(ref.dtype)
         for n in range(plan.chunks):
-            c, S = chunk(_Scalar if plan.scalar else _Middle, h, n, S)
+            # The next chunk's decays beside this one's products: the scheduler keeps the order.
+            c = ahead
+            if n + 1 < plan.chunks:
+                ahead = chunk(Middle, h, n + 1)
+            S = through(c, h, n, S)
             strain = jnp.maximum(strain, c.strain)
         state[new, h] = S
 
-    if not plan.scalar:
-
-        @pl.when(jnp.max(strain) > 0)
-        def _():
-            for h in range(plan.heads):
-                step = lambda n, S, h=h: chunk(_Tree, h, n, S)[1]
-                state[new, h] = lax.fori_loop(0, plan.chunks, step, state[old, h])
+    @pl.when(jnp.max(strain) > 0)
+    def _():
+        for h in range(plan.heads):
+            again = lambda n, S, h=h: through(chunk(slow, h, n), h, n, S)
+            state[new, h] = lax.fori_loop(0, plan.chunks, again, state[old, h])
 
     @pl.when(t == plan.steps - 1)
     def _():
@@ -275,242 +274,72 @@ def _forward_kernel(plan, q, k, v, g, restarts, start, o, end, saved, state):
 def _backward_kernel(
     plan, q, k, v, g, restarts, saved, do, dend, dq, dk, dv, dg, dstart, dstate, states
 ):
-    t = pl.program_id(2)
+    t, slow = pl.program_id(2), Scalar if plan.scalar else Tree
     old, new = lax.rem(t, 2), lax.rem(t + 1, 2)
 
     @pl.when(t == 0)
     def _():
         dstate[0] = dend[0]
 
-    def read(way, h, n):
-        rows, keys, values = _window(plan, h, n)
-        c = way(plan, q[0, rows, keys], k[0, rows, keys], _gate(plan, g, h, rows))
-        return c, _Cut(restarts, rows), v[0, rows, values], do[0, rows, values]
+    def advance(c, h, n):
+        rows, _, values = _window(plan, h, n)
+        states[n + 1, h] = c.leave(c.enter(states[n, h]), dot(v[0, rows, values], c.k, 0, 0))
 
-    def recompute(way, h, n):
-        c, cut, x, _ = read(way, h, n)
-        S = states[n, h]
-        states[n + 1, h] = S * cut.through(c.total) + _dot(x, cut.end(c.k_hat), 0, 0)
-        return c.strain
-
-    def chunk(way, h, n, dS):
+    def back(c, h, n, dS):
         rows, keys, values = _window(plan, h, n)
-        c, cut, x, dy = read(way, h, n)
-        S, S_end, dS_ = states[n, h], states[n + 1, h], dS.astype(x.dtype)
-        A = jnp.where(cut.pairs, c.scores(), 0)
-        dA = jnp.where(cut.pairs, _dot(dy, x, 1, 1), 0)
-        q_hat, k_hat, total = cut.start(c.q_hat), cut.end(c.k_hat), cut.through(c.total)
-        dv[0, rows, values] = (_dot(A.astype(x.dtype), dy, 0, 0) + _dot(k_hat, dS_, 1, 1)).astype(
-            dv.dtype
-        )
-        dq_hat, dk_hat = cut.start(_dot(dy, S.astype(x.dtype), 1, 0)), cut.end(_dot(x, dS_, 1, 0))
-        dq_, dk_, rest = c.pull(A, dA, dq_hat, dk_hat)
+        x, dy = v[0, rows, values], do[0, rows, values]
+        S, dS_in = c.enter(states[n, h]).astype(x.dtype), c.reach(dS)
+        dS_ = dS_in.astype(x.dtype)
+        dq_, dk_, rest = c.pull(dot(dy, x, 1, 1), dot(dy, S, 1, 0), dot(x, dS_, 1, 0))
+        dv_ = dot(c.scores().astype(x.dtype), dy, 0, 0) + dot(c.k, dS_, 1, 1)
+        dv[0, rows, values] = dv_.astype(dv.dtype)
         dq[0, rows, keys], dk[0, rows, keys] = dq_.astype(dq.dtype), dk_.astype(dk.dtype)
-        dg_ = c.gate(
-            rest,
-            jnp.sum(
-                (S_end if c.telescopes else S * total) * dS_.astype(jnp.float32),
-                axis=0,
-                keepdims=True,
-            ),
-        )
+        dg_ = c.gate(rest, states[n, h], states[n + 1, h], dS_).astype(dg.dtype)
         if plan.scalar:
             dg[0, h, :, rows] = dg_
         else:
-            dg[0, rows, keys] = dg_.astype(dg.dtype)
-        return dS * total + _dot(dy, q_hat, 0, 0)
+            dg[0, rows, keys] = dg_
+        return c.back(dS_in, dot(dy, c.q, 0, 0))
+
+    def chunk(way, h, n, decays):
+        return _chunk(way, plan, h, n, q, k, decays, restarts)
 
     strain = 0.0
-    way = _Scalar if plan.scalar else _Middle
     for h in range(plan.heads):
         states[0, h] = saved[0, h, 0].astype(jnp.float32)
+        decays = [Middle.decays(plan, _gate(plan, h, n, g)) for n in range(plan.chunks)]
         for n in range(plan.chunks):
-            strain = jnp.maximum(strain, recompute(way, h, n))
+            c = chunk(Middle, h, n, decays[n])
+            advance(c, h, n)
+            strain = jnp.maximum(strain, c.strain)
         dS = dstate[old, h]
         for n in reversed(range(plan.chunks)):
-            dS = chunk(way, h, n, dS)
+            # Anew: to keep its arrays since the first pass would spill.
+            dS = back(chunk(Middle, h, n, decays[n]), h, n, dS)
         dstate[new, h] = dS
 
-    if not plan.scalar:
+    def again(h):
+        exact = lambda n: chunk(slow, h, n, slow.decays(plan, _gate(plan, h, n, g)))
 
-        @pl.when(jnp.max(strain) > 0)
-        def _():
-            for h in range(plan.heads):
-                lax.fori_loop(0, plan.chunks, lambda n, _, h=h: (recompute(_Tree, h, n), 0)[1], 0)
-                step = lambda n, dS, h=h: chunk(_Tree, h, plan.chunks - 1 - n, dS)
-                dstate[new, h] = lax.fori_loop(0, plan.chunks, step, dstate[old, h])
+        def forth(n, _):
+            advance(exact(n), h, n)
+            return 0
+
+        def sweep(n, dS):
+            n = plan.chunks - 1 - n
+            return back(exact(n), h, n, dS)
+
+        lax.fori_loop(0, plan.chunks, forth, 0)
+        dstate[new, h] = lax.fori_loop(0, plan.chunks, sweep, dstate[old, h])
+
+    @pl.when(jnp.max(strain) > 0)
+    def _():
+        for h in range(plan.heads):
+            again(h)
 
     @pl.when(t == plan.steps - 1)
     def _():
         dstart[0] = dstate[new]
-
-
-class _Middle:
-    """Scores by one product: exp(P_i - P_j) = exp(P_i - P_m) exp(P_m - P_j), m the chunk's middle."""
-
-    telescopes = True
-
-    def __init__(self, plan, q, k, g):
-        self.plan, self.dtype = plan, q.dtype
-        P = _sums(_lower(), g, plan.terms)
-        middle, last = P[C // 2 - 1 : C // 2], P[C - 1 :]
-        # 1 where exp would leave its range; NaN, from g = -inf, is out of range.
-        self.strain = jnp.where(jnp.maximum(-middle, middle - last) <= LIMIT, 0.0, 1.0)
-        self.after, self.before = jnp.exp(P - middle) * plan.scale, jnp.exp(middle - P)
-        q, k = q.astype(jnp.float32) * self.after, k.astype(jnp.float32) * self.before
-        self.from_start, self.to_end, self.total = (
-            jnp.exp(middle),
-            jnp.exp(last - middle),
-            jnp.exp(last),
-        )
-        self.q, self.k = q.astype(self.dtype), k.astype(self.dtype)
-        self.q_hat = (q * self.from_start).astype(self.dtype)
-        self.k_hat = (k * self.to_end).astype(self.dtype)
-
-    def scores(self):
-        return _dot(self.q, self.k, 1, 1)
-
-    def pull(self, A, dA, dq_hat, dk_hat):
-        """dq, dk and q dq - k dk, this from the rounded operands of the products: then the two sides
-        of every pair of tokens cancel exactly in the sums of dg."""
-        dA = dA.astype(self.dtype)
-        dq, dk = _dot(dA, self.k, 1, 0), _dot(dA, self.q, 0, 0)
-        rest = _rest(self.q, dq, self.k, dk) + _rest(self.q_hat, dq_hat, self.k_hat, dk_hat)
-        dq = (dq + dq_hat * self.from_start) * self.after
-        return dq, (dk + dk_hat * self.to_end) * self.before, rest
-
-    def gate(self, rest, total):
-        return _sums(_upper(), rest, max(2, self.plan.terms)) + total
-
-
-class _Tree:
-    """Scores for any gate. Tokens i > j part at one level l, the highest bit in which they differ;
-    measured from the boundary there, both exp(P_i) and exp(R_j), with P and R summed within blocks of
-    2^l, are at most 1, and neither is a difference of larger sums. log2(C) products and a diagonal."""
-
-    strain, telescopes = 0.0, False
-
-    def __init__(self, plan, q, k, g):
-        self.plan, self.dtype = plan, q.dtype
-        self.g = jnp.maximum(g.astype(jnp.float32), FORGET)
-        self.q0, self.k0 = q.astype(jnp.float32) * plan.scale, k.astype(jnp.float32)
-        levels = C.bit_length() - 1
-        _, self.q_hat, self.k_hat, self.from_start, self.to_end = self._level(levels)
-        self.total = self.from_start[C - 1 :]
-
-    def _level(self, l):
-        """The pairs of level l, and what is needed of them."""
-        i, j = _iotas()
-        same = lax.shift_right_logical(i, l) == lax.shift_right_logical(j, l)
-        pairs = (lax.shift_right_logical(i ^ j, l) == 1) & (i > j)
-        after = jnp.exp(_sums(same & (j <= i), self.g, 3))
-        before = jnp.exp(_sums(same & (j > i), self.g, 3))
-        return (
-            pairs,
-            (self.q0 * after).astype(self.dtype),
-            (self.k0 * before).astype(self.dtype),
-            after,
-            before,
-        )
-
-    def scores(self):
-        def add(l, A):
-            pairs, q, k, _, _ = self._level(l)
-            return jnp.where(pairs, _dot(q, k, 1, 1), A)
-
-        diagonal = _dot(self.q0.astype(self.dtype), self.k0.astype(self.dtype), 1, 1)
-        return lax.fori_loop(0, C.bit_length() - 1, add, diagonal)
-
-    def pull(self, A, dA, dq_hat, dk_hat):
-        """dq, dk, and dg but for the state that passes through: only pairs of tokens around t enter
-        dg_t, and nothing cancels, so dg stays exact however strong the decays."""
-        i, j = _iotas()
-
-        def add(l, carry):
-            dq, dk, dg = carry
-            pairs, q, k, after, before = self._level(l)
-            dA_ = jnp.where(pairs, dA, 0).astype(self.dtype)
-            dq_, dk_ = _dot(dA_, k, 1, 0), _dot(dA_, q, 0, 0)
-            return dq + dq_ * after, dk + dk_ * before, dg + around(l, q, dq_, k, dk_)
-
-        def around(l, q, dq, k, dk):
-            same = lax.shift_right_logical(i, l) == lax.shift_right_logical(j, l)
-            dP, dR = q.astype(jnp.float32) * dq, k.astype(jnp.float32) * dk
-            return _sums(same & (j >= i), dP, 3) + _sums(same & (j < i), dR, 3)
-
-        levels = C.bit_length() - 1
-        diagonal = jnp.where(i == j, dA, 0).astype(self.dtype)
-        dq = dq_hat * self.from_start + _dot(diagonal, self.k0.astype(self.dtype), 1, 0)
-        dk = dk_hat * self.to_end + _dot(diagonal, self.q0.astype(self.dtype), 1, 0)
-        dg = around(levels, self.q_hat, dq_hat, self.k_hat, dk_hat)
-        dq, dk, dg = lax.fori_loop(0, levels, add, (dq, dk, dg))
-        return dq * self.plan.scale, dk, dg
-
-    def gate(self, rest, total):
-        return rest + total
-
-
-class _Scalar:
-    """One decay per head and token (Mamba-2, RetNet): one matrix D_ij = exp(g_{j+1} + .. + g_i), each
-    sum taken by itself, so that any gate is exact. g is a row (1,C)."""
-
-    strain, telescopes = 0.0, False
-
-    def __init__(self, plan, q, k, g):
-        self.plan, self.dtype, self.q, self.k = plan, q.dtype, q, k
-        g = jnp.maximum(g, FORGET)
-        i, j = _iotas()
-        between = _sums(_lower(), jnp.where(i > j, _column(g), 0.0), plan.terms)
-        self.D = jnp.exp(between) * plan.scale
-        self.from_start = jnp.exp(jnp.sum(jnp.where(j <= i, g, 0.0), axis=1, keepdims=True))
-        self.to_end = jnp.exp(jnp.sum(jnp.where(j > i, g, 0.0), axis=1, keepdims=True))
-        self.total = self.from_start[C - 1 :]
-        self.q_hat = (q.astype(jnp.float32) * (self.from_start * plan.scale)).astype(self.dtype)
-        self.k_hat = (k.astype(jnp.float32) * self.to_end).astype(self.dtype)
-
-    def scores(self):
-        return _dot(self.q, self.k, 1, 1) * self.D
-
-    def pull(self, A, dA, dq_hat, dk_hat):
-        dP = (dA * self.D).astype(self.dtype)
-        dq = _dot(dP, self.k, 1, 0) + dq_hat * (self.from_start * self.plan.scale)
-        dk = _dot(dP, self.q, 0, 0) + dk_hat * self.to_end
-        i, j = _iotas()
-        # Row t: sum_{i >= t} dA_ij A_ij; then over j < t.
-        across = jnp.where(j < i, _sums(j >= i, dA * A, max(2, self.plan.terms)), 0.0)
-        dP_ = jnp.sum(self.q_hat.astype(jnp.float32) * dq_hat, axis=1, keepdims=True)
-        dR = jnp.sum(self.k_hat.astype(jnp.float32) * dk_hat, axis=1, keepdims=True)
-        around = jnp.where(i >= j, dP_, dR) + jnp.where(
-            i == j, jnp.sum(across, axis=1, keepdims=True), 0.0
-        )
-        return dq, dk, jnp.sum(around, axis=0, keepdims=True)
-
-    def gate(self, rest, total):
-        return rest + jnp.sum(total, keepdims=True)
-
-
-class _Cut:
-    """Which pairs of tokens, and which states, a restart within the chunk keeps apart."""
-
-    def __init__(self, restarts, rows):
-        i, j = _iotas()
-        self.pairs, self.count = i >= j, None
-        if restarts:
-            row = restarts[0][0, :, rows]
-            self.count, self.last = _column(row), row[:, C - 1 :]
-            self.pairs &= self.count == row
-
-    def start(self, x):
-        """Rows of x whose token still sees the state at the chunk's start."""
-        return x if self.count is None else jnp.where(self.count == 0, x, jnp.zeros_like(x))
-
-    def end(self, x):
-        """Rows of x whose token reaches the state at the chunk's end."""
-        return x if self.count is None else jnp.where(self.count == self.last, x, jnp.zeros_like(x))
-
-    def through(self, total):
-        """The decay from the chunk's start to its end: 0 if the state restarted."""
-        return total if self.count is None else jnp.where(self.last == 0, total, 0.0)
 
 
 def _window(plan, h, n):
@@ -519,48 +348,11 @@ def _window(plan, h, n):
     return pl.ds(start, C), pl.ds(h * plan.K, plan.K), pl.ds(h * plan.V, plan.V)
 
 
-def _gate(plan, g, h, rows):
-    return g[0, h, :, rows] if plan.scalar else g[0, rows, pl.ds(h * plan.K, plan.K)]
+def _gate(plan, h, n, g):
+    rows, keys, _ = _window(plan, h, n)
+    return g[0, h, :, rows] if plan.scalar else g[0, rows, keys]
 
 
-def _iotas():
-    return tuple(lax.broadcasted_iota(jnp.int32, (C, C), axis) for axis in (0, 1))
-
-
-def _lower():
-    i, j = _iotas()
-    return i >= j
-
-
-def _upper():
-    i, j = _iotas()
-    return i <= j
-
-
-def _column(row):
-    """(1,C) as (C,1), exactly."""
-    i, j = _iotas()
-    return jnp.sum(jnp.where(i == j, row, 0.0), axis=1, keepdims=True)
-
-
-def _rest(q, dq, k, dk):
-    return q.astype(jnp.float32) * dq - k.astype(jnp.float32) * dk
-
-
-def _sums(which, x, terms):
-    """which @ x for a 0/1 matrix (C,C): there is no cumsum on TPU. The matrix unit multiplies bfloat16,
-    so x is split into so many bfloat16 terms; 3 hold a float32."""
-    which, total = which.astype(jnp.bfloat16), None
-    x = x.astype(jnp.float32)
-    for n in range(terms):
-        term = lax.reduce_precision(x, 8, 7)
-        part = _dot(which, term.astype(jnp.bfloat16), 1, 0)
-        total, x = part if n == 0 else total + part, x - term
-    return total
-
-
-def _dot(a, b, i, j):
-    """Contracts axis i of a with axis j of b; float32 operands in full."""
-    precision = lax.Precision.HIGHEST if a.dtype == jnp.float32 else lax.Precision.DEFAULT
-    contract = (((i,), (j,)), ((), ()))
-    return lax.dot_general(a, b, contract, precision=precision, preferred_element_type=jnp.float32)
+def _chunk(way, plan, h, n, q, k, decays, restarts):
+    rows, keys, _ = _window(plan, h, n)
+    return way(plan, q[0, rows, keys], k[0, rows, keys], decays, Cut(restarts, rows))
