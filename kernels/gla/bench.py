@@ -59,7 +59,7 @@ def rows(case: Case, torch: str | None) -> Iterator[tuple[str, float, float]]:
         try:
             yield impl, *_timed(lambda *a, op=op: op(*a)[0], (q, k, v, x["g"].astype(dtype)), do)
         except NotImplementedError as reason:
-            print(f"  {impl}: {reason}", file=sys.stderr)
+            print(f"  {reason}", file=sys.stderr)
     attention = functools.partial(jax.nn.dot_product_attention, is_causal=True)
     yield "jax.nn attention", *_timed(attention, (do, do, v), do)
     if jax.default_backend() == "gpu":

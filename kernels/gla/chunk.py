@@ -90,7 +90,7 @@ def gradients(q, k, v, b, do, at: Segments):
     """(dq, dk, dv) through `outputs`, with P = dO V^T masked as A is."""
     q_, k_ = q * up(b), k * down(b)
     A, P = at.same * _dot(q_, k_, (1, 1)), at.same * _dot(do, v, (1, 1))
-    return _dot(P, k_, (1, 0)) * up(b), _dot(P, q_, (0, 0)) * down(b), _dot(A, do, (0, 0))
+    return _dot(P, k_, (1, 0)) * up(b), _dot(q_, P, (0, 0)).T * down(b), _dot(do, A, (0, 0)).T
 
 
 def gradients_of_state(q, b, S, do, at: Segments):
