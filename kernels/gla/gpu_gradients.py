@@ -1,0 +1,171 @@
+"""dq, dk and dg of all chunks at once, from the states at their two ends: a GPU kernel.
+
+The mathematics of a chunk is in `gpu_tile`. A program is one chunk and slice of K, one warpgroup;
+it takes under half of the shared memory, so that two fit on a multiprocessor.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from kernels.gla import gpu_tile as t
+from kernels.gla.gpu_tile import FAST, C, bf16, f32
+
+
+def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interpret):
+    """dq, dk (B,T,H,K) bfloat16 and dg (B,T,H,K), every chunk and slice of K by itself.
+
+    S (B,H,N,V,K) is the state each chunk starts from and dS the gradient at its end, in bfloat16.
+    With M the order of the tokens, b = M g, and dA_ij = do_i v_j for j <= i:
+
+        u_i = do_i S + [dA k exp(-b)]_i          dq = scale exp(b) u
+        w_j = [dA^T q exp(b)]_j                  dk = exp(-b) w + exp(r) v dS
+        dg = M^T (dL/db) + (M - 1) (dL/dr) + exp(c) sum_v S dS,    dL/db = q dq - k w exp(-b), ...
+
+    every product taken of the rounded operands, so that the pairs within a chunk cancel exactly.
+    """
+    B, _, H, K = q.shape
+    N, tiles, parts = totals.shape[1], v.shape[-1] // C, len(gates)
+
+    def gla_gradients(*refs):
+        refs = iter(refs)
+        sources = [next(refs) for _ in range(2 + parts)]  # q, k, gates
+        streams, totals_g = [next(refs) for _ in range(4)], next(refs)  # do, v, S, dS
+        results = [next(refs) for _ in range(3)]  # dq, dk, dg
+        q_s, k_s, *gates_s = [next(refs) for _ in range(2 + parts)]
+        streams_s, order_s, vectors_s, *dg_s, loaded, streamed = refs
+        total_s, through_s = vectors_s.at[0], vectors_s.at[1]
+        dg_s = dg_s[0] if dg_s else gates_s[0]
+
+        b, h = lax.div(lax.axis_index("bh"), H), lax.rem(lax.axis_index("bh"), H)
+        n, j = lax.axis_index("chunk"), lax.axis_index("k")
+        rows, columns = pl.ds(n * C, C), pl.ds(j * C, C)
+
+        def stream(i):
+            to, values = lax.rem(i, 2), pl.ds(i * C, C)
+            for x, source in enumerate(streams):
+                tile = (b, rows, h, values) if x < 2 else (b, h, n, values, columns)
+                plgpu.copy_gmem_to_smem(source.at[tile], streams_s.at[4 * to + x], streamed.at[to])
+
+        def through_values(dA, u, w):
+            def tile(i, through):
+                to = lax.rem(i, 2)
+                plgpu.barrier_wait(streamed.at[to])
+                do_t, v_t, S_t, dS_t = [streams_s.at[4 * to + x] for x in range(4)]
+                plgpu.wgmma(dA, do_t, v_t.T)
+                plgpu.wgmma(u, do_t, S_t)
+                plgpu.wgmma(w, v_t, dS_t)
+                through += t.load(S_t) * t.load(dS_t)
+                plgpu.wgmma_wait(0)
+                plgpu.commit_smem()  # every read of these tiles is over
+                pl.when(i + 2 < tiles)(partial(stream, i + 2))
+                return through
+
+            through = lax.fori_loop(0, tiles, tile, t.zeros())
+            through_s[pl.ds(0, C)] = jnp.sum(through, axis=0)
+            return dA[...], u[...], w[...]
+
+        for source, to in zip(sources, (q_s, k_s, *gates_s), strict=True):
+            plgpu.copy_gmem_to_smem(source.at[b, rows, h, columns], to, loaded)
+        plgpu.copy_gmem_to_smem(totals_g.at[b, n, h, j], total_s, loaded)
+        for i in range(min(2, tiles)):
+            stream(jnp.int32(i))
+        order_s[...] = t.order(False)
+        acc = plgpu.ACC((C, C), f32)
+        dA, dq_state, dk_state = pl.run_scoped(through_values, acc, acc, acc)
+        plgpu.barrier_wait(loaded)
+        t.clamp(gates_s[0])
+        streams_s.at[0][...] = jnp.where(t.load(order_s) > 0, dA, 0.0).astype(bf16)
+        given = streams_s, q_s, k_s, gates_s, order_s, total_s, scale, dq_state, dk_state
+        dg = lax.cond(
+            total_s[C] > -FAST, lambda: _fast_gradients(*given), lambda: _exact_gradients(*given)
+        )
+        dg += t.columns(t.row(through_s) * jnp.exp(t.row(total_s)))
+        dg_s[...] = dg.astype(gate_dtype)
+        plgpu.commit_smem()
+        for x, to in zip((q_s, k_s, dg_s), results, strict=True):
+            plgpu.copy_smem_to_gmem(x, to.at[b, rows, h, columns])
+        plgpu.wait_smem_to_gmem(0)
+
+    tile = plgpu.SMEM((C, C), bf16, transforms=t.BF16_TILE)
+    run = plgpu.kernel(
+        gla_gradients,
+        out_type=[jax.ShapeDtypeStruct(q.shape, dtype) for dtype in (bf16, bf16, gate_dtype)],
+        grid=(B * H, N, K // C),
+        grid_names=("bh", "chunk", "k"),
+        scratch_types=[
+            *[tile] * (2 + parts),
+            plgpu.SMEM((8, C, C), bf16, transforms=t.BF16_TILE),
+            tile,
+            plgpu.SMEM((2, totals.shape[-1]), f32),
+            *([plgpu.SMEM((C, C), f32, transforms=t.F32_TILE)] if gate_dtype == f32 else []),
+            plgpu.Barrier(num_arrivals=3 + parts),
+            plgpu.Barrier(num_arrivals=4, num_barriers=2),
+        ],
+        compiler_params=plgpu.CompilerParams(approx_math=True),
+        interpret=interpret,
+    )
+    return run(q, k, *gates, do, v, S, dS, totals)
+
+
+def _fast_gradients(tiles, q, k, gates, order, total, scale, u, dk_state):
+    """q and k become dq and dk; returns dg but for what passes through the whole chunk."""
+    dA, left, right = (tiles.at[x] for x in range(3))
+    up = jnp.exp(-t.row(total))
+    left[...] = (t.load(q) * scale * jnp.exp(t.gate_sum(order, gates))).astype(bf16)
+    k_decay = jnp.exp(t.gate_sum(order.T, gates) - t.total_of(gates))
+    right[...] = (t.load(k) * k_decay * t.columns(up)).astype(bf16)
+    dr = (t.load(k) * k_decay).astype(bf16).astype(f32) * dk_state
+    plgpu.commit_smem()
+    w = t.product((dA.T, left))
+    k[...] = ((w * t.columns(up) + dk_state) * k_decay).astype(bf16)
+    u += t.product((dA, right))
+    db = t.load(left) * u - t.load(right) * w
+    q[...] = (u * scale * jnp.exp(t.gate_sum(order, gates))).astype(bf16)
+    dg = t.gate_product(order.T, db, (left, right))
+    return dg + t.gate_product(order, dr, (left, right)) - dr
+
+
+def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state):
+    """As `_fast_gradients`, by the digits of the tokens: see `_scores`."""
+    dA, high_low, digits = tiles.at[0], (tiles.at[1], tiles.at[2]), tiles.at[5]
+    digits[...] = t.digits()
+    diagonal = jnp.sum(jnp.where(t.load(digits) == 0, t.load(dA), 0.0), axis=1) * scale
+    diagonal = lax.broadcast_in_dim(diagonal, (C, C), (0,))
+
+    def side(x, other, scales, dx_state, dg):
+        """dx and x's part of dg, x being q or k."""
+        matrix = order if x is q else order.T
+        decay = scales[0] * jnp.exp(
+            t.gate_sum(matrix, gates) - (0.0 if x is q else t.total_of(gates))
+        )
+        de = (t.load(x) * decay).astype(bf16).astype(f32) * dx_state
+        dg += t.gate_product(matrix.T, de, high_low) - (0.0 if x is q else de)
+
+        def digit(n, carry):
+            dx, dg = carry
+            zero = (total[C] > 0).astype(jnp.int32)  # as in `sweep`
+            dA, left, right, pairs, halves, digits = (tiles.at[i + zero] for i in range(6))
+            halves[...] = t.halves(digits, n)
+            here = t.load(digits) == (n + 1).astype(f32)
+            pairs[...] = jnp.where(here, t.load(dA), 0.0).astype(bf16)
+            plgpu.commit_smem()
+            between = jnp.exp(t.gate_sum(halves, gates))
+            right[...] = (t.load(other) * scales[1] * between).astype(bf16)
+            plgpu.commit_smem()
+            d = t.product((pairs if x is q else pairs.T, right)) * between
+            dx += d * scales[0]
+            de = t.load(x) * scales[0] * d
+            return dx, dg + t.gate_product(halves.T, de, (left, right))
+
+        return lax.fori_loop(0, t.DIGITS, digit, (dx_state * decay + diagonal * t.load(other), dg))
+
+    dq, dg = side(q, k, (scale, 1.0), dq_state, t.zeros())
+    tiles.at[6][...] = dq.astype(bf16)
+    dk, dg = side(k, q, (1.0, scale), dk_state, dg)
+    q[...], k[...] = tiles.at[6][...], dk.astype(bf16)
+    return dg
