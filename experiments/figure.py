@@ -81,13 +81,11 @@ def dots(
                 axis.plot([np.mean(values)] * 2, [y - 0.32, y + 0.32], color=color, lw=2, alpha=0.6)
             if chance is not None:
                 axis.axvline(chance, color="#555", lw=1, ls=":")
-            axis.set(title=title, xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+            label = xlabel if chance is None else f"{xlabel} (dotted: chance)"
+            axis.set(title=title, xlabel=label, ylim=(len(rows) - 0.5, -0.5))
             axis.set_yticks(range(len(rows)), rows)
         if limits is not None:
             axes[0].set_xlim(limits)
-        if chance is not None:
-            place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "va": "bottom"}
-            axes[0].annotate("chance ", (chance, 0.01), fontsize=7, color="#555", **place)
     return _svg(figure)
 
 

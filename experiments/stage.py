@@ -224,4 +224,4 @@ class Display:
         self._spent(stage, stage.recipe.steps)
         self.progress.remove_task(self.task)
         seconds = time.monotonic() - self.started
-        self.console.print(f"{stage.title:48s} {self.note:32s} {seconds:6.1f} s", highlight=False)
+        self.console.print(f"{stage.title:28s} {self.note:28s} {seconds:6.1f} s", highlight=False)
