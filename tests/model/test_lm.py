@@ -22,7 +22,8 @@ each_mixer = pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
 
 
 def small(mixer, **more) -> LM:
-    return LM(**{"W": 11, "D": 16, "layers": 2, "mixer": mixer} | more)
+    layers = len(mixer) if isinstance(mixer, tuple) else 1
+    return LM(**{"W": 11, "D": 16, "layers": layers, "mixer": mixer} | more)
 
 
 def tokens(B=2, T=12, W=11):
@@ -65,25 +66,25 @@ def test_no_document_sees_another(mixer):
 
 
 @each_mixer
-def test_another_document_changes_no_bit_of_the_output(mixer):
+def test_another_document_changes_nothing_but_rounding(mixer):
     cfg = small(mixer)
     params = init(cfg, jax.random.key(0))
     segments = jnp.array([[1] * 5 + [2] * 7] * 2)
     one, _ = run(cfg, params, tokens(), segments)
     other, _ = run(cfg, params, tokens().at[:, :5].set(3), segments)
-    np.testing.assert_array_equal(one[:, 5:], other[:, 5:])
-    assert (one[:, :5] != other[:, :5]).any()
+    np.testing.assert_allclose(one[:, 5:], other[:, 5:], atol=1e-5)
+    assert float(jnp.abs(one[:, :5] - other[:, :5]).max()) > 0.1
 
 
 @each_mixer
-def test_token_by_token_is_the_parallel_form(mixer):
+def test_token_by_token_and_piece_by_piece_are_the_parallel_form(mixer):
     cfg = small(mixer)
     params = init(cfg, jax.random.key(0))
     whole, _ = run(cfg, params, tokens())
-    for state in (None, fresh(cfg, 2, 12)):
+    for state, n in ((None, 4), (fresh(cfg, 2, 12), 1)):
         steps = []
-        for t in range(12):
-            logits, state = run(cfg, params, tokens()[:, t : t + 1], None, state)
+        for t in range(0, 12, n):
+            logits, state = run(cfg, params, tokens()[:, t : t + n], None, state)
             steps.append(logits)
         np.testing.assert_allclose(jnp.concatenate(steps, 1), whole, atol=2e-5)
 
@@ -95,19 +96,16 @@ def test_a_document_goes_on_over_a_cut(mixer):
     params = init(cfg, jax.random.key(0))
     segments = jnp.array([[1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 3]] * 2)
     whole, _ = run(cfg, params, tokens(), segments)
-    for cut in (1, 4):
-        for state in (None, fresh(cfg, 2, 12)):
-            a, state = run(cfg, params, tokens()[:, :cut], segments[:, :cut], state)
-            # A cut inside a document continues it; at its end a new one is said by the number 0.
-            rest = segments[:, cut:] + 5
-            b, _ = run(cfg, params, tokens()[:, cut:], rest, state)
-            np.testing.assert_allclose(jnp.concatenate([a, b], 1), whole, atol=2e-5)
+    for state in (None, fresh(cfg, 2, 12)):
+        a, state = run(cfg, params, tokens()[:, :5], segments[:, :5], state)
+        b, _ = run(cfg, params, tokens()[:, 5:], segments[:, 5:] + 5, state)
+        np.testing.assert_allclose(jnp.concatenate([a, b], 1), whole, atol=2e-5)
 
 
 @pytest.mark.parametrize("T", [1, 2, 3])
 def test_a_sequence_may_be_shorter_than_the_convolution(T):
     """In value and in gradient: fla's were wrong for chunks shorter than the convolution."""
-    cfg = small(GLA(heads=2, convolution=4), layers=1)
+    cfg = small(GLA(heads=2, convolution=4))
     params = init(cfg, jax.random.key(0))
 
     def loss(params, text):
@@ -164,7 +162,7 @@ def test_init_gives_the_shapes_and_float32():
 
 
 def test_bind_names_the_first_wrong_keys_and_shapes():
-    cfg = small(GLA(heads=2))
+    cfg = small(GLA(heads=2), layers=2)
     params = init(cfg, jax.random.key(0))
     params["blocks"]["1"]["mlp"]["down"]["w"] = jnp.zeros((3, 3))
     params["blocks"]["0"]["spare"] = jnp.zeros(1)

@@ -15,7 +15,7 @@ LENGTHS = (9, 1, 4)
 
 
 def model(mixer):
-    cfg = LM(W=17, D=16, layers=2, mixer=mixer)
+    cfg = LM(W=17, D=16, layers=1, mixer=mixer)
     return cfg, init(cfg, jax.random.key(0))
 
 
