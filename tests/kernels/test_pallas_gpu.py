@@ -1,0 +1,137 @@
+"""The GPU kernels in Pallas's interpreter (it simulates TMA, barriers and wgmma) against float64.
+
+Kernels are called one after another, not under one jit: there XLA would run independent ones at
+once, and the interpreter's threads can wait for each other for ever.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from kernels.gla import pallas_gpu, reference
+from kernels.gla.cases import GATES, Case
+from tests.kernels.compare import error
+
+# Root mean squares relative to the recurrence's, in bfloat16, normal inputs.
+TOLERANCE = {"o": 4e-3, "final_state": 5e-3} | dict.fromkeys(("dq", "dk", "dv", "dg", "dS"), 5e-3)
+
+
+def small(**changes) -> Case:
+    return Case(**({"B": 1, "H": 1, "K": 64, "V": 64, "state": True} | changes))
+
+
+def arguments(case: Case, gate_dtype=jnp.bfloat16) -> dict:
+    """Inputs and cotangents of a case, as the kernels take them."""
+    x = {name: jnp.asarray(array) for name, array in case.inputs().items()}
+    x |= {name: x[name].astype(jnp.bfloat16) for name in ("q", "k", "v", "do")}
+    nothing = jnp.zeros((case.B, case.H, case.K, case.V), jnp.float32)
+    x |= {name: x.get(name, nothing) for name in ("initial_state", "dfinal")}
+    return x | {"g": x["g"].astype(gate_dtype), "segment_ids": x.get("segment_ids")}
+
+
+def run(module, x: dict, **options) -> dict[str, np.ndarray]:
+    names = ("q", "k", "v", "g")
+    scale = x["q"].shape[-1] ** -0.5
+    (o, final), residual = module.forward(
+        *(x[name] for name in names), scale, x["initial_state"], x["segment_ids"], **options
+    )
+    gradients = module.backward(residual, x["do"], x["dfinal"], **options)
+    values = (o, final, *gradients)
+    return dict(zip(TOLERANCE, (np.asarray(y, np.float64) for y in values), strict=True))
+
+
+def expected(x: dict) -> dict[str, np.ndarray]:
+    with jax.enable_x64(True):
+        wide = lambda y: y if y is None or y.dtype == np.int32 else y.astype(np.float64)
+        given = {name: wide(y if y is None else np.asarray(y)) for name, y in x.items()}
+        return run(reference, jax.tree.map(jnp.asarray, given))
+
+
+def check(case: Case, gate_dtype=jnp.bfloat16, races=False) -> None:
+    x = arguments(case, gate_dtype)
+    got = run(pallas_gpu, x, interpret=plgpu.InterpretGPUParams(detect_races=races))
+    want = expected(x)
+    errors = {name: error(got[name], want[name]) for name in want}
+    assert all(errors[name] <= TOLERANCE[name] for name in want), errors
+
+
+def test_two_chunks_and_two_segments_of_the_sequence_equal_the_recurrence():
+    check(small(T=65))
+
+
+def test_resets_and_documents_equal_the_recurrence_on_the_exact_path():
+    check(small(T=100, gate="resets", segments=(40, 1, 30)))
+
+
+def test_two_warpgroups_equal_the_recurrence_and_do_not_race(monkeypatch):
+    monkeypatch.setattr(pallas_gpu, "PROCESSORS", 2)  # segments of several chunks
+    check(small(T=200, K=128, V=128), races=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("T", [1, 63, 64, 200])
+def test_any_number_of_tokens_equals_the_recurrence(T):
+    check(small(T=T))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate", GATES)
+def test_any_gate_equals_the_recurrence(gate):
+    check(small(T=130, gate=gate, H=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("K, V", [(64, 128), (128, 64), (128, 256), (256, 64), (64, 512)])
+def test_any_width_equals_the_recurrence(K, V):
+    check(small(T=130, K=K, V=V))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate", ["/16", "mixed"])
+def test_float32_gates_equal_the_recurrence(gate):
+    check(small(T=130, K=128, V=128, gate=gate, segments=(40, 1, 30)), gate_dtype=jnp.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["BTH1", "11H1", "1111", "11HK"])
+def test_a_broadcast_gate_gets_the_sum_of_its_gradients(shape):
+    check(small(T=130, B=2, H=2, gate_shape=shape), gate_dtype=jnp.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("K, gate", [(64, "mixed"), (128, "mixed"), (256, "/16")])
+def test_no_kernel_races_on_either_path(K, gate, monkeypatch):
+    monkeypatch.setattr(pallas_gpu, "PROCESSORS", 2)
+    check(small(T=200, K=K, V=128, gate=gate), races=True)
+
+
+@pytest.mark.slow
+def test_a_repeated_run_gives_the_same_bits():
+    x = arguments(small(T=65, K=128))
+    options = {"interpret": plgpu.InterpretGPUParams()}
+    first, second = (run(pallas_gpu, x, **options) for _ in range(2))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"q": jnp.float32}, "q, k, v are float32"),
+        ({"g": jnp.float16}, "g is float16"),
+        ({"K": 96}, "K=96"),
+        ({"V": 100}, "V=100"),
+    ],
+)
+def test_what_the_kernels_cannot_run_is_refused_with_the_reason(changes, reason):
+    K, V = changes.get("K", 64), changes.get("V", 64)
+    shape = lambda name, D: jax.ShapeDtypeStruct((1, 8, 1, D), changes.get(name, jnp.bfloat16))
+    q, k, v, g = (shape(name, D) for name, D in zip("qkvg", (K, K, V, K), strict=True))
+    assert reason in pallas_gpu.unsupported(q, k, v, g, None, None)
+
+
+def test_target_shapes_are_supported():
+    shape = lambda D: jax.ShapeDtypeStruct((8, 2048, 4, D), jnp.bfloat16)
+    for K, V in ((128, 256), (128, 128), (64, 64), (256, 512)):
+        assert pallas_gpu.unsupported(shape(K), shape(K), shape(V), shape(K), None, None) is None

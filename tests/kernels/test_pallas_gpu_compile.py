@@ -1,0 +1,61 @@
+"""Real compiles of the GPU kernels for sm_90a, without a GPU: ceilings on what ptxas reports.
+
+Without the CUDA plugin these tests skip; with DIGLOSSIA_COMPILERS=required they fail instead.
+"""
+
+import importlib.util
+import os
+
+import pytest
+
+from kernels.gla import static
+from kernels.gla.cases import Case
+
+SHARED = 232_448  # bytes a block may use on Hopper
+REGISTERS = 255
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    if importlib.util.find_spec("jax_cuda13_plugin") is None:
+        missing = "the CUDA plugin is not installed: pip install jax-cuda13-plugin jax-cuda13-pjrt"
+        if os.environ.get("DIGLOSSIA_COMPILERS") == "required":
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
+def rows(gate_dtype="bfloat16", **sizes) -> list[dict]:
+    problem = static.Problem(chip="h200", case=Case(**sizes), gate_dtype=gate_dtype)
+    out = static.gpu([problem])
+    assert {row["direction"] for row in out} == {"forward", "backward"}
+    return out
+
+
+def check(found: list[dict], sweep_spills: int, gradient_spills: int) -> None:
+    for row in found:
+        ceiling = gradient_spills if row["kernel"].startswith("gla_gradients") else sweep_spills
+        assert row["spill_stores"] <= ceiling, row
+        assert row["spill_loads"] <= ceiling, row
+        assert row["registers"] <= REGISTERS and row["shared"] <= SHARED, row
+
+
+def test_nothing_spills_in_a_sweep_at_the_width_of_a_340m_model():
+    check(rows(B=8, T=2048, H=4, K=128, V=256), sweep_spills=0, gradient_spills=64)
+
+
+def test_nothing_spills_in_a_sweep_at_equal_widths_of_128():
+    check(rows(B=2, T=16384, H=16, K=128, V=128), sweep_spills=0, gradient_spills=64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate_dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("K, V", [(64, 64), (64, 128), (128, 64), (128, 512)])
+def test_nothing_spills_in_a_sweep_at_other_widths(K, V, gate_dtype):
+    check(rows(gate_dtype, B=2, T=1000, H=4, K=K, V=V), sweep_spills=0, gradient_spills=128)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate_dtype, ceiling", [("bfloat16", 320), ("float32", 512)])
+def test_spills_at_256_key_channels_stay_small(gate_dtype, ceiling):
+    found = rows(gate_dtype, B=8, T=2048, H=4, K=256, V=512)
+    check(found, sweep_spills=ceiling, gradient_spills=128)
