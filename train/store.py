@@ -23,8 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-_DAMAGED = (KeyError, ValueError, OSError)  # what Orbax raises, by which byte is wrong
-
 
 def how(default: Any) -> Any:
     """A dataclass field that may not change results and so is left out of the identity."""
@@ -111,13 +109,11 @@ class Store:
     def _newest(self, like: Any) -> tuple[int, Any] | None:
         steps = sorted((c.step for c in self._checkpoints.checkpoints), reverse=True)
         for step in steps:
-            with _quiet():
-                try:
+            try:
+                with _reading():
                     return step, self._load(step, like)
-                except _DAMAGED as error:
-                    if isinstance(error, _OtherShape):
-                        raise
-                    why = str(error).split("\n")[0][:120]
+            except _Damaged as error:
+                why = str(error)
             aside = self.folder / f"damaged-{step}"
             print(f"checkpoint {step} in {self.folder} is damaged ({why}); moved to {aside.name}, "
                   "going on from the one before", file=sys.stderr)  # fmt: skip
@@ -169,15 +165,12 @@ def load_params(folder: str | pathlib.Path, like: Any) -> Any:
     path = pathlib.Path(folder).absolute() / "params"
     if not path.is_dir():
         raise ValueError(f"{folder} holds no finished parameters (no folder {path.name} in it)")
-    with _quiet():
-        try:
+    try:
+        with _reading():
             notes = ocp.metadata(path).custom_metadata or {}
             return _verified(notes, like, lambda target: ocp.load(path, target), path)
-        except _OtherShape:
-            raise
-        except _DAMAGED as error:
-            why = str(error).split("\n")[0][:120]
-            raise ValueError(f"{path} is damaged ({why}); train it again") from error
+    except _Damaged as error:
+        raise ValueError(f"{path} is damaged ({error}); train it again") from error
 
 
 def dump(path: pathlib.Path, **arrays: Any) -> None:
@@ -189,6 +182,27 @@ def dump(path: pathlib.Path, **arrays: Any) -> None:
 
 class _OtherShape(ValueError):
     """A good checkpoint, of another run."""
+
+
+class _Damaged(Exception):
+    """A checkpoint whose files are not what was written."""
+
+
+@contextlib.contextmanager
+def _reading():
+    """What Orbax says of damaged files as one error: it raises any of four, by the byte."""
+    try:
+        with _quiet():
+            yield
+    except _OtherShape:
+        raise
+    except Exception as error:
+        known = type(error) is Exception or isinstance(error, KeyError | ValueError | OSError)
+        if not known:
+            raise
+        while error.__cause__ is not None:
+            error = error.__cause__
+        raise _Damaged(str(error).split("\n")[0][:120]) from None
 
 
 def _notes(tree: Any) -> dict[str, Any]:
