@@ -4,6 +4,7 @@ Every line is the best of five timings of whole batches, in seconds of this proc
 machine counts for less; the ceiling is grain handing out a constant batch.
 """
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from data.corpus import Corpus
 from data.feature import Lexicon, Names, PossessorFirst
 from data.language import Pair
 from data.ledger import contamination, ledger
+from data.store import materialise
 from data.stream import iterate
 from data.tokenizer import BPE
 from data.world import World
@@ -58,6 +60,20 @@ def rates(seconds: float = 1.0) -> dict[str, float]:
         found[f"{name}, T=64"] = _rate(
             lambda i, f=count, n=n: f(DEFAULT, i * n, (i + 1) * n), n * 64, seconds
         )
+    return found | _stored(seconds)
+
+
+def _stored(seconds: float) -> dict[str, float]:
+    """Batches read from disk, at random places of some that were just written there."""
+    corpus, n = replace(DEFAULT, T=512), 4096
+    place = np.random.Generator(np.random.Philox(0)).integers(0, n - 64, 2**16)
+    found = {}
+    for zstd in (0, 3):
+        with tempfile.TemporaryDirectory() as folder:
+            stored = materialise(corpus, folder, n, zstd=zstd)
+            read = lambda i, s=stored: s.rows(place[i % len(place)], place[i % len(place)] + 64)
+            name = f"store, zstd {zstd}, T=512, batches of 64"
+            found[name] = _rate(read, 64 * 512, seconds)
     return found
 
 
