@@ -20,11 +20,11 @@ def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interp
     """dq, dk (B,T,H,K) bfloat16 and dg (B,T,H,K), every chunk and slice of K by itself.
 
     S (B,H,N,V,K) is the state each chunk starts from and dS the gradient at its end, in bfloat16.
-    With M the order of the tokens, b = M g, and dA_ij = do_i v_j for j <= i:
+    With M the order of the tokens, b = M g + g, r = M^T g, and dA_ij = do_i v_j for j <= i:
 
         u_i = do_i S + [dA k exp(-b)]_i          dq = scale exp(b) u
         w_j = [dA^T q exp(b)]_j                  dk = exp(-b) w + exp(r) v dS
-        dg = M^T (dL/db) + (M - 1) (dL/dr) + exp(c) sum_v S dS,    dL/db = q dq - k w exp(-b), ...
+        dg = (M^T + 1) dL/db + M dL/dr + exp(c) sum_v S dS,    dL/db = q dq - k w exp(-b), ...
 
     every product taken of the rounded operands, so that the pairs within a chunk cancel exactly.
     """
@@ -79,7 +79,7 @@ def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interp
         dA, dq_state, dk_state = pl.run_scoped(through_values, acc, acc, acc)
         plgpu.barrier_wait(loaded)
         t.clamp(gates_s[0])
-        streams_s.at[0][...] = jnp.where(t.load(order_s) > 0, dA, 0.0).astype(bf16)
+        streams_s.at[0][...] = jnp.where(t.causal(), dA, 0.0).astype(bf16)
         given = streams_s, q_s, k_s, gates_s, order_s, total_s, scale, dq_state, dk_state
         dg = lax.cond(
             total_s[C] > -FAST, lambda: _fast_gradients(*given), lambda: _exact_gradients(*given)
@@ -116,8 +116,9 @@ def _fast_gradients(tiles, q, k, gates, order, total, scale, u, dk_state):
     """q and k become dq and dk; returns dg but for what passes through the whole chunk."""
     dA, left, right = (tiles.at[x] for x in range(3))
     up = jnp.exp(-t.row(total))
-    left[...] = (t.load(q) * scale * jnp.exp(t.gate_sum(order, gates))).astype(bf16)
-    k_decay = jnp.exp(t.gate_sum(order.T, gates) - t.total_of(gates))
+    b = t.gate_sum(order, gates) + t.total_of(gates)
+    left[...] = (t.load(q) * scale * jnp.exp(b)).astype(bf16)
+    k_decay = jnp.exp(t.gate_sum(order.T, gates))
     right[...] = (t.load(k) * k_decay * t.columns(up)).astype(bf16)
     dr = (t.load(k) * k_decay).astype(bf16).astype(f32) * dk_state
     plgpu.commit_smem()
@@ -125,9 +126,10 @@ def _fast_gradients(tiles, q, k, gates, order, total, scale, u, dk_state):
     k[...] = ((w * t.columns(up) + dk_state) * k_decay).astype(bf16)
     u += t.product((dA, right))
     db = t.load(left) * u - t.load(right) * w
-    q[...] = (u * scale * jnp.exp(t.gate_sum(order, gates))).astype(bf16)
-    dg = t.gate_product(order.T, db, (left, right))
-    return dg + t.gate_product(order, dr, (left, right)) - dr
+    b = t.gate_sum(order, gates) + t.total_of(gates)  # again: cheaper than registers
+    q[...] = (u * scale * jnp.exp(b)).astype(bf16)
+    dg = db + t.gate_product(order.T, db, (left, right))
+    return dg + t.gate_product(order, dr, (left, right))
 
 
 def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state):
@@ -141,10 +143,10 @@ def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state
         """dx and x's part of dg, x being q or k."""
         matrix = order if x is q else order.T
         decay = scales[0] * jnp.exp(
-            t.gate_sum(matrix, gates) - (0.0 if x is q else t.total_of(gates))
+            t.gate_sum(matrix, gates) + (t.total_of(gates) if x is q else 0.0)
         )
         de = (t.load(x) * decay).astype(bf16).astype(f32) * dx_state
-        dg += t.gate_product(matrix.T, de, high_low) - (0.0 if x is q else de)
+        dg += t.gate_product(matrix.T, de, high_low) + (de if x is q else 0.0)
 
         def digit(n, carry):
             dx, dg = carry

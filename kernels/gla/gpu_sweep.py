@@ -246,8 +246,8 @@ def division(K, V, parts):
 def _decay(x, scale, matrix, gates, to_end):
     """scale x exp(b), or with `to_end` scale x exp(r), in place; returned in float32."""
     total = t.gate_sum(matrix, gates)
-    if to_end:
-        total -= t.total_of(gates)
+    if not to_end:
+        total += t.total_of(gates)
     x_decayed = t.load(x) * scale * jnp.exp(total)
     x[...] = x_decayed.astype(bf16)
     return x_decayed
@@ -256,12 +256,13 @@ def _decay(x, scale, matrix, gates, to_end):
 def _scores(x1, x2, gates, masks, total, scales, decay, scratch, reverse):
     """P of one chunk and slice of K, exact for any gate; x1, x2 are decayed in place on the way."""
     right, halves = scratch
-    order, digits = masks
+    digits = masks[1]
 
     def one_product():
         right[...] = (decay() * t.columns(jnp.exp(-t.row(total)))).astype(bf16)
         plgpu.commit_smem()
-        return jnp.where(t.load(order) > 0, t.product((x1, right.T)), 0.0)
+        distance = -t.load(digits) if reverse else t.load(digits)
+        return jnp.where(distance >= 0, t.product((x1, right.T)), 0.0)
 
     def by_digits():
         raw1 = x1[...]  # its tile is needed for the factors
