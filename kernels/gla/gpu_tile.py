@@ -70,7 +70,7 @@ def load(ref):
 
 
 def order(reverse):
-    """M_it = 1 where t < i: b = M g + g, r = M^T g; in reverse where t > i: M, M^T change places."""
+    """M_it = 1 where t < i: b = M g + g, r = M^T g. In reverse where t > i, so M^T of that."""
     mask = _index(0) < _index(1) if reverse else _index(0) > _index(1)
     return mask.astype(f32).astype(bf16)
 
