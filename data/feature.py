@@ -1,17 +1,20 @@
 """What makes a twin differ from its base language: one small class each.
 
-Every class is a value with `edit(twin, own, world) -> Language`; `own` is a complete lexicon that
-shares no form with the base. Features compose in any order; without any, the twin is a clone.
+Every class is a value with `edit(twin, base, own, world) -> Language`; `own` is a complete lexicon
+that shares no form with the base. Features compose in any order, since each has its stage: first
+which words the twin has of its own, then what becomes of their forms, last how they are written.
+Without any feature, or with all at zero, the twin is a clone.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from data.language import CHAT, FUNCTION, MARKS, Language, inventory
+from data.language import CHAT, FUNCTION, MARKS, Feature, Language, inventory
 from data.world import World
 
 
 @dataclass(frozen=True)
-class Lexicon:
+class Lexicon(Feature):
     """The twin has words of its own, but for a share `overlap` of the nouns (the anchors)."""
 
     overlap: float = 0.3
@@ -19,14 +22,14 @@ class Lexicon:
     def __post_init__(self) -> None:
         _check_share("overlap", self.overlap)
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language:
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         kinds = inventory(world)
         nouns = [n for i, n in enumerate(kinds["noun"]) if not _picked(i, self.overlap)]
         return twin.borrow(own, {*nouns, *kinds["relation"], *kinds["task"], *FUNCTION}, world)
 
 
 @dataclass(frozen=True)
-class Names:
+class Names(Feature):
     """A share `shared` of the names is the same in both languages: of the pairs in every group,
     both persons of a pair alike, and of the cities. Counts are exact, so that no seed changes the
     vocabulary's size."""
@@ -36,7 +39,7 @@ class Names:
     def __post_init__(self) -> None:
         _check_share("shared", self.shared)
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language:
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         place = [i // len(world.groups) for i in range(world.pairs)]
         parents = world.facts.object[: world.pairs]
         alone = [i for i in range(world.pairs) if not _picked(place[i], self.shared)]
@@ -46,7 +49,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Order:
+class Order(Feature):
     """The order of subject, verb and object, e.g. Order("SOV")."""
 
     order: str
@@ -58,32 +61,145 @@ class Order:
                 "SVO, SOV, VSO, VOS, OVS, OSV"
             )
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language:
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return replace(twin, order=self.order)
 
 
 @dataclass(frozen=True)
-class PossessorFirst:
+class PossessorFirst(Feature):
     """ "x of parent" instead of "parent of x"."""
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language:
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return replace(twin, possessor_first=True)
 
 
 @dataclass(frozen=True)
-class Punctuation:
+class Punctuation(Feature):
     """The twin has its own question mark and comma."""
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language:
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return twin.borrow(own, set(MARKS), world)
 
 
 @dataclass(frozen=True)
-class ChatMarkers:
+class ChatMarkers(Feature):
     """The twin has its own markers of user and assistant."""
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language:
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return twin.borrow(own, set(CHAT), world)
+
+
+@dataclass(frozen=True)
+class Clone(Feature):
+    """Every word is the twin's own, marks and chat markers too, and the grammar is the base's: the
+    cloned language of Dufter & Schuetze (2020), with nothing left to share."""
+
+    excludes: ClassVar = ("Lexicon", "Names", "Punctuation", "ChatMarkers")
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return replace(twin, forms=own.forms)
+
+
+# The regular sound change of cognates. Vowels always shift, so a cognate is no word of the base.
+_VOWELS = ("aeiou", "äëïöü")
+_CONSONANTS = ("bp", "dt", "gk", "vf", "zs", "lr", "mn", "hj")
+
+
+@dataclass(frozen=True)
+class Cognates(Feature):
+    """A share `rate` of the twin's own nouns, relations, tasks and function words (of all of them
+    where it has none) comes from the base's words by regular sound change: vowels shift, and a
+    share `consonants` of the pairs b/p, d/t, g/k, v/f, z/s, l/r, m/n, h/j change places. One letter
+    for one letter, so the change can be learned and undone.
+
+    >>> str.translate("karu", Cognates().change), str.translate("Gosi", Cognates().change)
+    ('kälü', 'Gösï')
+    """
+
+    rate: float = 0.5
+    consonants: float = 0.5
+    stage: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        _check_share("rate", self.rate)
+        _check_share("consonants", self.consonants)
+
+    @property
+    def change(self) -> dict[int, int]:
+        """The sound change as a table for str.translate."""
+        pairs = [p for i, p in enumerate(_CONSONANTS) if _picked(i, self.consonants)]
+        one, two = "".join(p[0] for p in pairs), "".join(p[1] for p in pairs)
+        return _letters(one + two + _VOWELS[0], two + one + _VOWELS[1])
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        kinds = inventory(world)
+        words = {*kinds["noun"], *kinds["relation"], *kinds["task"], *FUNCTION}
+        old, new = (dict(zip(base.concepts(world), x.forms, strict=True)) for x in (base, twin))
+        words = [c for c in old if c in words]
+        mine = [c for c in words if new[c] != old[c]] or words
+        chosen = {c for i, c in enumerate(mine) if _picked(i, self.rate)}
+        changed = replace(base, forms=tuple(form.translate(self.change) for form in base.forms))
+        return twin.borrow(changed, chosen, world)
+
+
+@dataclass(frozen=True)
+class FalseFriends(Feature):
+    """A share `rate` of the nouns has the form that another noun has in the base: same form, other
+    meaning, same class. They exchange forms in a ring, so within a language a form is unambiguous.
+    Names never do: a sentence would state one fact in one language and another in the other."""
+
+    rate: float = 0.2
+    stage: ClassVar[int] = 2
+    excludes: ClassVar = ("Clone",)
+
+    def __post_init__(self) -> None:
+        _check_share("rate", self.rate)
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        ring = [n for i, n in enumerate(inventory(world)["noun"]) if _picked(i, self.rate)]
+        if len(ring) == 1:
+            raise ValueError(
+                f"rate={self.rate} of {world.nouns} nouns is one noun, which has no other to be "
+                f"confused with; choose rate=0 or {2 / world.nouns:g} and more"
+            )
+        form = dict(zip(base.concepts(world), base.forms, strict=True))
+        rotated = {a: form[b] for a, b in zip(ring, ring[1:] + ring[:1], strict=True)}
+        known = zip(twin.concepts(world), twin.forms, strict=True)
+        return replace(twin, forms=tuple(rotated.get(c, form) for c, form in known))
+
+
+_LATIN, _CYRILLIC = "abcdefghijklmnopqrstuvwxyzäëïöü", "абцдефгхийклмнопярстувшщызэєіёю"
+
+
+@dataclass(frozen=True)
+class Script(Feature):
+    """How the twin is written. "disjoint": words that are no words of the base have letters, and so
+    syllables, of their own; shared words stay. "mapped": every word, names and anchors too, in
+    other code points, one for one, so that no form is shared but marks and chat markers."""
+
+    script: str = "disjoint"
+    stage: ClassVar[int] = 3
+
+    def __post_init__(self) -> None:
+        if self.script not in ("same", "disjoint", "mapped"):
+            raise ValueError(
+                f"script={self.script!r} is not known; choose 'same', 'disjoint' or 'mapped'"
+            )
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        if self.script == "same":
+            return twin
+        table, spared = _letters(_LATIN, _CYRILLIC), {*MARKS, *CHAT}
+        shared = set(base.forms) if self.script == "disjoint" else set()
+        written = replace(twin, forms=tuple(form.translate(table) for form in twin.forms))
+        known = zip(twin.concepts(world), twin.forms, strict=True)
+        chosen = {c for c, form in known if c not in spared and form not in shared}
+        return twin.borrow(written, chosen, world)
+
+
+def _letters(one: str, two: str) -> dict[int, int]:
+    """Letter for letter, capitals alike."""
+    return str.maketrans(one + one.upper(), two + two.upper())
 
 
 def _check_share(name: str, share: float) -> None:

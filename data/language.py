@@ -18,7 +18,7 @@ import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -90,10 +90,13 @@ class Language:
     order: str = "SVO"
     possessor_first: bool = False
 
+    def concepts(self, world: World) -> tuple[Concept, ...]:
+        """What `forms` are the forms of."""
+        return tuple(itertools.chain(*inventory(world).values()))
+
     def borrow(self, other: "Language", concepts: set[str], world: World) -> "Language":
         """This language with the other's words for `concepts`."""
-        names = itertools.chain(*inventory(world).values())
-        chosen = zip(names, self.forms, other.forms, strict=True)
+        chosen = zip(self.concepts(world), self.forms, other.forms, strict=True)
         return replace(self, forms=tuple(b if name in concepts else a for name, a, b in chosen))
 
     def noun_phrase(self, head: Leaf, of: Leaf, complement: list[Leaf]) -> list[Leaf]:
@@ -115,14 +118,20 @@ class Language:
 
 
 class Feature(Protocol):
-    """One way in which a twin differs; `own` is a language that shares no form with `twin`."""
+    """One way in which a twin differs; `own` is a language that shares no form with `base`.
 
-    def edit(self, twin: Language, own: Language, world: World) -> Language: ...
+    Features are applied by their `stage`, so that their order says nothing; `excludes` names kinds
+    that this one contradicts."""
+
+    stage: ClassVar[int] = 0
+    excludes: ClassVar[tuple[str, ...]] = ()
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language: ...
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A base language drawn from `seed` and its twin, edited by `features` in their order."""
+    """A base language drawn from `seed` and its twin, edited by `features`, in whatever order."""
 
     features: tuple[Feature, ...] = ()
     seed: int = 0
@@ -133,6 +142,10 @@ class Pair:
         kinds = [type(feature).__name__ for feature in self.features]
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"features={kinds} name one kind twice; keep one of each")
+        for feature in self.features:
+            for kind in set(feature.excludes) & set(kinds):
+                one = type(feature).__name__
+                raise ValueError(f"features={kinds}: {one} contradicts {kind}; keep one of the two")
 
     def languages(self, world: World) -> tuple[Language, Language]:
         """Both languages' words are drawn once, so a feature chooses forms and never re-draws."""
@@ -143,8 +156,9 @@ class Pair:
         words = [w.capitalize() if i % spoken < names else w for i, w in enumerate(words)]
         base = Language((*words[:spoken], *MARKS.values(), *CHAT.values()))
         own = replace(base, forms=(*words[spoken:], "¿", "·", "<v>", "<b>"))
-        twin = functools.reduce(lambda twin, f: f.edit(twin, own, world), self.features, base)
-        return base, twin
+        edited = lambda twin, feature: feature.edit(twin, base, own, world)
+        features = sorted(self.features, key=lambda feature: feature.stage)
+        return base, functools.reduce(edited, features, base)
 
 
 @functools.lru_cache(maxsize=16)
@@ -170,8 +184,13 @@ class Speaker:
         self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
         self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
         self.concept = [{form: name for name, form in forms.items()} for forms in self.form]
-        # A form of two concepts could not be parsed; features only choose among distinct forms.
-        assert all(len(c) == len(self.kind) for c in self.concept), "one form, two concepts"
+        for forms, known in zip(self.form, self.concept, strict=True):
+            for name, form in forms.items():
+                if known[form] != name:
+                    raise ValueError(
+                        f"{form!r} would mean {name} and {known[form]} in one language; choose "
+                        "another phonology or other features"
+                    )
         self._patterns: dict = {}
 
     def render(self, meaning: Meaning, language: int) -> tuple[str, ...]:

@@ -4,7 +4,18 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from data.feature import ChatMarkers, Lexicon, Names, Order, PossessorFirst, Punctuation
+from data.feature import (
+    ChatMarkers,
+    Clone,
+    Cognates,
+    FalseFriends,
+    Lexicon,
+    Names,
+    Order,
+    PossessorFirst,
+    Punctuation,
+    Script,
+)
 from data.language import Pair, Phonology, inventory, speaker
 from data.meaning import Chat, Dictionary, Fact, Question, Quiz, Story
 from data.task import TASKS
@@ -13,6 +24,8 @@ from data.world import RELATIONS, World
 WORLD = World(pairs=16, cities=4, nouns=10)
 ORDERS = ("SVO", "SOV", "VSO", "VOS", "OVS", "OSV")
 SHARES = st.sampled_from([0.0, 0.3, 0.5, 1.0])
+
+NOT_WITH_CLONE = {*Clone.excludes, "FalseFriends"}
 
 
 @st.composite
@@ -24,8 +37,14 @@ def pairs(draw):
         PossessorFirst(),
         Punctuation(),
         ChatMarkers(),
+        Cognates(draw(SHARES), draw(SHARES)),
+        FalseFriends(draw(SHARES)),
+        Script(draw(st.sampled_from(["same", "disjoint", "mapped"]))),
+        Clone(),
     ]
     chosen = [feature for feature in some if draw(st.booleans())]
+    if Clone() in chosen:
+        chosen = [feature for feature in chosen if type(feature).__name__ not in NOT_WITH_CLONE]
     return Pair(tuple(draw(st.permutations(chosen))), seed=draw(st.integers(0, 3)))
 
 
