@@ -2,7 +2,7 @@
 
 A measurement is kept as one number an item. Items are drawn within a seed (a world, a corpus, an
 initialisation) and seeds are drawn from all seeds there could be, so an interval resamples both:
-first the seeds, then the items within each (SCIENCE: statistics; Davison & Hinkley 1997, 3.8). Arms
+first the seeds, then the items within each (Davison & Hinkley 1997, section 3.8). Arms
 are compared on the same seeds, which the resampling keeps together.
 """
 
