@@ -1,5 +1,6 @@
 """How far apart two languages are, measured on samples and not read from their features."""
 
+import collections
 import itertools
 
 import numpy as np
@@ -16,6 +17,7 @@ def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
     edit distance: mean Levenshtein distance of a concept's two forms, over the longer one's length
     order (Kendall tau): agreement of the order in which both languages mention the same concepts,
       1 for the same order and -1 for the reverse, over concepts said once
+    inflection: how many bits a form has when its concept is known, more in the twin than the base
 
     >>> from data.feature import Lexicon, Names
     >>> from data.language import Pair
@@ -24,7 +26,7 @@ def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
     >>> {k: round(v, 2) for k, v in distances(Corpus(World(), pair), rows=20).items()}
     ... # doctest: +NORMALIZE_WHITESPACE
     {'overlap of types': 0.19, 'overlap of tokens': 0.12, 'edit distance': 0.48,
-     'order (Kendall tau)': 1.0}
+     'order (Kendall tau)': 1.0, 'inflection (bits)': 0.0}
     """
     both = speaker(corpus.pair, corpus.world)
     said, orders = [[], []], []
@@ -32,10 +34,12 @@ def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
         # A dictionary document has two languages in it already.
         if isinstance(meaning, Dictionary):
             continue
-        concepts = [[leaf.concept for leaf in both.leaves(meaning, i)] for i in (0, 1)]
+        leaves = [both.leaves(meaning, i) for i in (0, 1)]
         for i in (0, 1):
-            said[i].extend(both.form[i][c] for c in concepts[i])
-        orders.append(_kendall_tau(*concepts))
+            said[i].extend((leaf.concept, both.word(leaf)) for leaf in leaves[i])
+        orders.append(_kendall_tau(*([leaf.concept for leaf in line] for line in leaves)))
+    inflection = [_entropy(uses) for uses in said]
+    said = [[word for _, word in uses] for uses in said]
     one, two = map(set, said)
     shared = one & two
     forms = zip(both.form[0].values(), both.form[1].values(), strict=True)
@@ -44,7 +48,15 @@ def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
         "overlap of tokens": float(np.mean([w in shared for w in itertools.chain(*said)])),
         "edit distance": float(np.mean([_edits(a, b) / max(len(a), len(b)) for a, b in forms])),
         "order (Kendall tau)": float(np.nanmean(orders)),
+        "inflection (bits)": inflection[1] - inflection[0],
     }
+
+
+def _entropy(uses: list[tuple[str, str]]) -> float:
+    """Bits a word's form has when its concept is known: H(form | concept), over (concept, form)."""
+    both, concepts = collections.Counter(uses), collections.Counter(c for c, _ in uses)
+    bits = sum(n * np.log2(concepts[concept] / n) for (concept, _), n in both.items())
+    return float(bits / len(uses))
 
 
 def _kendall_tau(one: list, two: list) -> float:

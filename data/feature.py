@@ -191,10 +191,58 @@ class Script(Feature):
             return twin
         table, spared = _letters(_LATIN, _CYRILLIC), {*MARKS, *CHAT}
         shared = set(base.forms) if self.script == "disjoint" else set()
-        written = replace(twin, forms=tuple(form.translate(table) for form in twin.forms))
+        write = lambda forms: tuple(form.translate(table) for form in forms)
         known = zip(twin.concepts(world), twin.forms, strict=True)
         chosen = {c for c, form in known if c not in spared and form not in shared}
-        return twin.borrow(written, chosen, world)
+        twin = twin.borrow(replace(twin, forms=write(twin.forms)), chosen, world)
+        case = tuple((role, suffix.translate(table)) for role, suffix in twin.case)
+        agreement, articles = write(twin.agreement), write(twin.articles)
+        return replace(twin, case=case, agreement=agreement, articles=articles)
+
+
+@dataclass(frozen=True)
+class Case(Feature):
+    """Nouns and names take suffixes: with 2 cases all that is not a clause's subject, with 4 its
+    object (accusative), the complement of "of" (genitive) and what is asked about (dative)."""
+
+    cases: int = 4
+
+    def __post_init__(self) -> None:
+        if self.cases not in (2, 4):
+            raise ValueError(f"cases={self.cases}: there are systems of 2 and of 4; choose one")
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        suffixes = "nnn" if self.cases == 2 else "nsk"
+        return replace(twin, case=tuple(zip(_ROLES, suffixes, strict=True)))
+
+
+_ROLES = ("object", "complement", "argument")
+
+
+@dataclass(frozen=True)
+class Agreement(Feature):
+    """The verb shows the "number" of what its clause is about, or "gender x number": the gender of
+    its first noun (closest conjunct agreement). Articles then show their noun's gender."""
+
+    shown: str = "number"
+
+    def __post_init__(self) -> None:
+        if self.shown not in ("number", "gender x number"):
+            raise ValueError(
+                f"shown={self.shown!r} is no agreement; choose 'number' or 'gender x number'"
+            )
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return replace(twin, agreement=("", "m", "l", "r")[: 2 if self.shown == "number" else 4])
+
+
+@dataclass(frozen=True)
+class Articles(Feature):
+    """Common nouns (those of lists, and relations in statements of facts) have an article before
+    them; names have none, nor have words in a dictionary."""
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return replace(twin, articles=("lo", "la"))
 
 
 def _letters(one: str, two: str) -> dict[int, int]:

@@ -16,6 +16,7 @@ exact clone if there are none. A `Speaker` knows both, renders meanings and pars
 
 import functools
 import itertools
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Protocol
@@ -27,20 +28,33 @@ from data.meaning import Chat, Concept, Dictionary, Fact, Meaning, Question, Qui
 from data.task import TASKS, answer
 from data.world import RELATIONS, World
 
-FUNCTION = ("of", "is", "question", "define")
+VERB = "is"
+FUNCTION = ("of", VERB, "question", "define")
 MARKS = {"?": "?", ",": ","}
 CHAT = {"user": "<u>", "assistant": "<a>"}
+THE = "the"  # the article: a word that is no concept, and that only some languages have
+_UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE}
 _RELATION = {relation.name: relation for relation in RELATIONS}
 
 
 class Leaf(NamedTuple):
     """One word to be: `language` whose word it is; `answer`: what a completion has to say;
-    `given`: what has to be known before."""
+    `given`: what has to be known before. `role` is the case of a noun, "" for the nominative and
+    wherever words are cited; `controller` is the concept whose gender the word shows, if it shows
+    one, and `plural` whether it shows that of several."""
 
     concept: Concept
     language: int
     answer: bool = False
     given: bool = False
+    role: str = ""
+    controller: Concept | None = None
+    plural: bool = False
+
+
+def gender(concept: str) -> int:
+    """0 or 1, for no reason, as genders are: of the concept, and so of no group or seed."""
+    return zlib.crc32(concept.encode()) & 1
 
 
 @functools.lru_cache
@@ -84,11 +98,18 @@ class Phonology:
 
 @dataclass(frozen=True)
 class Language:
-    """A lexicon (`forms`, aligned with the inventory's concepts) and the grammar's switches."""
+    """A lexicon (`forms`, aligned with the inventory's concepts) and the grammar's switches.
+
+    `case` pairs roles ("object", "complement" of "of", "argument" of a question) with suffixes;
+    `agreement` has the verb's suffixes: singular and plural, or these for gender 0 and then for 1;
+    `articles` the article, or one a gender. Empty, there are none."""
 
     forms: tuple[str, ...]
     order: str = "SVO"
     possessor_first: bool = False
+    case: tuple[tuple[str, str], ...] = ()
+    agreement: tuple[str, ...] = ()
+    articles: tuple[str, ...] = ()
 
     def concepts(self, world: World) -> tuple[Concept, ...]:
         """What `forms` are the forms of."""
@@ -99,14 +120,27 @@ class Language:
         chosen = zip(self.concepts(world), self.forms, other.forms, strict=True)
         return replace(self, forms=tuple(b if name in concepts else a for name, a, b in chosen))
 
-    def noun_phrase(self, head: Leaf, of: Leaf, complement: list[Leaf]) -> list[Leaf]:
-        return [*complement, of, head] if self.possessor_first else [head, of, *complement]
+    def noun_phrase(self, head: list[Leaf], of: Leaf, complement: list[Leaf]) -> list[Leaf]:
+        return [*complement, of, *head] if self.possessor_first else [*head, of, *complement]
 
     def clause(self, verb: Leaf, first: list[Leaf], second: list[Leaf]) -> list[Leaf]:
         """The verb at its place; two phrases that meet are the caller's to keep apart."""
         phrases = [first, second]
         phrases.insert(self.order.index("V"), [verb])
         return list(itertools.chain(*phrases))
+
+    def inflect(self, form: str, leaf: Leaf) -> str:
+        """The form of a leaf's concept, or none for the article, with what the leaf shows."""
+        shown = gender(leaf.controller) if self.gendered and leaf.controller else 0
+        if leaf.concept == THE:
+            return self.articles[shown]
+        if leaf.concept == VERB and self.agreement:
+            return form + self.agreement[2 * shown + leaf.plural]
+        return form + dict(self.case).get(leaf.role, "")
+
+    @property
+    def gendered(self) -> bool:
+        return len(self.agreement) == 4
 
     @property
     def object_first(self) -> bool:
@@ -183,47 +217,63 @@ class Speaker:
         self.languages, self.world = languages, world
         self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
         self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
-        self.concept = [{form: name for name, form in forms.items()} for forms in self.form]
-        for forms, known in zip(self.form, self.concept, strict=True):
-            for name, form in forms.items():
-                if known[form] != name:
-                    raise ValueError(
-                        f"{form!r} would mean {name} and {known[form]} in one language; choose "
-                        "another phonology or other features"
-                    )
+        self.concept = [self._readings(i) for i in range(len(languages))]
         self._patterns: dict = {}
 
     def render(self, meaning: Meaning, language: int) -> tuple[str, ...]:
         """The words of a document, without the <doc> that opens it."""
-        return tuple(
-            self.form[lang][concept] for concept, lang, *_ in self.leaves(meaning, language)
+        return tuple(map(self.word, self.leaves(meaning, language)))
+
+    def word(self, leaf: Leaf) -> str:
+        """A leaf's word, inflected as its language does."""
+        return self.languages[leaf.language].inflect(
+            self.form[leaf.language].get(leaf.concept, ""), leaf
         )
+
+    def _readings(self, language: int) -> dict[str, Concept]:
+        """The concept of every word a language can say, however inflected."""
+        grammar, found = self.languages[language], {}
+        # One concept of each gender stands for all that a verb or an article may show.
+        shown = tuple({gender(c): c for c in self.kind}.values())
+        leaves = [Leaf(c, language, role=r) for c in self.kind for r in ("", *dict(grammar.case))]
+        leaves += [Leaf(VERB, language, controller=c, plural=p) for c in shown for p in (0, 1)]
+        leaves += [Leaf(THE, language, controller=c) for c in shown if grammar.articles]
+        for leaf in leaves:
+            word = self.word(leaf)
+            if found.setdefault(word, leaf.concept) != leaf.concept:
+                raise ValueError(
+                    f"{word!r} would mean {found[word]} and {leaf.concept} in one language; "
+                    "choose another phonology or other features"
+                )
+        return found
 
     def leaves(self, meaning: Meaning, language: int) -> list[Leaf]:
         """The linearisation; the only function that knows word order."""
         grammar = self.languages[language]
         word = lambda concept, **role: Leaf(concept, language, **role)
-        words = lambda concepts, **role: [word(c, **role) for c in concepts]
-        noun_phrase = lambda head, inner: grammar.noun_phrase(head, word("of"), inner)
 
-        def clause(first: list[Leaf], second: list[Leaf]) -> list[Leaf]:
+        def nouns(concepts: tuple[Concept, ...], **role) -> list[Leaf]:
+            return [x for c in concepts for x in self._definite(word(c, **role))]
+
+        def clause(first: list[Leaf], second: list[Leaf], topic: tuple[Concept, ...]) -> list[Leaf]:
             # Where no verb keeps two lists apart, a comma does: the answer must have a beginning.
             comma = [] if grammar.order.index("V") == 1 else [word(",")]
-            return grammar.clause(word("is"), [*first, *comma], second)
+            return self._clause(language, [*first, *comma], second, topic)
 
         def asked(question: Question) -> list[Leaf]:
-            task, args = [word(question.task)], words(question.args)
+            task, args = [word(question.task)], nouns(question.args, role="argument")
             return task + args if grammar.verb_before_object else args + task
 
         def result(question: Question) -> list[Leaf]:
-            return words(answer(question.task, question.args), answer=True)
+            return nouns(answer(question.task, question.args), answer=True)
 
         match meaning:
             case Fact():
                 return self._fact(meaning, language)
             case Story(question):
-                told = noun_phrase(word(question.task), words(question.args))
-                return clause(told, result(question))
+                args = nouns(question.args, role="complement")
+                told = grammar.noun_phrase([word(question.task)], word("of"), args)
+                return clause(told, result(question), question.args)
             case Quiz(question, None):
                 return [word("question"), *asked(question), word("?"), *result(question)]
             case Quiz(question, follow):
@@ -233,8 +283,9 @@ class Speaker:
                 told = [word("user"), *asked(question), word("assistant")]
                 return told + result(question)
             case Dictionary(concepts, target):
-                said = [Leaf(c, target, answer=True) for c in concepts]
-                return clause([word("define"), *words(concepts)], said)
+                entries = [word(c, role="entry") for c in concepts]
+                said = [Leaf(c, target, answer=True, role="entry") for c in concepts]
+                return clause([word("define"), *entries], said, concepts)
         raise TypeError(f"{meaning!r} is not a meaning")
 
     def _fact(self, fact: Fact, language: int) -> list[Leaf]:
@@ -243,12 +294,39 @@ class Speaker:
         forward = fact.focus == fact.subject
         given = word(fact.focus, given=True)
         said = word(fact.object if forward else fact.subject, answer=True)
-        if grammar.object_first:
-            head = word(relation.converse if forward else relation.name, given=True)
-            second = grammar.noun_phrase(head, word("of"), [said])
-            return grammar.clause(word("is"), [given], second)
-        head = word(relation.name if forward else relation.converse, given=True)
-        return grammar.clause(word("is"), grammar.noun_phrase(head, word("of"), [given]), [said])
+        # In an object-first clause the converse's noun phrase comes second.
+        name = relation.name if forward != grammar.object_first else relation.converse
+        outer, inner = (given, said) if grammar.object_first else (said, given)
+        head = self._definite(word(name, given=True))
+        phrase = grammar.noun_phrase(head, word("of"), [inner._replace(role="complement")])
+        pair = ([outer], phrase) if grammar.object_first else (phrase, [outer])
+        return self._clause(language, *pair, (fact.focus,))
+
+    def _clause(
+        self, language: int, first: list[Leaf], second: list[Leaf], topic: tuple[Concept, ...]
+    ) -> list[Leaf]:
+        """A clause about `topic`, with which its verb agrees: with its number, and the gender of
+        its first noun (what is known when the answer is asked, so agreement tells nothing new)."""
+        grammar, phrases = self.languages[language], [first, second]
+        mine = 0 if grammar.object_first else 1
+        phrases[mine] = [
+            leaf if leaf.role or leaf.concept in _UNINFLECTED else leaf._replace(role="object")
+            for leaf in phrases[mine]
+        ]
+        verb = Leaf(VERB, language)
+        if grammar.agreement:
+            verb = verb._replace(plural=len(topic) > 1)
+        if grammar.gendered:
+            verb = verb._replace(controller=topic[0])
+        return grammar.clause(verb, *phrases)
+
+    def _definite(self, noun: Leaf) -> list[Leaf]:
+        """A noun with its article, if its language has articles."""
+        grammar = self.languages[noun.language]
+        if not grammar.articles:
+            return [noun]
+        shown = noun.concept if grammar.gendered else None
+        return [noun._replace(concept=THE, role="", controller=shown), noun]
 
     def parse(self, words: tuple[str, ...], language: int) -> Meaning:
         """The meaning of a document; ValueError if it has none, or more than one."""
@@ -271,7 +349,10 @@ class Speaker:
             question = Question(task, nouns(n))
             yield from ((kind(question), language) for kind in (Story, Quiz, Chat))
             for other in tasks if len(words) > n + 5 else ():
-                follow = Question(other, nouns(len(words) - n - 6, n))
+                rest = (len(words) - 6) // (1 + bool(self.languages[language].articles)) - n
+                if rest < 1:
+                    continue
+                follow = Question(other, nouns(rest, n))
                 yield Quiz(question, follow), language
         for n, target in itertools.product(range(1, len(words)), range(len(self.languages))):
             if target != language:
@@ -285,7 +366,7 @@ class Speaker:
         if len(leaves) != len(words):
             return
         for (concept, language, *_), word in zip(leaves, words, strict=True):
-            said = self.concept[language].get(word)
+            said = self.concept[language].get(word)  # its inflection is looked at below
             if isinstance(concept, Slot):
                 if self.kind.get(said) != concept.kind:
                     return
@@ -293,4 +374,6 @@ class Speaker:
                     return
             elif said != concept:
                 return
-        yield fill(shape[0], values)
+        meaning = fill(shape[0], values)
+        if self.render(meaning, shape[1]) == words:
+            yield meaning

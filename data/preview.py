@@ -92,7 +92,7 @@ def _styled(both: Speaker, meaning: Meaning, language: int, drawn: bool) -> str:
     if isinstance(meaning, Dictionary):
         meaning = Dictionary(meaning.concepts, 1 - language)
     style = lambda leaf: " ".join(["bold"] * drawn + ["underline"] * leaf.answer) or "not bold"
-    word = lambda leaf: escape(both.form[leaf.language][leaf.concept])
+    word = lambda leaf: escape(both.word(leaf))
     leaves: list[Leaf] = both.leaves(meaning, language)
     return " ".join(f"[{style(leaf)}]{word(leaf)}[/]" for leaf in leaves)
 

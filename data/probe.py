@@ -5,6 +5,7 @@ answer stands the same answer in the other language, for three bins: right in th
 right in the other, wrong. Where the two coincide (shared words) the item is `ambiguous`.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from data.corpus import Corpus
 from data.key import key
-from data.language import Leaf, Speaker, inventory, speaker
+from data.language import THE, Leaf, Speaker, inventory, speaker
 from data.meaning import Chat, Fact, Meaning, Question, Quiz, Story
 from data.task import ARITIES, TASKS, held_out
 from data.tokenizer import Tokenizer
@@ -181,13 +182,18 @@ def _item(
         )
     prompt = [0, *_encode(corpus, context), *_encode(corpus, _words(both, leaves[:begin]))]
     answer = _encode(corpus, _words(both, leaves[begin:]))
-    translated = [leaf._replace(language=leaf.language ^ leaf.answer) for leaf in leaves[begin:]]
-    other = _encode(corpus, _words(both, translated))
+    other = _encode(corpus, _words(both, _translated(both, leaves[begin:])))
     return _Item(prompt, answer, other, slices | {"ambiguous": answer == other})
 
 
+def _translated(both: Speaker, leaves: list[Leaf]) -> list[Leaf]:
+    """The answer in the other language's words, with no article where that language has none."""
+    turned = [leaf._replace(language=leaf.language ^ leaf.answer) for leaf in leaves]
+    return [x for x in turned if x.concept != THE or both.languages[x.language].articles]
+
+
 def _words(both: Speaker, leaves: list[Leaf]) -> tuple[str, ...]:
-    return tuple(both.form[leaf.language][leaf.concept] for leaf in leaves)
+    return tuple(map(both.word, leaves))
 
 
 def _encode(corpus: Corpus, words: Sequence[str]) -> list[int]:
@@ -195,20 +201,26 @@ def _encode(corpus: Corpus, words: Sequence[str]) -> list[int]:
 
 
 def _candidates(corpus: Corpus) -> dict[str, np.ndarray]:
-    forms, kinds = speaker(corpus.pair, corpus.world).form, inventory(corpus.world)
-    return {
-        f"{kind} {name}": _padded([_encode(corpus, [forms[i][c]]) for c in kinds[kind]])
-        for kind in ("x", "y", "city")
-        for i, name in enumerate(LANGUAGES)
-    }
+    """Every entity of a type as the answer of a statement says it, in the answer's case."""
+    both, kinds, candidates = speaker(corpus.pair, corpus.world), inventory(corpus.world), {}
+    fact = lambda r, focus: Fact(r.name, f"{r.subject}0", f"{r.object}0", f"{focus}0")
+    asked = {"x": fact(RELATIONS[0], "y")} | {r.object: fact(r, r.subject) for r in RELATIONS}
+    for (kind, fact), (i, name) in itertools.product(asked.items(), enumerate(LANGUAGES)):
+        leaf = next(leaf for leaf in both.leaves(fact, i) if leaf.answer)
+        words = [both.word(leaf._replace(concept=c)) for c in kinds[kind]]
+        candidates[f"{kind} {name}"] = _padded([_encode(corpus, [word]) for word in words])
+    return candidates
 
 
 def _openers(corpus: Corpus) -> dict[str, np.ndarray]:
-    forms, kinds = speaker(corpus.pair, corpus.world).form, inventory(corpus.world)
-    openers = {}
-    for form, name in zip(forms, LANGUAGES, strict=True):
-        for role, concepts in (("answer", kinds["noun"]), ("question", ("question",))):
-            openers[f"{role} {name}"] = np.unique([_encode(corpus, [form[c]])[0] for c in concepts])
+    both, openers = speaker(corpus.pair, corpus.world), {}
+    for i, name in enumerate(LANGUAGES):
+        asked = [construct(Question("first", (noun,))) for construct in CONSTRUCTS.values()
+                 for noun in corpus.world.entities("noun")]  # fmt: skip
+        said = [next(x for x in both.leaves(m, i) if x.answer) for m in asked]
+        for role, leaves in (("answer", said), ("question", [Leaf("question", i)])):
+            begin = [_encode(corpus, [both.word(leaf)])[0] for leaf in leaves]
+            openers[f"{role} {name}"] = np.unique(begin)
     return openers
 
 

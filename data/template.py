@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.language import Pair, Speaker, inventory, speaker
+from data.language import Leaf, Pair, Speaker, inventory, speaker
 from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story
 from data.task import ARITIES, TASKS
 from data.tokenizer import DOC
@@ -55,8 +55,10 @@ class Tables(NamedTuple):
     prompt: np.ndarray  # (Z) words before the answer; all of them where nothing is answered
     literal: np.ndarray  # (flat) word id
     slot: np.ndarray  # (flat) slot whose concept stands here, or -1
-    tongue: np.ndarray  # (flat) language of the word
-    form: np.ndarray  # (languages, concepts) word id of a concept
+    tongue: np.ndarray  # (flat) row of `form`
+    # (paradigms, concepts) word id of a concept in a language and case, or of the word that shows
+    # its gender; the first rows are the languages, their words as they are cited.
+    form: np.ndarray
     words: tuple[str, ...]  # every word form; word id 0 is <doc>
 
 
@@ -66,14 +68,17 @@ def compile(pair: Pair, world: World) -> Tables:
     both = speaker(pair, world)
     templates, ids = _templates(len(both.languages))
     leaves = [both.leaves(t.meaning, t.language) for t in templates]
-    words = (DOC, *dict.fromkeys(form for forms in both.form for form in forms.values()))
-    word = {form: i for i, form in enumerate(words)}
+    cited = (DOC, *(form for forms in both.form for form in forms.values()))
     length = np.array([len(ls) + 1 for ls in leaves])
     prompt = [1 + next((i for i, l in enumerate(ls) if l.answer), len(ls)) for ls in leaves]
     # None stands for the <doc> that opens every document.
     flat = [leaf for ls in leaves for leaf in (None, *ls)]
-    is_slot = [leaf is not None and isinstance(leaf.concept, Slot) for leaf in flat]
-    pairs = list(zip(flat, is_slot, strict=True))
+    slots = [leaf and _variable(leaf) for leaf in flat]
+    paradigms = _paradigms(both, flat)
+    literals = [both.word(l) if l and not s else DOC for l, s in zip(flat, slots, strict=True)]
+    inflected = (form for row in paradigms.values() for form in row)
+    words = tuple(dict.fromkeys((*cited, *literals, *inflected)))
+    word, row = {form: i for i, form in enumerate(words)}, {p: i for i, p in enumerate(paradigms)}
     return Tables(
         templates=templates,
         ids=ids,
@@ -85,10 +90,12 @@ def compile(pair: Pair, world: World) -> Tables:
         start=np.cumsum(length) - length,
         length=length,
         prompt=np.array(prompt),
-        literal=np.array([0 if s or not l else word[_form(both, l)] for l, s in pairs], np.int32),
-        slot=np.array([l.concept.index if s else -1 for l, s in pairs]),
-        tongue=np.array([l.language if l else 0 for l in flat]),
-        form=np.array([[word[f] for f in forms.values()] for forms in both.form], np.int32),
+        literal=np.array([word[form] for form in literals], np.int32),
+        slot=np.array([s.index if s else -1 for s in slots]),
+        tongue=np.array(
+            [row[_paradigm(both, l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
+        ),
+        form=np.array([[word[form] for form in forms] for forms in paradigms.values()], np.int32),
         words=words,
     )
 
@@ -125,8 +132,36 @@ def _templates(languages: int) -> tuple[tuple[Template, ...], np.ndarray]:
     return tuple(templates), ids
 
 
-def _form(both: Speaker, leaf) -> str:
-    return both.form[leaf.language][leaf.concept]
+def _variable(leaf: Leaf) -> Slot | None:
+    """The slot on which a word depends: it says its concept, or shows its gender."""
+    return next((c for c in (leaf.concept, leaf.controller) if isinstance(c, Slot)), None)
+
+
+def _paradigm(both: Speaker, leaf: Leaf) -> Leaf:
+    """What is common to all words that can stand for a leaf: None is where its slot's concept goes.
+    A case that the language does not mark is none."""
+    role = leaf.role if leaf.role in dict(both.languages[leaf.language].case) else ""
+    says = isinstance(leaf.concept, Slot)
+    concept, controller = (None, leaf.controller) if says else (leaf.concept, None)
+    return Leaf(concept, leaf.language, role=role, controller=controller, plural=leaf.plural)
+
+
+def _paradigms(both: Speaker, leaves: list[Leaf | None]) -> dict[Leaf, list[str]]:
+    """The word for every concept, of the kinds that stand there, in every paradigm in use."""
+    kinds = {
+        Leaf(None, language): set(both.kind.values()) for language in range(len(both.languages))
+    }
+    for leaf in leaves:
+        if leaf and (slot := _variable(leaf)):
+            kinds.setdefault(_paradigm(both, leaf), set()).add(slot.kind)
+
+    def word(paradigm: Leaf, concept: str, kind: str) -> str:
+        if kind not in kinds[paradigm]:
+            return both.form[paradigm.language][concept]
+        place = "controller" if paradigm.concept else "concept"
+        return both.word(paradigm._replace(**{place: concept}))
+
+    return {p: [word(p, c, kind) for c, kind in both.kind.items()] for p in kinds}
 
 
 def _skeleton(leaves) -> str:

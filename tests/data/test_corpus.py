@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 
 from data.corpus import Corpus
-from data.feature import ChatMarkers, Lexicon, Names, Order, PossessorFirst, Punctuation
+from data.feature import (
+    Agreement,
+    Articles,
+    Case,
+    ChatMarkers,
+    Cognates,
+    FalseFriends,
+    Lexicon,
+    Names,
+    Order,
+    PossessorFirst,
+    Punctuation,
+    Script,
+)
 from data.language import Pair, speaker
 from data.meaning import Quiz, Story
 from data.mixture import Mixture
@@ -21,6 +34,8 @@ TWIN = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
 ALIEN = Pair(
     (Lexicon(0), Names(0), Order("SOV"), PossessorFirst(), Punctuation(), ChatMarkers()), seed=5
 )
+RICH = Pair((Lexicon(0.3), Names(0.5), Order("SOV"), Cognates(), FalseFriends(0.3),
+             Script("mapped"), Case(4), Agreement("gender x number"), Articles()))  # fmt: skip
 SMALL = World(pairs=16, cities=4, nouns=8)
 PLAIN = Corpus(World(), TWIN)
 
@@ -32,11 +47,15 @@ def text(corpus: Corpus, rows: int = 40) -> list[str]:
 
 
 WORDS = Corpus(SMALL, ALIEN)
-EVERY = "".join(f" {w}" for pair in (TWIN, ALIEN) for w in Corpus(SMALL, pair).tables.words)
+EVERY = "".join(f" {w}" for pair in (TWIN, ALIEN, RICH) for w in Corpus(SMALL, pair).tables.words)
 CORPORA = {
     "words": PLAIN,
     "unequal": dataclasses.replace(PLAIN, ratio=0.1, seed=3),
     "characters": Corpus(SMALL, ALIEN, T=192, subword=Character.of(EVERY)),
+    "inflected": Corpus(SMALL, RICH, ratio=0.8),
+    "object first": Corpus(SMALL, dataclasses.replace(RICH, features=(
+        *RICH.features[3:], Order("OVS"), PossessorFirst())), ratio=0.8),
+    "inflected letters": Corpus(SMALL, RICH, T=256, subword=Character.of(EVERY)),
     "pieces": Corpus(SMALL, ALIEN, T=128, subword=BPE.train(text(WORDS), 300)),
     "tuning": Corpus(SMALL, ALIEN, mixture=Mixture(0, 0, 0, chat=1, dictionary=0), ratio=0,
                      loss="response"),
@@ -126,7 +145,7 @@ def test_the_response_is_the_answer_and_the_doc_that_ends_it(name):
         row, expected = corpus.row(i), np.zeros(corpus.T + 1)
         for m, (language, meaning) in enumerate(corpus.documents(i)):
             leaves = both.leaves(meaning, language)
-            answer = [both.form[x.language][x.concept] for x in leaves if x.answer]
+            answer = [both.word(x) for x in leaves if x.answer]
             end = np.nonzero(row["segments"] == m + 1)[0][-1] + 1
             if answer:
                 expected[end - len(encode("".join(f" {w}" for w in answer))) : end + 1] = 1

@@ -12,6 +12,9 @@ from data.corpus import Corpus
 from data.distance import distances
 from data.feature import (
     _CYRILLIC,
+    Agreement,
+    Articles,
+    Case,
     ChatMarkers,
     Clone,
     Cognates,
@@ -115,6 +118,10 @@ def test_distances_react_to_each_knob_as_it_is_named():
     disjoint = (Lexicon(0.3), Names(0.5), Script("disjoint"))
     assert distance(*disjoint)[tokens] == pytest.approx(distance(*disjoint[:2])[tokens])
     assert distance(*disjoint)[edits] > distance(*disjoint[:2])[edits]
+    bits = "inflection (bits)"
+    assert distance(Case(4))[bits] > distance(Case(2))[bits] > own[bits] == 0
+    assert distance(Agreement("gender x number"))[bits] > distance(Agreement())[bits] > 0
+    assert distance(Articles())[tokens] < 1 and distance(Articles())[bits] == 0
     assert {d["order (Kendall tau)"] for d in (none, own, cognates, friends)} == {1}
 
 

@@ -1,10 +1,15 @@
 """Meanings survive being said, in every language the features can make."""
 
+import itertools
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
 from data.feature import (
+    Agreement,
+    Articles,
+    Case,
     ChatMarkers,
     Clone,
     Cognates,
@@ -16,7 +21,7 @@ from data.feature import (
     Punctuation,
     Script,
 )
-from data.language import Pair, Phonology, inventory, speaker
+from data.language import Pair, Phonology, gender, inventory, speaker
 from data.meaning import Chat, Dictionary, Fact, Question, Quiz, Story
 from data.task import TASKS
 from data.world import RELATIONS, World
@@ -41,6 +46,9 @@ def pairs(draw):
         FalseFriends(draw(SHARES)),
         Script(draw(st.sampled_from(["same", "disjoint", "mapped"]))),
         Clone(),
+        Case(draw(st.sampled_from([2, 4]))),
+        Agreement(draw(st.sampled_from(["number", "gender x number"]))),
+        Articles(),
     ]
     chosen = [feature for feature in some if draw(st.booleans())]
     if Clone() in chosen:
@@ -86,8 +94,8 @@ def test_the_focus_is_mentioned_first_in_every_word_order(pair, fact):
     both = speaker(pair, WORLD)
     other = fact.object if fact.focus == fact.subject else fact.subject
     for language in (0, 1):
-        words, form = both.render(fact, language), both.form[language]
-        assert words.index(form[fact.focus]) < words.index(form[other])
+        said = [leaf.concept for leaf in both.leaves(fact, language)]
+        assert said.index(fact.focus) < said.index(other)
 
 
 SAID = {
@@ -120,6 +128,59 @@ def test_parse_rejects_what_the_grammar_cannot_say(pair, data, language):
     for wrong in (words[1:], words[:-1], (), ("nonsense", *words[1:])):
         with pytest.raises(ValueError, match="is no document in language"):
             both.parse(wrong, language)
+
+
+RICH = (Case(4), Agreement("gender x number"), Articles())
+GLOSSED = {
+    "SVO": "the parent of x0-s is-G y0-n",
+    "VOS": "is-G x0-n the child of y0-s",
+    "SOV": "the parent of x0-s y0-n is-G",
+}
+
+
+@pytest.mark.parametrize("order", GLOSSED)
+def test_case_agreement_and_articles_are_where_the_grammar_has_them(order):
+    both = speaker(Pair((Order(order), *RICH)), WORLD)
+    fact = Fact("parent", "x0", "y0", focus="x0")
+    form, shown = both.form[1], {0: "", 1: "l"}[gender("x0")]
+    said = []
+    for word in GLOSSED[order].split():
+        stem, _, suffix = word.partition("-")
+        article = ("lo", "la")[gender(said_of(GLOSSED[order]))]
+        said.append(article if stem == "the" else form[stem] + suffix.replace("G", shown))
+    assert both.render(fact, 1) == tuple(said)
+
+
+def said_of(gloss: str) -> str:
+    words = gloss.split()
+    return words[words.index("the") + 1]
+
+
+def test_a_verb_is_plural_when_its_clause_is_about_several():
+    both = speaker(Pair((Agreement("number"), Articles())), WORLD)
+    form = both.form[1]
+    told = lambda *args: " ".join(both.render(Story(Question("first", args)), 1))
+    verb, noun = form["is"], form["noun1"]
+    assert told("noun1") == f"{form['first']} {form['of']} lo {noun} {verb} lo {noun}"
+    assert f" {verb}m lo {noun}" in told("noun1", "noun2")
+
+
+def test_parse_rejects_a_wrong_case_a_wrong_agreement_and_a_missing_article():
+    both = speaker(Pair(RICH), WORLD)
+    words = both.render(Fact("parent", "x0", "y0", focus="x0"), 1)
+    bare = both.form[1]
+    for place, wrong in ((3, bare["x0"]), (5, bare["y0"] + "k"), (4, bare["is"] + "m"), (0, "?")):
+        spoiled = (*words[:place], wrong, *words[place + 1 :])
+        with pytest.raises(ValueError, match="is no document"):
+            both.parse(spoiled, 1)
+    with pytest.raises(ValueError, match="is no document"):
+        both.parse(words[1:], 1)
+
+
+def test_genders_are_about_equal_and_of_no_group():
+    world = World()
+    groups = [[gender(f"x{i}") for i in range(g, world.pairs, 8)] for g in range(8)]
+    assert all(2 <= sum(group) <= len(group) - 2 for group in groups)
 
 
 def test_parse_rejects_a_wrong_answer_and_an_argument_of_the_wrong_kind():
@@ -174,5 +235,14 @@ def test_impossible_pairs_are_refused_with_the_way_out():
         Order("SVX")
     with pytest.raises(ValueError, match="name one kind twice"):
         Pair((Order("SVO"), Order("SOV")))
+    with pytest.raises(ValueError, match="systems of 2 and of 4"):
+        Case(3)
+    with pytest.raises(ValueError, match="choose 'number' or 'gender x number'"):
+        Agreement("gender")
+    world, short = World(pairs=8, cities=2, nouns=6), Phonology(syllables=1)
+    pairs = (Pair((Articles(),), seed, short) for seed in itertools.count())
+    clash = next(pair for pair in pairs if "lo" in pair.languages(world)[0].forms)
+    with pytest.raises(ValueError, match=r"'lo' would mean .* choose another phonology"):
+        speaker(clash, world)
     with pytest.raises(ValueError, match="neither the subject"):
         Fact("parent", "x0", "y0", focus="x1")

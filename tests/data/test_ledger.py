@@ -8,7 +8,17 @@ import pyarrow.compute as pc
 import pytest
 
 from data.corpus import Corpus
-from data.feature import ChatMarkers, Lexicon, Names, Order, PossessorFirst, Punctuation
+from data.feature import (
+    Agreement,
+    Articles,
+    Case,
+    ChatMarkers,
+    Lexicon,
+    Names,
+    Order,
+    PossessorFirst,
+    Punctuation,
+)
 from data.language import Pair, speaker
 from data.ledger import census, contamination, ledger
 from data.meaning import Fact
@@ -25,6 +35,9 @@ CORPORA = [
     PLAIN,
     dataclasses.replace(PLAIN, ratio=0.1),
     Corpus(World(pairs=16), FAR, T=192, subword=_LETTERS),
+    Corpus(
+        World(pairs=16), Pair((*TWIN.features, Case(4), Agreement("gender x number"), Articles()))
+    ),
 ]
 
 
@@ -49,7 +62,7 @@ def read(corpus: Corpus, start: int, stop: int) -> collections.Counter:
     return counts
 
 
-@pytest.mark.parametrize("corpus", CORPORA, ids=["words", "unequal", "characters"])
+@pytest.mark.parametrize("corpus", CORPORA, ids=["words", "unequal", "characters", "inflected"])
 def test_the_ledger_counts_what_a_reader_of_the_tokens_counts(corpus):
     table = ledger(corpus, 3, 203).to_pylist()
     counts = {(r["fact"], r["language"], r["direction"]): r["exposures"] for r in table}
@@ -84,7 +97,7 @@ def test_held_out_statements_are_in_no_row():
     assert contamination(PLAIN, 0, 5000).num_rows == 0
 
 
-@pytest.mark.parametrize("corpus", CORPORA, ids=["words", "unequal", "characters"])
+@pytest.mark.parametrize("corpus", CORPORA, ids=["words", "unequal", "characters", "inflected"])
 def test_the_search_finds_every_statement_there_is(corpus):
     """What proves an absence must be seen to find a presence."""
     hits = contamination(corpus, 7, 107, held_out=corpus.world.stated)

@@ -43,6 +43,7 @@ def test_distances_are_those_of_the_features():
         "overlap of tokens": 1,
         "edit distance": 0,
         "order (Kendall tau)": 1,
+        "inflection (bits)": 0,
     }
     far = Pair((Lexicon(0), Names(0), Punctuation(), Order("SOV")))
     far = distances(dataclasses.replace(SMALL, pair=far), rows=30)

@@ -7,7 +7,17 @@ import pytest
 
 from data import probe
 from data.corpus import Corpus
-from data.feature import ChatMarkers, Lexicon, Names, Order, PossessorFirst, Punctuation
+from data.feature import (
+    Agreement,
+    Articles,
+    Case,
+    ChatMarkers,
+    Lexicon,
+    Names,
+    Order,
+    PossessorFirst,
+    Punctuation,
+)
 from data.language import Pair, speaker
 from data.meaning import Fact
 from data.tokenizer import Character
@@ -23,6 +33,7 @@ LETTERS = Character.of(" ".join(Corpus(SMALL, FAR).tables.words))
 CORPORA = {
     "words": WORDS,
     "far": Corpus(SMALL, FAR),
+    "inflected": Corpus(SMALL, Pair((*TWIN.features, Case(4), Agreement(), Articles()))),
     "letters": Corpus(SMALL, FAR, T=192, subword=LETTERS),
 }
 
