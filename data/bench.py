@@ -14,7 +14,20 @@ from rich.console import Console
 from rich.table import Table
 
 from data.corpus import Corpus
-from data.feature import Lexicon, Names, PossessorFirst
+from data.feature import (
+    Agreement,
+    Articles,
+    Case,
+    ChatMarkers,
+    Cognates,
+    FalseFriends,
+    Lexicon,
+    Names,
+    Order,
+    PossessorFirst,
+    Punctuation,
+    Script,
+)
 from data.language import Pair
 from data.ledger import contamination, ledger
 from data.store import materialise
@@ -24,6 +37,10 @@ from data.world import World
 
 BATCH = 32
 DEFAULT = Corpus(World(), Pair((Lexicon(0.3), Names(0.5), PossessorFirst())))
+RICH = Pair((
+    Lexicon(0.3), Names(0.5), Cognates(), FalseFriends(0.3), Script("mapped"), Punctuation(),
+    ChatMarkers(), Order("SOV"), Case(4), Agreement("gender x number"), Articles(),
+))  # fmt: skip
 
 
 class Constant:
@@ -51,6 +68,10 @@ def rates(seconds: float = 1.0) -> dict[str, float]:
             ):
                 batches = iterate(source, batch)
                 found[f"{what}, {name}"] = _rate(lambda i, b=batches: next(b), batch * T, seconds)
+    rich = replace(DEFAULT, T=512, pair=RICH)
+    found["rows of every feature, T=512, batches of 64"] = _rate(
+        lambda i: rich.rows(i * 64, (i + 1) * 64), 64 * 512, seconds
+    )
     pieces = replace(DEFAULT, T=512, subword=BPE.train(_words(), 1000))
     found["rows of byte pairs, T=512, batches of 64"] = _rate(
         lambda i: pieces.rows(i * 64, (i + 1) * 64), 64 * 512, seconds

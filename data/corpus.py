@@ -73,6 +73,16 @@ class Corpus:
                 f"facts={self.mixture.facts}, but no group states a fact in a language that "
                 f"ratio={self.ratio} allows; choose facts=0 or another ratio"
             )
+        if self.loss == "response":
+            said = {i for i, share in enumerate(self.mixture.registers) if share}
+            unasked = ~self.tables.askable & np.isin(self.tables.register, list(said))
+            unasked &= np.isin(self.tables.language, np.nonzero([1 - self.ratio, self.ratio])[0])
+            if unasked.any():
+                name = self.tables.names[np.argmax(unasked)]
+                raise ValueError(
+                    f"loss='response', but {name!r} says its answer before all that is given; "
+                    "choose loss='all' or another word order"
+                )
         if self._longest > self.T:
             raise ValueError(
                 f"T={self.T} is shorter than the longest document, {self._longest} tokens; "

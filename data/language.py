@@ -110,6 +110,7 @@ class Language:
     case: tuple[tuple[str, str], ...] = ()
     agreement: tuple[str, ...] = ()
     articles: tuple[str, ...] = ()
+    perturbation: "Perturbation | None" = None  # of the finished document: data/impossible.py
 
     def concepts(self, world: World) -> tuple[Concept, ...]:
         """What `forms` are the forms of."""
@@ -151,6 +152,16 @@ class Language:
         return self.order.index("V") < self.order.index("O")
 
 
+class Perturbation(Protocol):
+    """What an impossible language does to the words of a document; it says `markers` too, and adds
+    `added` words to a document without a verb."""
+
+    added: ClassVar[int]
+    markers: ClassVar[tuple[str, ...]]
+
+    def perturb(self, leaves: list[Leaf], marker: Leaf) -> list[Leaf]: ...
+
+
 class Feature(Protocol):
     """One way in which a twin differs; `own` is a language that shares no form with `base`.
 
@@ -177,8 +188,8 @@ class Pair:
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"features={kinds} name one kind twice; keep one of each")
         for feature in self.features:
-            for kind in set(feature.excludes) & set(kinds):
-                one = type(feature).__name__
+            one = type(feature).__name__
+            for kind in (set(feature.excludes) & set(kinds)) - {one}:
                 raise ValueError(f"features={kinds}: {one} contradicts {kind}; keep one of the two")
 
     def languages(self, world: World) -> tuple[Language, Language]:
@@ -227,7 +238,7 @@ class Speaker:
     def word(self, leaf: Leaf) -> str:
         """A leaf's word, inflected as its language does."""
         return self.languages[leaf.language].inflect(
-            self.form[leaf.language].get(leaf.concept, ""), leaf
+            self.form[leaf.language].get(leaf.concept, leaf.concept), leaf
         )
 
     def _readings(self, language: int) -> dict[str, Concept]:
@@ -238,6 +249,8 @@ class Speaker:
         leaves = [Leaf(c, language, role=r) for c in self.kind for r in ("", *dict(grammar.case))]
         leaves += [Leaf(VERB, language, controller=c, plural=p) for c in shown for p in (0, 1)]
         leaves += [Leaf(THE, language, controller=c) for c in shown if grammar.articles]
+        if grammar.perturbation:
+            leaves += [Leaf(marker, language) for marker in grammar.perturbation.markers]
         for leaf in leaves:
             word = self.word(leaf)
             if found.setdefault(word, leaf.concept) != leaf.concept:
@@ -248,6 +261,25 @@ class Speaker:
         return found
 
     def leaves(self, meaning: Meaning, language: int) -> list[Leaf]:
+        """The words of a document, in order."""
+        grammar = self.languages[language]
+        if not grammar.perturbation:
+            return self._grammatical(meaning, language)
+        perturbed = lambda m: grammar.perturbation.perturb(
+            self._grammatical(m, language), Leaf("", language)
+        )
+        if not isinstance(meaning, Fact):
+            return perturbed(meaning)
+        # The focus is to be mentioned first on the surface: direction is what a reader meets.
+        pair = (meaning.subject, meaning.object)
+        for focus in pair:
+            said = perturbed(replace(meaning, focus=focus))
+            if next(leaf.concept for leaf in said if leaf.concept in pair) == meaning.focus:
+                roles = {c: dict(given=c == meaning.focus, answer=c != meaning.focus) for c in pair}
+                return [leaf._replace(**roles.get(leaf.concept, {})) for leaf in said]
+        raise AssertionError(f"{grammar.perturbation} mentions one entity first in both wordings")
+
+    def _grammatical(self, meaning: Meaning, language: int) -> list[Leaf]:
         """The linearisation; the only function that knows word order."""
         grammar = self.languages[language]
         word = lambda concept, **role: Leaf(concept, language, **role)
@@ -261,7 +293,8 @@ class Speaker:
             return self._clause(language, [*first, *comma], second, topic)
 
         def asked(question: Question) -> list[Leaf]:
-            task, args = [word(question.task)], nouns(question.args, role="argument")
+            task = [word(question.task, given=True)]
+            args = nouns(question.args, role="argument", given=True)
             return task + args if grammar.verb_before_object else args + task
 
         def result(question: Question) -> list[Leaf]:
@@ -271,8 +304,8 @@ class Speaker:
             case Fact():
                 return self._fact(meaning, language)
             case Story(question):
-                args = nouns(question.args, role="complement")
-                told = grammar.noun_phrase([word(question.task)], word("of"), args)
+                args = nouns(question.args, role="complement", given=True)
+                told = grammar.noun_phrase([word(question.task, given=True)], word("of"), args)
                 return clause(told, result(question), question.args)
             case Quiz(question, None):
                 return [word("question"), *asked(question), word("?"), *result(question)]
@@ -314,7 +347,7 @@ class Speaker:
             for leaf in phrases[mine]
         ]
         verb = Leaf(VERB, language)
-        if grammar.agreement:
+        if grammar.agreement or grammar.perturbation:
             verb = verb._replace(plural=len(topic) > 1)
         if grammar.gendered:
             verb = verb._replace(controller=topic[0])
@@ -349,7 +382,9 @@ class Speaker:
             question = Question(task, nouns(n))
             yield from ((kind(question), language) for kind in (Story, Quiz, Chat))
             for other in tasks if len(words) > n + 5 else ():
-                rest = (len(words) - 6) // (1 + bool(self.languages[language].articles)) - n
+                grammar = self.languages[language]
+                added = 6 + (grammar.perturbation.added if grammar.perturbation else 0)
+                rest = (len(words) - added) // (1 + bool(grammar.articles)) - n
                 if rest < 1:
                     continue
                 follow = Question(other, nouns(rest, n))

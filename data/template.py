@@ -53,6 +53,7 @@ class Tables(NamedTuple):
     start: np.ndarray  # (Z) first word of a template in the flat arrays
     length: np.ndarray  # (Z) words
     prompt: np.ndarray  # (Z) words before the answer; all of them where nothing is answered
+    askable: np.ndarray  # (Z) bool: nothing that is given stands after the answer begins
     literal: np.ndarray  # (flat) word id
     slot: np.ndarray  # (flat) slot whose concept stands here, or -1
     tongue: np.ndarray  # (flat) row of `form`
@@ -90,6 +91,9 @@ def compile(pair: Pair, world: World) -> Tables:
         start=np.cumsum(length) - length,
         length=length,
         prompt=np.array(prompt),
+        askable=np.array(
+            [not any(l.given for l in ls[p - 1 :]) for ls, p in zip(leaves, prompt, strict=True)]
+        ),
         literal=np.array([word[form] for form in literals], np.int32),
         slot=np.array([s.index if s else -1 for s in slots]),
         tongue=np.array(

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from data.bench import DEFAULT
+from data.bench import DEFAULT, RICH
 from data.distance import _edits, distances
 from data.feature import Lexicon, Names, Order, Punctuation
-from data.language import Pair
+from data.impossible import FullReverse
+from data.language import Pair, speaker
 from data.preview import main, preview
 from data.world import World
 
@@ -29,6 +30,15 @@ def test_a_preview_shows_documents_vocabulary_distances_ledger_and_proof():
         assert part in text
     assert "No held-out statement is in the corpus" in text
     assert text.count("G7") == 2
+
+
+@pytest.mark.parametrize("pair", [RICH, Pair((FullReverse(),))], ids=["rich", "impossible"])
+def test_a_preview_shows_languages_of_every_kind(pair):
+    corpus = dataclasses.replace(SMALL, pair=pair)
+    text, both = shown(corpus), speaker(pair, corpus.world)
+    language, meaning = corpus.documents(0)[0]
+    assert " ".join(both.render(meaning, language)) in " ".join(text.split())
+    assert "inflection (bits)" in text
 
 
 def test_a_preview_of_a_clone_says_that_held_out_statements_are_there():
