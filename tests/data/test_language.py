@@ -165,6 +165,19 @@ def test_a_verb_is_plural_when_its_clause_is_about_several():
     assert f" {verb}m lo {noun}" in told("noun1", "noun2")
 
 
+def test_a_verb_shows_the_gender_of_the_first_of_several_and_never_the_answers():
+    both = speaker(Pair((Agreement("gender x number"),)), WORLD)
+    one, two = (next(n for n in WORLD.entities("noun") if gender(n) == g) for g in (0, 1))
+    verb = both.form[1]["is"]
+    assert f"{verb}m" in both.render(Story(Question("last", (one, two))), 1)
+    assert f"{verb}r" in both.render(Story(Question("last", (two, one))), 1)
+    for order in ORDERS:
+        leaves = speaker(Pair((Order(order), *RICH)), WORLD).leaves
+        for focus in ("x0", "y0"):
+            said = leaves(Fact("parent", "x0", "y0", focus), 1)
+            assert [x.controller for x in said if x.concept == "is"] == [focus]
+
+
 def test_parse_rejects_a_wrong_case_a_wrong_agreement_and_a_missing_article():
     both = speaker(Pair(RICH), WORLD)
     words = both.render(Fact("parent", "x0", "y0", focus="x0"), 1)
