@@ -42,19 +42,19 @@ def check(found: list[dict], forward: int, sweep: int, gradients: int) -> None:
 
 
 def test_nothing_spills_forward_at_the_width_of_a_340m_model():
-    # Backward sweep: 0 bytes with jax 0.12.0, 4 with 0.11.2. Gradients: all on the exact path.
-    check(rows(B=8, T=2048, H=4, K=128, V=256), forward=0, sweep=8, gradients=96)
+    # Backward sweep: 0 bytes with jax 0.12.0, 12 with 0.11.2. Gradients: 80, most on the exact path.
+    check(rows(B=8, T=2048, H=4, K=128, V=256), forward=0, sweep=16, gradients=96)
 
 
 def test_nothing_spills_forward_at_equal_widths_of_128():
-    check(rows(B=2, T=16384, H=16, K=128, V=128), forward=0, sweep=8, gradients=96)
+    check(rows(B=2, T=16384, H=16, K=128, V=128), forward=0, sweep=16, gradients=96)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gate_dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("K, V", [(64, 64), (64, 128), (128, 64), (128, 512)])
 def test_nothing_spills_forward_at_other_widths(K, V, gate_dtype):
-    check(rows(gate_dtype, B=2, T=1000, H=4, K=K, V=V), forward=0, sweep=8, gradients=128)
+    check(rows(gate_dtype, B=2, T=1000, H=4, K=K, V=V), forward=0, sweep=16, gradients=128)
 
 
 @pytest.mark.slow
