@@ -136,25 +136,10 @@ def materialise(source: Source, folder: str | os.PathLike, rows: int, *, zstd: i
 
     A folder in which some of the same rows are is completed: shards whose checksum is right stay,
     the others are made. ValueError if it holds something else."""
-    path = pathlib.Path(folder).absolute()
-    first = source.rows(0, 1)
-    manifest = dict(
-        source=repr(source),
-        tokenizer=[type(source.tokenizer).__name__, asdict(source.tokenizer)],
-        T=source.T,
-        rows=rows,
-        zstd=zstd,
-        columns={name: str(column.dtype) for name, column in first.items()},
-        widths={name: column.shape[1] for name, column in first.items()},
-        inner=INNER,
-        shard=SHARD,
-        vocabulary=source.tokenizer.size,
-        shards=[],
-    )
-    manifest = json.loads(json.dumps(manifest))  # as it will be read: no tuples
-    layout, written = _layout(manifest), _read(path)
     if rows < 1 or not 0 <= zstd <= 22:
         raise ValueError(f"rows={rows}, zstd={zstd}: choose 1 row or more and a level from 0 to 22")
+    path, manifest = pathlib.Path(folder).absolute(), _described(source, rows, zstd)
+    layout, written = _layout(manifest), _read(path)
     if written is not None:
         differ = [name for name in manifest if name != "shards" and manifest[name] != written[name]]
         if differ:
@@ -178,6 +163,25 @@ def materialise(source: Source, folder: str | os.PathLike, rows: int, *, zstd: i
         manifest["shards"][k : k + 1] = [files]
         _replace(path / "manifest.json", manifest)
     return Stored(str(path))
+
+
+def _described(source: Source, rows: int, zstd: int) -> dict:
+    """The manifest of rows of which no shard is written yet."""
+    first = source.rows(0, 1)
+    manifest = dict(
+        source=repr(source),
+        tokenizer=[type(source.tokenizer).__name__, asdict(source.tokenizer)],
+        T=source.T,
+        rows=rows,
+        zstd=zstd,
+        columns={name: str(column.dtype) for name, column in first.items()},
+        widths={name: column.shape[1] for name, column in first.items()},
+        inner=INNER,
+        shard=SHARD,
+        vocabulary=source.tokenizer.size,
+        shards=[],
+    )
+    return json.loads(json.dumps(manifest))  # as it will be read: no tuples
 
 
 @dataclass(frozen=True)
