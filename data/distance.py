@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 
 from data.corpus import Corpus
-from data.language import speaker
 from data.meaning import Dictionary
+from data.speaker import speaker
 
 
 def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:

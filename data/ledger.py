@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from data.corpus import Corpus
-from data.language import speaker
 from data.meaning import Fact
+from data.speaker import speaker
 from data.template import REGISTERS
 from data.world import DIRECTIONS, RELATIONS
 

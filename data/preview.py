@@ -19,9 +19,10 @@ from rich.table import Table
 from data.bench import DEFAULT
 from data.corpus import Corpus
 from data.distance import distances
-from data.language import Leaf, Speaker, inventory, speaker
+from data.language import Leaf, inventory
 from data.ledger import census, contamination, ledger
 from data.meaning import Chat, Dictionary, Fact, Meaning, Quiz, Story
+from data.speaker import Speaker, speaker
 from data.template import REGISTERS
 from data.world import DIRECTIONS
 

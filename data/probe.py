@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from data.corpus import Corpus
 from data.key import key
-from data.language import THE, Leaf, Speaker, inventory, speaker
+from data.language import THE, Leaf, inventory
 from data.meaning import Chat, Fact, Meaning, Question, Quiz, Story
+from data.speaker import Speaker, speaker
 from data.task import ARITIES, TASKS, held_out
 from data.tokenizer import Tokenizer
 from data.world import DIRECTIONS, RELATIONS

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.language import Leaf, Pair, Speaker, inventory, speaker
+from data.language import Leaf, Pair, inventory
 from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story
+from data.speaker import Speaker, speaker
 from data.task import ARITIES, TASKS
 from data.tokenizer import DOC
 from data.world import DIRECTIONS, RELATIONS, World

@@ -21,10 +21,11 @@ from data.feature import (
     Punctuation,
     Script,
 )
-from data.language import Pair, speaker
+from data.language import Pair
 from data.meaning import Quiz, Story
 from data.mixture import Mixture
 from data.pack import fit
+from data.speaker import speaker
 from data.task import held_out
 from data.template import KINDS, REGISTERS
 from data.tokenizer import BPE, Character

@@ -26,8 +26,9 @@ from data.feature import (
     Punctuation,
     Script,
 )
-from data.language import MARKS, Pair, inventory, speaker
+from data.language import MARKS, Pair, inventory
 from data.ledger import contamination
+from data.speaker import speaker
 from data.world import World
 
 WORLD = World(pairs=16, cities=4, nouns=10)

@@ -22,10 +22,11 @@ from data.impossible import (
     TokenHop,
     WordHop,
 )
-from data.language import Leaf, Pair, speaker
+from data.language import Leaf, Pair
 from data.ledger import contamination, ledger
 from data.meaning import Fact
 from data.mixture import Mixture
+from data.speaker import speaker
 from data.world import World
 
 EVERY = (

@@ -21,8 +21,9 @@ from data.feature import (
     Punctuation,
     Script,
 )
-from data.language import Pair, Phonology, gender, inventory, speaker
+from data.language import Pair, Phonology, gender, inventory
 from data.meaning import Chat, Dictionary, Fact, Question, Quiz, Story
+from data.speaker import speaker
 from data.task import TASKS
 from data.world import RELATIONS, World
 

@@ -19,9 +19,10 @@ from data.feature import (
     PossessorFirst,
     Punctuation,
 )
-from data.language import Pair, speaker
+from data.language import Pair
 from data.ledger import census, contamination, ledger
 from data.meaning import Fact
+from data.speaker import speaker
 from data.tokenizer import BPE, Character
 from data.world import DIRECTIONS, FORWARD, GROUPS, REVERSE, World
 

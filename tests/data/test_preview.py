@@ -11,8 +11,9 @@ from data.bench import DEFAULT, RICH
 from data.distance import _edits, distances
 from data.feature import Lexicon, Names, Order, Punctuation
 from data.impossible import FullReverse
-from data.language import Pair, speaker
+from data.language import Pair
 from data.preview import main, preview
+from data.speaker import speaker
 from data.world import World
 
 SMALL = dataclasses.replace(DEFAULT, world=World(pairs=16, cities=4, nouns=8))

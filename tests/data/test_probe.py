@@ -18,8 +18,9 @@ from data.feature import (
     PossessorFirst,
     Punctuation,
 )
-from data.language import Pair, speaker
+from data.language import Pair
 from data.meaning import Fact
+from data.speaker import speaker
 from data.tokenizer import Character
 from data.world import World
 

@@ -1,0 +1,234 @@
+"""Meaning -> words -> meaning, by someone who speaks both languages of a pair.
+
+A meaning is linearised to leaves by the grammar of data/language.py; their words are the document.
+Parsing matches the words against every meaning with slots that so many words could say.
+"""
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from data.language import (
+    THE,
+    UNINFLECTED,
+    VERB,
+    Language,
+    Leaf,
+    Pair,
+    gender,
+    inventory,
+)
+from data.meaning import Chat, Concept, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story, fill
+from data.task import TASKS, answer
+from data.world import RELATIONS, World
+
+_RELATION = {relation.name: relation for relation in RELATIONS}
+
+
+@functools.lru_cache(maxsize=16)
+def speaker(pair: Pair, world: World) -> "Speaker":
+    """The one who speaks both languages of a pair."""
+    return Speaker(pair.languages(world), world)
+
+
+class Speaker:
+    """Renders meanings to words and parses words to meanings, in language 0 or 1.
+
+    >>> from data.feature import PossessorFirst
+    >>> both = speaker(Pair((PossessorFirst(),)), World())
+    >>> fact = Fact("parent", "x0", "y0", focus="x0")
+    >>> both.render(fact, 0), both.render(fact, 1)
+    (('karu', 'buso', 'Gosi', 'lago', 'Vuzi'), ('Gosi', 'buso', 'karu', 'lago', 'Vuzi'))
+    >>> both.parse(both.render(fact, 1), 1) == fact
+    True
+    """
+
+    def __init__(self, languages: tuple[Language, ...], world: World) -> None:
+        self.languages, self.world = languages, world
+        self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
+        self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
+        self.concept = [self._readings(i) for i in range(len(languages))]
+        self._patterns: dict = {}
+
+    def render(self, meaning: Meaning, language: int) -> tuple[str, ...]:
+        """The words of a document, without the <doc> that opens it."""
+        return tuple(map(self.word, self.leaves(meaning, language)))
+
+    def word(self, leaf: Leaf) -> str:
+        """A leaf's word, inflected as its language does."""
+        return self.languages[leaf.language].inflect(
+            self.form[leaf.language].get(leaf.concept, leaf.concept), leaf
+        )
+
+    def _readings(self, language: int) -> dict[str, Concept]:
+        """The concept of every word a language can say, however inflected."""
+        grammar, found = self.languages[language], {}
+        # One concept of each gender stands for all that a verb or an article may show.
+        shown = tuple({gender(c): c for c in self.kind}.values())
+        leaves = [Leaf(c, language, role=r) for c in self.kind for r in ("", *dict(grammar.case))]
+        leaves += [Leaf(VERB, language, controller=c, plural=p) for c in shown for p in (0, 1)]
+        leaves += [Leaf(THE, language, controller=c) for c in shown if grammar.articles]
+        if grammar.perturbation:
+            leaves += [Leaf(marker, language) for marker in grammar.perturbation.markers]
+        for leaf in leaves:
+            word = self.word(leaf)
+            if found.setdefault(word, leaf.concept) != leaf.concept:
+                raise ValueError(
+                    f"{word!r} would mean {found[word]} and {leaf.concept} in one language; "
+                    "choose another phonology or other features"
+                )
+        return found
+
+    def leaves(self, meaning: Meaning, language: int) -> list[Leaf]:
+        """The words of a document, in order."""
+        grammar = self.languages[language]
+        if not grammar.perturbation:
+            return self._grammatical(meaning, language)
+        perturbed = lambda m: grammar.perturbation.perturb(
+            self._grammatical(m, language), Leaf("", language)
+        )
+        if not isinstance(meaning, Fact):
+            return perturbed(meaning)
+        # The focus is to be mentioned first on the surface: direction is what a reader meets.
+        pair = (meaning.subject, meaning.object)
+        for focus in pair:
+            said = perturbed(replace(meaning, focus=focus))
+            if next(leaf.concept for leaf in said if leaf.concept in pair) == meaning.focus:
+                roles = {c: dict(given=c == meaning.focus, answer=c != meaning.focus) for c in pair}
+                return [leaf._replace(**roles.get(leaf.concept, {})) for leaf in said]
+        raise AssertionError(f"{grammar.perturbation} mentions one entity first in both wordings")
+
+    def _grammatical(self, meaning: Meaning, language: int) -> list[Leaf]:
+        """The linearisation; the only function that knows word order."""
+        grammar = self.languages[language]
+        word = lambda concept, **role: Leaf(concept, language, **role)
+
+        def nouns(concepts: tuple[Concept, ...], **role) -> list[Leaf]:
+            return [x for c in concepts for x in self._definite(word(c, **role))]
+
+        def clause(first: list[Leaf], second: list[Leaf], topic: tuple[Concept, ...]) -> list[Leaf]:
+            # Where no verb keeps two lists apart, a comma does: the answer must have a beginning.
+            comma = [] if grammar.order.index("V") == 1 else [word(",")]
+            return self._clause(language, [*first, *comma], second, topic)
+
+        def asked(question: Question) -> list[Leaf]:
+            task = [word(question.task, given=True)]
+            args = nouns(question.args, role="argument", given=True)
+            return task + args if grammar.verb_before_object else args + task
+
+        def result(question: Question) -> list[Leaf]:
+            return nouns(answer(question.task, question.args), answer=True)
+
+        match meaning:
+            case Fact():
+                return self._fact(meaning, language)
+            case Story(question):
+                args = nouns(question.args, role="complement", given=True)
+                told = grammar.noun_phrase([word(question.task, given=True)], word("of"), args)
+                return clause(told, result(question), question.args)
+            case Quiz(question, None):
+                return [word("question"), *asked(question), word("?"), *result(question)]
+            case Quiz(question, follow):
+                both = [[word("question"), *asked(q), word("?")] for q in (question, follow)]
+                return both[0] + both[1]
+            case Chat(question):
+                told = [word("user"), *asked(question), word("assistant")]
+                return told + result(question)
+            case Dictionary(concepts, target):
+                entries = [word(c, role="entry") for c in concepts]
+                said = [Leaf(c, target, answer=True, role="entry") for c in concepts]
+                return clause([word("define"), *entries], said, concepts)
+        raise TypeError(f"{meaning!r} is not a meaning")
+
+    def _fact(self, fact: Fact, language: int) -> list[Leaf]:
+        grammar, relation = self.languages[language], _RELATION[fact.relation]
+        word = lambda concept, **role: Leaf(concept, language, **role)
+        forward = fact.focus == fact.subject
+        given = word(fact.focus, given=True)
+        said = word(fact.object if forward else fact.subject, answer=True)
+        # In an object-first clause the converse's noun phrase comes second.
+        name = relation.name if forward != grammar.object_first else relation.converse
+        outer, inner = (given, said) if grammar.object_first else (said, given)
+        head = self._definite(word(name, given=True))
+        phrase = grammar.noun_phrase(head, word("of"), [inner._replace(role="complement")])
+        pair = ([outer], phrase) if grammar.object_first else (phrase, [outer])
+        return self._clause(language, *pair, (fact.focus,))
+
+    def _clause(
+        self, language: int, first: list[Leaf], second: list[Leaf], topic: tuple[Concept, ...]
+    ) -> list[Leaf]:
+        """A clause about `topic`, with which its verb agrees: with its number, and the gender of
+        its first noun (what is known when the answer is asked, so agreement tells nothing new)."""
+        grammar, phrases = self.languages[language], [first, second]
+        mine = 0 if grammar.object_first else 1
+        phrases[mine] = [
+            leaf if leaf.role or leaf.concept in UNINFLECTED else leaf._replace(role="object")
+            for leaf in phrases[mine]
+        ]
+        verb = Leaf(VERB, language)
+        if grammar.agreement or grammar.perturbation:
+            verb = verb._replace(plural=len(topic) > 1)
+        if grammar.gendered:
+            verb = verb._replace(controller=topic[0])
+        return grammar.clause(verb, *phrases)
+
+    def _definite(self, noun: Leaf) -> list[Leaf]:
+        """A noun with its article, if its language has articles."""
+        grammar = self.languages[noun.language]
+        if not grammar.articles:
+            return [noun]
+        shown = noun.concept if grammar.gendered else None
+        return [noun._replace(concept=THE, role="", controller=shown), noun]
+
+    def parse(self, words: tuple[str, ...], language: int) -> Meaning:
+        """The meaning of a document; ValueError if it has none, or more than one."""
+        found = {m for shape in self._shapes(words, language) for m in self._match(shape, words)}
+        if len(found) != 1:
+            what = f"says {len(found)} things" if found else "is no document"
+            raise ValueError(
+                f"{' '.join(words)!r} {what} in language {language}; render one instead"
+            )
+        return found.pop()
+
+    def _shapes(self, words: tuple[str, ...], language: int) -> Iterator[tuple[Meaning, int]]:
+        """Every meaning with slots that words of this number could say."""
+        nouns = lambda n, start=0: tuple(Slot("noun", start + i) for i in range(n))
+        for r in RELATIONS:
+            subject, object = Slot(r.subject, 0), Slot(r.object, 1)
+            yield from ((Fact(r.name, subject, object, f), language) for f in (subject, object))
+        tasks = [c for w in dict.fromkeys(words) if (c := self.concept[language].get(w)) in TASKS]
+        for task, n in itertools.product(tasks, range(1, len(words))):
+            question = Question(task, nouns(n))
+            yield from ((kind(question), language) for kind in (Story, Quiz, Chat))
+            for other in tasks if len(words) > n + 5 else ():
+                grammar = self.languages[language]
+                added = 6 + (grammar.perturbation.added if grammar.perturbation else 0)
+                rest = (len(words) - added) // (1 + bool(grammar.articles)) - n
+                if rest < 1:
+                    continue
+                follow = Question(other, nouns(rest, n))
+                yield Quiz(question, follow), language
+        for n, target in itertools.product(range(1, len(words)), range(len(self.languages))):
+            if target != language:
+                yield Dictionary(nouns(n), target), language
+
+    def _match(self, shape: tuple[Meaning, int], words: tuple[str, ...]) -> Iterator[Meaning]:
+        """The shape with its slots filled by the words, if they fit."""
+        if shape not in self._patterns:
+            self._patterns[shape] = self.leaves(*shape)
+        leaves, values = self._patterns[shape], {}
+        if len(leaves) != len(words):
+            return
+        for (concept, language, *_), word in zip(leaves, words, strict=True):
+            said = self.concept[language].get(word)  # its inflection is looked at below
+            if isinstance(concept, Slot):
+                if self.kind.get(said) != concept.kind:
+                    return
+                if values.setdefault(concept.index, said) != said:
+                    return
+            elif said != concept:
+                return
+        meaning = fill(shape[0], values)
+        if self.render(meaning, shape[1]) == words:
+            yield meaning
