@@ -26,6 +26,12 @@ Measures  recall: the completion is decoded greedily (exact match up to the end 
           one prompt a window.
 
 Run       python -m experiments.run flagship --size toy --mixers gla,softmax --seeds 5
+
+Result    2026-11-21, 38f5185, 2 CPU cores, 5 seeds, GLA and softmax. Reversed, facts stated forward
+          only: exact match 0.00 against 1.00 forward, log-odds 0.13 [-0.07, 0.37] and 0.40 [0.13,
+          0.66] nats. Stated in L1, asked in L2, shared minus own names: 0.21 [-0.52, 1.18] and 3.10
+          [2.17, 4.29] nats. T1 transfer after 30 steps: 0.50 [0.25, 0.69] and 0.39 [0.24, 0.55] of
+          the gain of tuning in L2; T2: 0.01 and 0.03. The rest is in README.md.
 """
 
 import dataclasses
@@ -109,7 +115,7 @@ class Settings:
 
     size: Literal["smoke", "toy", "small"] = "toy"
     seeds: int = extent(3)
-    mixers: str = extent("gla")  # names from MIXERS, with commas between
+    mixers: str = extent("gla")  # gla, softmax, or both with a comma between
 
 
 def corpus(size: Size, seed: int) -> Corpus:
