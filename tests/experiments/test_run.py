@@ -151,9 +151,11 @@ def test_the_list_names_every_experiment_with_rows_and_cost(capsys):
 
 def start(out):
     command = [sys.executable, "-m", "experiments.run", "flagship", "--size", "smoke"]
-    return subprocess.Popen([*command, "--seeds", "1", "--out", str(out)], cwd=ROOT,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                            env=os.environ | {"XLA_FLAGS": ""})  # fmt: skip
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    alone = os.environ | {"XLA_FLAGS": ""}  # one device, as a user has
+    return subprocess.Popen(
+        [*command, "--seeds", "1", "--out", str(out)], cwd=ROOT, env=alone, **quiet
+    )
 
 
 @pytest.mark.slow
