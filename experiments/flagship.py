@@ -190,7 +190,7 @@ def claims(results: report.Results) -> list[Claim]:
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     for mixer in mixers:
         items = stats.where(results.items, mixer=mixer)
-        found += [*_recall_claims(items, mixer), *_following_claims(items, mixer, results)]
+        found += [*_recall_claims(items, mixer), *_following_claims(items, mixer)]
     if set(mixers) >= {"gla", "softmax"}:
         found += _mixer_claims(results.items)
     return found
@@ -206,6 +206,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
         stats.by_seed(items, value, *arms), of
     )
     forward, reverse = (_asked("G1", "L1", way) for way in ("forward", "reverse"))
+    across = [_asked("G2", "L2", "forward", names=names) for names in ("shared", "own")]
     return [
         Claim(
             row="D1",
@@ -241,11 +242,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
             row="B13",
             claim=f"{mixer}: stated forward in L1 (G2), asked forward in L2: shared - own names",
             unit="EM",
-            estimate=estimate(
-                "exact",
-                _asked("G2", "L2", "forward", names="shared"),
-                _asked("G2", "L2", "forward", names="own"),
-            ),
+            estimate=estimate("exact", *across),
             reproduced=above(0.5),
             opposite=below(0.1),
             reference=1.0,
@@ -255,11 +252,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
             row="B13",
             claim=f"{mixer}: the same contrast in log-odds",
             unit="nat log-odds",
-            estimate=estimate(
-                "log_odds",
-                _asked("G2", "L2", "forward", names="shared"),
-                _asked("G2", "L2", "forward", names="own"),
-            ),
+            estimate=estimate("log_odds", *across),
             reproduced=above(1.0),
             opposite=below(1.0),
             reference=9.4,
@@ -283,7 +276,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
     ]
 
 
-def _following_claims(items: pa.Table, mixer: str, results: report.Results) -> list[Claim]:
+def _following_claims(items: pa.Table, mixer: str) -> list[Claim]:
     steps = sorted(set(stats.where(items, measure="following")["step"].to_pylist()))
     early, last = (30 if 30 in steps else steps[-1]), steps[-1]
 
