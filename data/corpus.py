@@ -17,7 +17,7 @@ import numpy as np
 from data.key import key
 from data.language import Pair, inventory
 from data.meaning import Meaning, fill
-from data.mixture import DRAWS, Drawn, Mixture, Sampler
+from data.mixture import DRAWS, Mixture, Sampler, Shape
 from data.pack import fit, pack
 from data.template import Tables, compile
 from data.tokenizer import BPE, Character, Tokenizer, Word
@@ -108,9 +108,9 @@ class Corpus:
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and the columns (B, M) of
         `provenance`; token t of a row is of its document segments[t] - 1."""
-        drawn, kept = self._kept(start, stop)
-        words = self._words(drawn, kept.ravel())
-        template = drawn.template[kept.ravel()]
+        u, drawn, kept = self._kept(start, stop)
+        said = drawn.of(kept.ravel())
+        template, words = said.template, self._words(u[:, kept.ravel()], said)
         length, prompt = self.tables.length[template], self.tables.prompt[template]
         answers = prompt < length if self.loss == "response" else np.ones(len(length), bool)
         if self.loss == "response":
@@ -130,34 +130,36 @@ class Corpus:
     def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """What the documents of rows start..stop say: kind, fact, direction, language, template and
         register, each (B, M) int32, -1 where it has none and after a row's last document."""
-        drawn, kept = self._kept(start, stop)
+        _, drawn, kept = self._kept(start, stop)
         return self._provenance(drawn, kept)
 
     def documents(self, i: int) -> list[tuple[int, Meaning]]:
         """Language and meaning of every document of row i."""
-        drawn, kept = self._kept(i, i + 1)
+        u, drawn, kept = self._kept(i, i + 1)
+        drawn, slots = drawn.of(kept[0]), self.sampler.slots(u[:, kept[0]], drawn.of(kept[0]))
         names = [name for names in inventory(self.world).values() for name in names]
-        known = [self.tables.templates[z] for z in drawn.template[kept[0]]]
-        values = [dict(enumerate(names[c] for c in slots)) for slots in drawn.slots[kept[0]]]
+        known = [self.tables.templates[z] for z in drawn.template]
+        values = [dict(enumerate(names[c] for c in concepts)) for concepts in slots]
         return [(t.language, fill(t.meaning, v)) for t, v in zip(known, values, strict=True)]
 
-    def _kept(self, start: int, stop: int) -> tuple[Drawn, np.ndarray]:
-        """All drawn documents (B*M), and which of them are kept (B, M)."""
+    def _kept(self, start: int, stop: int) -> tuple[np.ndarray, Shape, np.ndarray]:
+        """The random numbers (DRAWS, B*M) and shapes of all drawn documents, and which of them are
+        kept (B, M). Only those that are need their concepts."""
         if not 0 <= start <= stop:
             raise ValueError(f"rows {start}..{stop} are no range; choose 0 <= start <= stop")
         rows, M = stop - start, self._offered
         stream = np.random.Philox(counter=start * M * _COUNTERS, key=key("corpus", self.seed))
         u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
-        drawn = self.sampler(u.reshape(-1, DRAWS).T.astype(np.uint64))
+        u = u.reshape(-1, DRAWS).T
+        drawn = self.sampler.shape(u)
         lengths = self.tables.length[drawn.template]
         if self.subword:
-            words = self._words(drawn, np.ones(rows * M, bool))
-            lengths = _sums(self._pieces.count[words], lengths)
-        return drawn, fit(lengths.reshape(rows, M), self.T)
+            lengths = _sums(self._pieces.count[self._words(u, drawn)], lengths)
+        return u, drawn, fit(lengths.reshape(rows, M), self.T)
 
-    def _words(self, drawn: Drawn, chosen: np.ndarray) -> np.ndarray:
-        """Word ids of the chosen documents, one after another."""
-        tables, template, slots = self.tables, drawn.template[chosen], drawn.slots[chosen]
+    def _words(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
+        """Word ids of documents, one after another."""
+        tables, template, slots = self.tables, drawn.template, self.sampler.slots(u, drawn)
         length = tables.length[template]
         document = np.repeat(np.arange(len(template)), length)
         place = np.arange(len(document)) + np.repeat(
@@ -168,7 +170,7 @@ class Corpus:
         words[at] = tables.form[tables.tongue[place[at]], slots[document[at], slot[at]]]
         return words
 
-    def _provenance(self, drawn: Drawn, kept: np.ndarray) -> dict[str, np.ndarray]:
+    def _provenance(self, drawn: Shape, kept: np.ndarray) -> dict[str, np.ndarray]:
         template = np.where(kept, drawn.template.reshape(kept.shape), -1).astype(np.int32)
         column = lambda name: np.append(getattr(self.tables, name), -1).astype(np.int32)[template]
         return dict(

@@ -49,12 +49,18 @@ class Mixture:
         return self.facts, self.stories, self.quiz, self.chat
 
 
-class Drawn(NamedTuple):
-    """N documents: template (N), concepts in its slots (N, SLOTS), the fact it states or -1 (N)."""
+class Shape(NamedTuple):
+    """N documents but for the concepts in them: template, the fact it states or -1 (N); task and
+    arity (2, N) of the first and the second question."""
 
     template: np.ndarray
-    slots: np.ndarray
     fact: np.ndarray
+    task: np.ndarray
+    arity: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> "Shape":
+        """The chosen documents alone."""
+        return Shape(*(column[..., chosen] for column in self))
 
 
 class Cells(NamedTuple):
@@ -70,11 +76,13 @@ class Cells(NamedTuple):
 class Sampler:
     """Turns random numbers into documents.
 
-    >>> middle = np.full((DRAWS, 1), 2**31, np.uint64)
+    >>> middle = np.full((DRAWS, 1), 2**31, np.uint32)
     >>> sampler = Sampler(World(), Pair(), Mixture(), ratio=0.5)
-    >>> drawn = sampler(middle)
-    >>> sampler.tables.names[drawn.template[0]], drawn.slots[0, :3] - sampler.concept["noun0"]
-    ('last of noun noun noun is noun', array([15, 14, 16]))
+    >>> shape = sampler.shape(middle)
+    >>> sampler.tables.names[shape.template[0]]
+    'last of noun noun noun is noun'
+    >>> sampler.slots(middle, shape)[0, :3] - sampler.concept["noun0"]
+    array([15, 14, 16])
     """
 
     world: World
@@ -98,8 +106,9 @@ class Sampler:
     def tables(self) -> Tables:
         return compile(self.pair, self.world)
 
-    def __call__(self, u: np.ndarray) -> Drawn:
-        """Documents from `u` (DRAWS, N), uint64 holding uniform 32-bit numbers."""
+    def shape(self, u: np.ndarray) -> Shape:
+        """What kind of documents `u` (DRAWS, N) uint32 draws: cheap, since most of what is drawn
+        concerns the concepts in them."""
         below = lambda i, n: (u[i] * np.uint64(n) >> np.uint64(32)).astype(np.int64)
         chance = lambda i, p: u[i] < p * 2.0**32
         share = np.cumsum(self.mixture.registers)[:-1] * 2.0**32
@@ -109,30 +118,36 @@ class Sampler:
         row[(row == REGISTERS.index("quiz")) & ~chance(3, self.mixture.answered)] = FOLLOWED
         task = below(slice(4, 6), len(TASKS))
         arity = below(slice(6, 8), len(ARITIES))
-        args = _distinct(u[8:16].reshape(2, 4, -1), self.world.nouns)
-        _spare_held_out(task, arity, args, self.world.nouns)
-        slots = np.empty((SLOTS, u.shape[1]), np.int64)
-        slots[:TASK] = args.reshape(TASK, -1) + self.concept["noun0"]
-        slots[TASK:] = task + self.concept[TASKS[0]]
-        a, b = task[0], arity[0].copy()
         is_list = (row == FOLLOWED) | (row == REGISTERS.index("dictionary"))
-        a = np.where(is_list, arity[0], a)
+        a, b = np.where(is_list, arity[0], task[0]), arity[0].copy()
         b[row == FOLLOWED] = arity[1][row == FOLLOWED]
         b[row == REGISTERS.index("dictionary")] = 0
-        fact = self._facts(row, language, u[8], a, b, slots)
-        return Drawn(self.tables.ids[row, language, a, b], slots.T, fact)
+        fact = self._facts(row, language, u[8], a, b)
+        return Shape(self.tables.ids[row, language, a, b], fact, task, arity)
 
-    def _facts(self, row, language, u, a, b, slots) -> np.ndarray:
-        """Puts a stated cell into the rows that state facts, in place; returns the facts."""
+    def slots(self, u: np.ndarray, shape: Shape) -> np.ndarray:
+        """The concepts (N, SLOTS) in the slots of documents drawn by `u` (DRAWS, N)."""
+        args = _distinct(u[8:16].reshape(2, 4, -1), self.world.nouns)
+        _spare_held_out(shape.task, shape.arity, args, self.world.nouns)
+        slots = np.empty((SLOTS, u.shape[1]), np.int64)
+        slots[:TASK] = args.reshape(TASK, -1) + self.concept["noun0"]
+        slots[TASK:] = shape.task + self.concept[TASKS[0]]
+        facts, (at,) = self.world.facts, np.nonzero(shape.fact >= 0)
+        fact = shape.fact[at]
+        slots[0, at] = facts.subject[fact] + self._first["subject"][facts.relation[fact]]
+        slots[1, at] = facts.object[fact] + self._first["object"][facts.relation[fact]]
+        return slots.T
+
+    def _facts(self, row, language, u, a, b) -> np.ndarray:
+        """The facts (N) that are stated, -1 where none is; puts their relations and directions into
+        `a` and `b`, in place."""
         fact = np.full(len(row), -1)
         (at,) = np.nonzero(row == 0)
-        spoken, cells, facts = language[at], self.cells, self.world.facts
+        spoken, cells = language[at], self.cells
         cell = (u[at] * cells.count[spoken].astype(np.uint64) >> np.uint64(32)).astype(np.int64)
         cell += cells.first[spoken]
         fact[at] = f = cells.fact[cell]
-        a[at], b[at] = facts.relation[f], cells.direction[cell]
-        slots[0, at] = facts.subject[f] + self._first["subject"][facts.relation[f]]
-        slots[1, at] = facts.object[f] + self._first["object"][facts.relation[f]]
+        a[at], b[at] = self.world.facts.relation[f], cells.direction[cell]
         return fact
 
     @functools.cached_property
@@ -153,9 +168,14 @@ def _distinct(u: np.ndarray, n: int) -> np.ndarray:
     then stepped over the smaller ones that are taken."""
     left = np.arange(n, n - 4, -1).astype(np.uint64)[:, None]
     args = (u * left >> np.uint64(32)).astype(np.int64)
+    taken = [args[:, 0]]  # in rising order
     for k in range(1, 4):
-        for taken in np.sort(args[:, :k], axis=1).swapaxes(0, 1):
-            args[:, k] += args[:, k] >= taken
+        new = args[:, k]
+        for smaller in taken:
+            new += new >= smaller
+        for i, smaller in enumerate(taken):
+            taken[i], new = np.minimum(smaller, new), np.maximum(smaller, new)
+        taken.append(new)
     return args
 
 
