@@ -11,6 +11,7 @@ mixture says. The ledger counts what is there.
 
 import functools
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,11 +20,20 @@ from data.language import Pair, inventory
 from data.meaning import Meaning, fill
 from data.mixture import DRAWS, Mixture, Sampler, Shape
 from data.pack import fit, pack
-from data.template import Tables, compile
+from data.template import KINDS, REGISTERS, Tables, compile
 from data.tokenizer import BPE, Character, Tokenizer, Word
-from data.world import World
+from data.world import DIRECTIONS, World
 
 _COUNTERS = DRAWS // 8  # a step of the Philox counter yields four words of 64 bits
+
+
+class Said(NamedTuple):
+    """Documents one after another: their tokens, and how many of them each document has."""
+
+    tokens: np.ndarray
+    length: np.ndarray  # (documents)
+    word: np.ndarray  # the number of a token's word in its document; 0 is <doc>
+    slot: np.ndarray  # the slot of the template whose concept it says, -1 where it says none
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,43 @@ class Corpus:
         register, each (B, M) int32, -1 where it has none and after a row's last document."""
         _, drawn, kept = self._kept(start, stop)
         return self._provenance(drawn, kept)
+
+    @property
+    def legend(self) -> dict[str, tuple[str, ...]]:
+        """What the numbers in a column of `provenance` stand for; those of `fact` are facts."""
+        return dict(
+            kind=KINDS,
+            direction=DIRECTIONS,
+            language=("L1", "L2"),
+            template=self.tables.names,
+            register=REGISTERS,
+        )
+
+    def spans(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """What the tokens of rows start..stop are part of: `word` and `slot` as in `Said`, (B, T)
+        int32, -1 in padding."""
+        drawn, kept = self._kept(start, stop)
+        said = self.say(drawn.template[kept.ravel()], drawn.slots[kept.ravel()])
+        lengths = np.zeros(kept.shape, np.int64)
+        lengths[kept] = said.length
+        filled = np.arange(self.T) < lengths.sum(1, keepdims=True)
+        word, slot = np.full((2, *filled.shape), -1, np.int32)
+        word[filled], slot[filled] = said.word, said.slot
+        return dict(word=word, slot=slot)
+
+    def say(self, template: np.ndarray, slots: np.ndarray) -> Said:
+        """Documents of the given templates (N), with concepts (N, SLOTS) in their slots."""
+        words = self._words(Drawn(template, slots, template), np.ones(len(template), bool))
+        length = self.tables.length[template]
+        begin = np.cumsum(length) - length
+        word = np.arange(len(words)) - np.repeat(begin, length)
+        place = np.repeat(self.tables.start[template], length) + word
+        slot = np.where(self.tables.said[place], self.tables.slot[place], -1)
+        if self.subword:
+            pieces = self._pieces.count[words]
+            words, length = self._pieces.of(words), _sums(pieces, length)
+            word, slot = np.repeat(word, pieces), np.repeat(slot, pieces)
+        return Said(words, length, word, slot)
 
     def documents(self, i: int) -> list[tuple[int, Meaning]]:
         """Language and meaning of every document of row i."""

@@ -1,7 +1,9 @@
 """Keys of the counter-based generator (Philox 4x64, Salmon et al. 2011): one stream a purpose and
 seed, so that no two things are drawn from the same numbers."""
 
-PURPOSES = ("world", "lexicon", "corpus", "probe", "text")
+# A purpose is its place here: new ones go to the end.
+PURPOSES = ("world", "lexicon", "corpus", "probe", "text", "transform", "replay", "biography",
+            "rewrite", "recall", "product", "pairs")  # fmt: skip
 
 
 def key(purpose: str, seed: int) -> int:

@@ -8,6 +8,8 @@ from typing import Protocol
 import grain
 import numpy as np
 
+from data.tokenizer import Tokenizer
+
 # A source that computes its rows has no latency to hide; grain's default threads only contend.
 INLINE = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
 # grain wants a length; no run takes this many steps.
@@ -18,6 +20,28 @@ class Source(Protocol):
     """What a corpus offers: rows as a function of their number."""
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]: ...
+
+
+class Documented(Source, Protocol):
+    """A source that knows what its documents are: `provenance` is the columns (B, M) of `rows` that
+    are of documents, -1 where there is none, and `legend` names the numbers in them."""
+
+    @property
+    def T(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def legend(self) -> dict[str, tuple[str, ...]]: ...
+
+    def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]: ...
+
+
+class Spanned(Documented, Protocol):
+    """A source that also knows what its tokens are part of: `word` and `slot` (B, T)."""
+
+    def spans(self, start: int, stop: int) -> dict[str, np.ndarray]: ...
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ class Tables(NamedTuple):
     prompt: np.ndarray  # (Z) words before the answer; all of them where nothing is answered
     askable: np.ndarray  # (Z) bool: nothing that is given stands after the answer begins
     literal: np.ndarray  # (flat) word id
-    slot: np.ndarray  # (flat) slot whose concept stands here, or -1
+    slot: np.ndarray  # (flat) slot whose concept stands or is shown here, or -1
+    said: np.ndarray  # (flat) bool: the slot's concept itself stands here
     tongue: np.ndarray  # (flat) row of `form`
     # (paradigms, concepts) word id of a concept in a language and case, or of the word that shows
     # its gender; the first rows are the languages, their words as they are cited.
@@ -97,6 +98,7 @@ def compile(pair: Pair, world: World) -> Tables:
         ),
         literal=np.array([word[form] for form in literals], np.int32),
         slot=np.array([s.index if s else -1 for s in slots]),
+        said=np.array([leaf is not None and isinstance(leaf.concept, Slot) for leaf in flat]),
         tongue=np.array(
             [row[_paradigm(both, l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
         ),

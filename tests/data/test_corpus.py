@@ -22,7 +22,7 @@ from data.feature import (
     Script,
 )
 from data.language import Pair
-from data.meaning import Quiz, Story
+from data.meaning import Quiz, Slot, Story
 from data.mixture import Mixture
 from data.pack import fit
 from data.speaker import speaker
@@ -105,6 +105,26 @@ def test_compiled_documents_are_the_rendering_of_their_meaning(corpus):
             tokens = row["tokens"][row["segments"] == m + 1]
             assert tokens.tolist() == [0, *encode("".join(f" {w}" for w in words))]
             assert both.parse(words, language) == meaning
+
+
+def test_every_token_knows_its_word_and_the_slot_it_says(corpus):
+    rows, spans = corpus.rows(0, 30), corpus.spans(0, 30)
+    both = speaker(corpus.pair, corpus.world)
+    encode = lambda words: corpus.tokenizer.encode("".join(f" {w}" for w in words))
+    for i in range(30):
+        for m, (language, meaning) in enumerate(corpus.documents(i)):
+            chosen = rows["segments"][i] == m + 1
+            tokens, word, slot = rows["tokens"][i, chosen], *(s[i, chosen] for s in spans.values())
+            words = both.render(meaning, language)
+            assert [encode([w]) for w in words] == [
+                tokens[word == j + 1].tolist() for j in range(len(words))
+            ]
+            template = corpus.tables.templates[rows["template"][i, m]]
+            said = both.leaves(template.meaning, language)
+            places = [leaf.concept.index if isinstance(leaf.concept, Slot) else -1 for leaf in said]
+            for j, place in enumerate(places):
+                assert set(slot[word == j + 1]) == {place}
+    assert (spans["word"][rows["segments"] == 0] == -1).all()
 
 
 def test_rows_hold_whole_documents_and_then_padding(corpus):
