@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from data.key import key
-from data.language import Pair, inventory
+from data.language import Languages
+from data.lexicon import inventory
 from data.meaning import Meaning, fill
 from data.mixture import DRAWS, Mixture, Sampler, Shape
 from data.pack import fit, pack
@@ -38,13 +39,14 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True)
 class Corpus:
-    """Rows of `T` tokens in which a pair of languages speaks of a world; `ratio` is the share of
-    language 1 (of facts: the weight of its cells).
+    """Rows of `T` tokens in which a pair of languages, or a family, speaks of a world; `ratio` is
+    the share of language 1 of two, or the shares of all (of facts: the weights of their cells).
 
     `loss` is "all" tokens, or the "response" alone: the answer and the <doc> that ends it.
     `subword` tokenizes within words; without it a token is a word.
 
     >>> from data.feature import Lexicon, Names, PossessorFirst
+    >>> from data.language import Pair
     >>> pair = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
     >>> corpus = Corpus(World(), pair, T=24)
     >>> corpus.tokenizer.decode(corpus.row(1)["tokens"])[:82]
@@ -58,27 +60,25 @@ class Corpus:
     """
 
     world: World
-    pair: Pair
+    pair: Languages
     T: int = 64
     mixture: Mixture = field(default_factory=Mixture)
-    ratio: float = 0.5
+    ratio: float | tuple[float, ...] = 0.5
     loss: str = "all"
     seed: int = 0
     subword: Character | BPE | None = None
 
     def __post_init__(self) -> None:
         key("corpus", self.seed)  # checks it
-        if not 0 <= self.ratio <= 1:
-            raise ValueError(f"ratio={self.ratio} is no share of language 1; choose it from 0 to 1")
+        _check_shares(self.ratio, len(self.pair.names))
         if self.loss not in ("all", "response"):
             raise ValueError(f"loss={self.loss!r} is not known; choose 'all' or 'response'")
-        if self.world.languages > 2:
+        if self.world.languages > len(self.shares):
             raise ValueError(
-                f"the groups speak of {self.world.languages} languages and a pair has 2; "
-                "choose cells of languages 0 and 1"
+                f"the groups speak of {self.world.languages} languages and there are "
+                f"{len(self.shares)}; choose cells of languages 0 to {len(self.shares) - 1}"
             )
-        weight = self.sampler.cells.count * [1 - self.ratio, self.ratio]
-        if self.mixture.facts and not weight.any():
+        if self.mixture.facts and not self.sampler.fact_shares.any():
             raise ValueError(
                 f"facts={self.mixture.facts}, but no group states a fact in a language that "
                 f"ratio={self.ratio} allows; choose facts=0 or another ratio"
@@ -86,7 +86,7 @@ class Corpus:
         if self.loss == "response":
             said = {i for i, share in enumerate(self.mixture.registers) if share}
             unasked = ~self.tables.askable & np.isin(self.tables.register, list(said))
-            unasked &= np.isin(self.tables.language, np.nonzero([1 - self.ratio, self.ratio])[0])
+            unasked &= np.isin(self.tables.language, np.nonzero(self.shares)[0])
             if unasked.any():
                 name = self.tables.names[np.argmax(unasked)]
                 raise ValueError(
@@ -103,9 +103,21 @@ class Corpus:
     def tables(self) -> Tables:
         return compile(self.pair, self.world)
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The languages' shares."""
+        return self.ratio if isinstance(self.ratio, tuple) else (1 - self.ratio, self.ratio)
+
+    @functools.cached_property
+    def stated(self) -> np.ndarray:
+        """(facts, languages, directions) bool: the world's `stated` over all languages, also those
+        of which no group speaks."""
+        unspoken = len(self.shares) - self.world.languages
+        return np.pad(self.world.stated, ((0, 0), (0, unspoken), (0, 0)))
+
     @functools.cached_property
     def sampler(self) -> Sampler:
-        return Sampler(self.world, self.pair, self.mixture, self.ratio)
+        return Sampler(self.world, self.pair, self.mixture, self.shares)
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
@@ -266,6 +278,22 @@ class _Pieces:
         count = self.count[words]
         shift = self.start[words] - np.cumsum(count) + count
         return self.flat[np.arange(count.sum()) + np.repeat(shift, count)]
+
+
+def _check_shares(ratio: float | tuple[float, ...], languages: int) -> None:
+    if isinstance(ratio, tuple):
+        if len(ratio) != languages or min(ratio) < 0 or abs(sum(ratio) - 1) > 1e-9:
+            raise ValueError(
+                f"ratio={ratio}: the shares of {languages} languages are {languages} numbers from "
+                f"0 that sum to 1, here {len(ratio)} that sum to {sum(ratio):g}; change them"
+            )
+    elif languages != 2:
+        raise ValueError(
+            f"ratio={ratio} is a share of the second of two languages, and there are {languages}; "
+            f"choose a tuple of {languages} shares that sum to 1"
+        )
+    elif not 0 <= ratio <= 1:
+        raise ValueError(f"ratio={ratio} is no share of language 1; choose it from 0 to 1")
 
 
 def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from data.meaning import Dictionary
 from data.speaker import speaker
 
 
-def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
-    """Distances over the documents of some rows, each said in both languages.
+def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float]:
+    """Distances over the documents of some rows, each said in the base language and in a twin.
 
     overlap of types, of tokens: the share of word forms, and of their uses, that both have
     edit distance: mean Levenshtein distance of a concept's two forms, over the longer one's length
@@ -34,7 +34,7 @@ def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
         # A dictionary document has two languages in it already.
         if isinstance(meaning, Dictionary):
             continue
-        leaves = [both.leaves(meaning, i) for i in (0, 1)]
+        leaves = [both.leaves(meaning, i) for i in (0, twin)]
         for i in (0, 1):
             said[i].extend((leaf.concept, both.word(leaf)) for leaf in leaves[i])
         orders.append(_kendall_tau(*([leaf.concept for leaf in line] for line in leaves)))
@@ -42,7 +42,7 @@ def distances(corpus: Corpus, rows: int = 200) -> dict[str, float]:
     said = [[word for _, word in uses] for uses in said]
     one, two = map(set, said)
     shared = one & two
-    forms = zip(both.form[0].values(), both.form[1].values(), strict=True)
+    forms = zip(both.form[0].values(), both.form[twin].values(), strict=True)
     return {
         "overlap of types": len(shared) / len(one | two),
         "overlap of tokens": float(np.mean([w in shared for w in itertools.chain(*said)])),

@@ -9,7 +9,8 @@ Without any feature, or with all at zero, the twin is a clone.
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from data.language import CHAT, FUNCTION, MARKS, Feature, Language, inventory
+from data.language import Feature, Language
+from data.lexicon import CHAT, FUNCTION, MARKS, NUMERALS, inventory
 from data.world import World
 
 
@@ -82,6 +83,14 @@ class Punctuation(Feature):
 
 
 @dataclass(frozen=True)
+class Digits(Feature):
+    """The twin has its own signs for the numerals 0 to 9."""
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return twin.borrow(own, set(NUMERALS), world)
+
+
+@dataclass(frozen=True)
 class ChatMarkers(Feature):
     """The twin has its own markers of user and assistant."""
 
@@ -91,10 +100,10 @@ class ChatMarkers(Feature):
 
 @dataclass(frozen=True)
 class Clone(Feature):
-    """Every word is the twin's own, marks and chat markers too, and the grammar is the base's: the
-    cloned language of Dufter & Schuetze (2020), with nothing left to share."""
+    """Every word is the twin's own, marks, digits and chat markers too, and the grammar is the
+    base's: the cloned language of Dufter & Schuetze (2020), with nothing left to share."""
 
-    excludes: ClassVar = ("Lexicon", "Names", "Punctuation", "ChatMarkers")
+    excludes: ClassVar = ("Lexicon", "Names", "Punctuation", "Digits", "ChatMarkers")
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return replace(twin, forms=own.forms)

@@ -16,7 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from data.key import key
-from data.language import VERB, Feature, Language, Leaf
+from data.language import Feature, Language, Leaf
+from data.lexicon import VERB
 from data.world import World
 
 REVERSED, SINGULAR, PLURAL = "<r>", "<sg>", "<pl>"  # the paper's markers R, S and P

@@ -10,29 +10,20 @@ The clause says `R of given is answer`, so whoever is mentioned first (the focus
 precede the answer. Where the order puts objects first, the given entity is the grammatical object
 and the clause turns to the converse relation: `given is R' of answer`.
 
-A `Pair` is a language and its *twin*: the same language edited by features (data/feature.py), an
-exact clone if there are none. A `Speaker` (data/speaker.py) knows both.
+A `Family` is a language and its *twins*: the same language edited by features (data/feature.py), an
+exact clone where there are none. A `Pair` is a family of two. A `Speaker` (data/speaker.py) knows
+all of them.
 """
 
 import functools
 import itertools
-import zlib
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Protocol
 
-import numpy as np
-
 from data.key import key
+from data.lexicon import THE, VERB, Phonology, gender, inventory, lexicons
 from data.meaning import Concept
-from data.task import TASKS
-from data.world import RELATIONS, World
-
-VERB = "is"
-FUNCTION = ("of", VERB, "question", "define")
-MARKS = {"?": "?", ",": ","}
-CHAT = {"user": "<u>", "assistant": "<a>"}
-THE = "the"  # the article: a word that is no concept, and that only some languages have
-UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE}
+from data.world import World
 
 
 class Leaf(NamedTuple):
@@ -48,50 +39,6 @@ class Leaf(NamedTuple):
     role: str = ""
     controller: Concept | None = None
     plural: bool = False
-
-
-def gender(concept: str) -> int:
-    """0 or 1, for no reason, as genders are: of the concept, and so of no group or seed."""
-    return zlib.crc32(concept.encode()) & 1
-
-
-@functools.lru_cache
-def inventory(world: World) -> dict[str, tuple[str, ...]]:
-    """Every concept that has a word, by kind, in the order of the lexicon."""
-    kinds = {kind: world.entities(kind) for kind in ("x", "y", "city", "noun")}
-    nouns = tuple(noun for r in RELATIONS for noun in (r.name, r.converse))
-    return kinds | dict(
-        relation=nouns, task=TASKS, function=FUNCTION, mark=(*MARKS,), chat=(*CHAT,)
-    )
-
-
-@dataclass(frozen=True)
-class Phonology:
-    """Pronounceable pseudo-words: `syllables` of one consonant and one vowel each."""
-
-    consonants: str = "bdfghjklmnprstvz"
-    vowels: str = "aeiou"
-    syllables: int = 2
-
-    def words(self, count: int, seed: int) -> list[str]:
-        """`count` distinct words, the same first ones for any count.
-
-        >>> Phonology().words(3, seed=0)
-        ['gosi', 'holu', 'juru']
-        """
-        capacity = (len(self.consonants) * len(self.vowels)) ** self.syllables
-        if count > capacity:
-            raise ValueError(
-                f"{count} words do not fit an inventory of {capacity} "
-                f"({len(self.consonants)} x {len(self.vowels)} syllables, {self.syllables} each); "
-                f"choose syllables={self.syllables + 1} or a smaller world"
-            )
-        parts = [c + v for c in self.consonants for v in self.vowels]
-        order = np.random.Generator(np.random.Philox(key=key("lexicon", seed))).permutation(
-            capacity
-        )[:count]
-        digits = np.stack(np.unravel_index(order, (len(parts),) * self.syllables), 1)
-        return ["".join(parts[d] for d in row) for row in digits]
 
 
 @dataclass(frozen=True)
@@ -172,33 +119,80 @@ class Feature(Protocol):
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language: ...
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A base language drawn from `seed` and its twin, edited by `features`, in whatever order."""
+_PHONOLOGY = Phonology()
 
-    features: tuple[Feature, ...] = ()
-    seed: int = 0
-    phonology: Phonology = Phonology()
+
+class Languages:
+    """A base language, drawn from `seed`, and its `twins`, each edited by features of its own, in
+    whatever order: what a Pair and a Family have in common."""
+
+    twins: tuple[tuple[Feature, ...], ...]
+    seed: int
+    phonology: Phonology
 
     def __post_init__(self) -> None:
         key("lexicon", self.seed)  # checks it
-        kinds = [type(feature).__name__ for feature in self.features]
-        if len(set(kinds)) < len(kinds):
-            raise ValueError(f"features={kinds} name one kind twice; keep one of each")
-        for feature in self.features:
-            one = type(feature).__name__
-            for kind in (set(feature.excludes) & set(kinds)) - {one}:
-                raise ValueError(f"features={kinds}: {one} contradicts {kind}; keep one of the two")
+        for features in self.twins:
+            _check_together(features)
 
-    def languages(self, world: World) -> tuple[Language, Language]:
-        """Both languages' words are drawn once, so a feature chooses forms and never re-draws."""
-        kinds = inventory(world)
-        spoken = sum(len(v) for k, v in kinds.items() if k not in ("mark", "chat"))
-        words = self.phonology.words(2 * spoken, self.seed)
-        names = 2 * world.pairs + world.cities
-        words = [w.capitalize() if i % spoken < names else w for i, w in enumerate(words)]
-        base = Language((*words[:spoken], *MARKS.values(), *CHAT.values()))
-        own = replace(base, forms=(*words[spoken:], "¿", "·", "<v>", "<b>"))
-        edited = lambda twin, feature: feature.edit(twin, base, own, world)
-        features = sorted(self.features, key=lambda feature: feature.stage)
-        return base, functools.reduce(edited, features, base)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """L1 is the base, L2 its first twin."""
+        return tuple(f"L{i + 1}" for i in range(len(self.twins) + 1))
+
+    def languages(self, world: World) -> tuple[Language, ...]:
+        """All languages' words are drawn once, so a feature chooses forms and never re-draws."""
+        forms = lexicons(world, len(self.names), self.seed, self.phonology)
+        base = Language(forms[0])
+        twins = zip(self.twins, forms[1:], strict=True)
+        return base, *(_twin(base, features, own, world) for features, own in twins)
+
+
+@dataclass(frozen=True)
+class Pair(Languages):
+    """A base language and one twin, edited by `features`."""
+
+    features: tuple[Feature, ...] = ()
+    seed: int = 0
+    phonology: Phonology = _PHONOLOGY
+
+    @property
+    def twins(self) -> tuple[tuple[Feature, ...], ...]:
+        return (self.features,)
+
+
+@dataclass(frozen=True)
+class Family(Languages):
+    """A base language and any number of twins, each with the features named for it.
+
+    >>> from data.feature import Clone, Order
+    >>> family = Family(((Clone(),), (Order("SOV"),)))
+    >>> family.names, [language.order for language in family.languages(World())]
+    (('L1', 'L2', 'L3'), ['SVO', 'SVO', 'SOV'])
+    """
+
+    twins: tuple[tuple[Feature, ...], ...] = ((),)
+    seed: int = 0
+    phonology: Phonology = _PHONOLOGY
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.twins:
+            raise ValueError("twins=() leaves one language; choose one tuple of features a twin")
+
+
+def _twin(
+    base: Language, features: tuple[Feature, ...], own: tuple[str, ...], world: World
+) -> Language:
+    edited = lambda twin, feature: feature.edit(twin, base, replace(base, forms=own), world)
+    return functools.reduce(edited, sorted(features, key=lambda feature: feature.stage), base)
+
+
+def _check_together(features: tuple[Feature, ...]) -> None:
+    kinds = [type(feature).__name__ for feature in features]
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"features={kinds} name one kind twice; keep one of each")
+    for feature in features:
+        one = type(feature).__name__
+        for kind in (set(feature.excludes) & set(kinds)) - {one}:
+            raise ValueError(f"features={kinds}: {one} contradicts {kind}; keep one of the two")

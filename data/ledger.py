@@ -40,11 +40,11 @@ def ledger(corpus: Corpus, start: int, stop: int) -> pa.Table:
             fact=fact,
             relation=_named([r.name for r in RELATIONS], facts.relation[fact]),
             group=_named([group.name for group in corpus.world.groups], facts.group[fact]),
-            language=_named(["L1", "L2"], language),
+            language=_named(corpus.pair.names, language),
             direction=_named(DIRECTIONS, direction),
             template=_named(tables.names, template),
             register=_named(REGISTERS, tables.register[template]),
-            stated=corpus.world.stated[fact, language, direction],
+            stated=corpus.stated[fact, language, direction],
             exposures=counts.reshape(-1, Z)[fact, template],
         )
     )
@@ -52,7 +52,7 @@ def ledger(corpus: Corpus, start: int, stop: int) -> pa.Table:
 
 def census(corpus: Corpus, start: int, stop: int) -> pa.Table:
     """Documents and tokens (their <doc> included) of each register and language."""
-    shape = len(REGISTERS), 2
+    shape = len(REGISTERS), len(corpus.pair.names)
     documents, tokens = np.zeros((2, *shape), np.int64)
     for first, last in _blocks(corpus, start, stop):
         rows = corpus.rows(first, last)
@@ -67,7 +67,7 @@ def census(corpus: Corpus, start: int, stop: int) -> pa.Table:
     return pa.table(
         dict(
             register=_named(REGISTERS, register),
-            language=_named(["L1", "L2"], language),
+            language=_named(corpus.pair.names, language),
             documents=documents.ravel(),
             tokens=tokens.ravel(),
         )
@@ -82,7 +82,7 @@ def contamination(
     state.
 
     Columns: row, position (where the statement begins), fact, language, direction."""
-    held_out = ~corpus.world.stated if held_out is None else held_out
+    held_out = ~corpus.stated if held_out is None else held_out
     cells = np.argwhere(held_out)
     by_length: dict[int, list[int]] = {}
     statements = [_statement(corpus, *cell) for cell in cells.tolist()]
@@ -102,7 +102,7 @@ def contamination(
             row=row,
             position=position,
             fact=fact,
-            language=_named(["L1", "L2"], language),
+            language=_named(corpus.pair.names, language),
             direction=_named(DIRECTIONS, direction),
         )
     )

@@ -1,19 +1,20 @@
 """What is said how often: the draw of documents from a mixture.
 
 Facts are drawn uniformly over stated cells, so every stated cell of every fact has the same
-expected exposures however many cells its group has; `ratio` then weights the cells of the two
-languages. All other documents are in language 1 with probability `ratio`. Arguments of list tasks
-are different nouns, and an item that `task.held_out` keeps for evaluation is moved on to the next
-one that it does not keep.
+expected exposures however many cells its group has; the languages' shares then weight their cells.
+All other documents are in a language with the probability that is its share. Arguments of list
+tasks are different nouns, and an item that `task.held_out` keeps for evaluation is moved on to the
+next one that it does not keep.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from data.language import Pair
+from data.language import Languages
 from data.task import ARITIES, TASKS, held_out
 from data.template import FOLLOWED, REGISTERS, SLOTS, TASK, Tables, compile, concept_ids
 from data.world import RELATIONS, World
@@ -76,8 +77,9 @@ class Cells(NamedTuple):
 class Sampler:
     """Turns random numbers into documents.
 
+    >>> from data.language import Pair
     >>> middle = np.full((DRAWS, 1), 2**31, np.uint32)
-    >>> sampler = Sampler(World(), Pair(), Mixture(), ratio=0.5)
+    >>> sampler = Sampler(World(), Pair(), Mixture(), shares=(0.5, 0.5))
     >>> shape = sampler.shape(middle)
     >>> sampler.tables.names[shape.template[0]]
     'last of noun noun noun is noun'
@@ -86,21 +88,22 @@ class Sampler:
     """
 
     world: World
-    pair: Pair
+    pair: Languages
     mixture: Mixture
-    ratio: float
+    shares: tuple[float, ...]  # of the languages
 
     @functools.cached_property
     def cells(self) -> Cells:
         language, fact, direction = np.nonzero(self.world.stated.transpose(1, 0, 2))
-        count = np.bincount(language, minlength=2)
+        count = np.bincount(language, minlength=len(self.shares))
         return Cells(fact, direction, np.cumsum(count) - count, count)
 
     @functools.cached_property
-    def fact_ratio(self) -> float:
-        """The share of fact documents in language 1: cells weighted by their language's share."""
-        weight = self.cells.count * [1 - self.ratio, self.ratio]
-        return weight[1] / max(weight.sum(), 1e-300)
+    def fact_shares(self) -> np.ndarray:
+        """The languages' shares of the documents that state facts: of all cells, each weighted by
+        its language's share."""
+        weight = self.cells.count * self.shares
+        return weight / max(weight.sum(), 1e-300)
 
     @property
     def tables(self) -> Tables:
@@ -114,14 +117,18 @@ class Sampler:
         share = np.cumsum(self.mixture.registers)[:-1] * 2.0**32
         row = np.searchsorted(share, u[1], side="right")
         row[chance(0, self.mixture.dictionary)] = REGISTERS.index("dictionary")
-        language = chance(2, np.where(row == 0, self.fact_ratio, self.ratio)).astype(np.int64)
+        language = np.where(
+            row == 0, _language(u[2], self.fact_shares), _language(u[2], self.shares)
+        )
         row[(row == REGISTERS.index("quiz")) & ~chance(3, self.mixture.answered)] = FOLLOWED
         task = below(slice(4, 6), len(TASKS))
         arity = below(slice(6, 8), len(ARITIES))
         is_list = (row == FOLLOWED) | (row == REGISTERS.index("dictionary"))
         a, b = np.where(is_list, arity[0], task[0]), arity[0].copy()
         b[row == FOLLOWED] = arity[1][row == FOLLOWED]
-        b[row == REGISTERS.index("dictionary")] = 0
+        b[row == REGISTERS.index("dictionary")] = below(4, len(self.shares) - 1)[
+            row == REGISTERS.index("dictionary")
+        ]
         fact = self._facts(row, language, u[8], a, b)
         return Shape(self.tables.ids[row, language, a, b], fact, task, arity)
 
@@ -161,6 +168,12 @@ class Sampler:
             "subject": np.array([place(r.subject) for r in RELATIONS]),
             "object": np.array([place(r.object) for r in RELATIONS]),
         }
+
+
+def _language(u: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """The language (N) that numbers `u` (N) draw: the twins lie before the base, as they always
+    did, so that of two languages the second is drawn below its share."""
+    return (np.searchsorted(np.cumsum(shares[1:]) * 2.0**32, u, side="right") + 1) % len(shares)
 
 
 def _distinct(u: np.ndarray, n: int) -> np.ndarray:

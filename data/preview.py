@@ -39,8 +39,10 @@ def preview(corpus: Corpus, rows: int = 20_000, console: Console | None = None) 
         f"[bold]{world.pairs} persons x and their parents y, {world.cities} cities, {world.nouns} "
         f"nouns;[/] {size} tokens of vocabulary, rows of {corpus.T}, seed {corpus.seed}"
     )
-    features = ", ".join(map(str, corpus.pair.features)) or "none, it is a clone"
-    print_(f"The second language differs from the first by: {escape(features)}\n")
+    for name, edits in zip(corpus.pair.names[1:], corpus.pair.twins, strict=True):
+        features = ", ".join(map(str, edits)) or "none, it is a clone"
+        print_(f"{name} differs from L1 by: {escape(features)}")
+    print_()
     for table in (_documents(corpus), _vocabulary(corpus), _distances(corpus)):
         print_(table)
     print_(_shares(corpus, rows), _ledger(corpus, rows), _proof(corpus, rows))
@@ -79,19 +81,21 @@ def _documents(corpus: Corpus) -> Table:
     table = _table(
         "Documents (what is said in bold has been drawn; answers underlined)",
         "meaning (* mentioned first)",
-        "L1",
-        "L2",
+        *corpus.pair.names,
     )
     for _, documents in sorted(shown.items()):
         for text, (language, meaning) in list(documents.items())[:_SHOWN]:
-            cells = [_styled(both, meaning, i, drawn=i == language) for i in (0, 1)]
+            cells = [
+                _styled(both, meaning, i, drawn=i == language)
+                for i in range(len(corpus.pair.names))
+            ]
             table.add_row(text, *cells)
     return table
 
 
 def _styled(both: Speaker, meaning: Meaning, language: int, drawn: bool) -> str:
     if isinstance(meaning, Dictionary):
-        meaning = Dictionary(meaning.concepts, 1 - language)
+        meaning = Dictionary(meaning.concepts, int(not language))
     style = lambda leaf: " ".join(["bold"] * drawn + ["underline"] * leaf.answer) or "not bold"
     word = lambda leaf: escape(both.word(leaf))
     leaves: list[Leaf] = both.leaves(meaning, language)
@@ -101,34 +105,41 @@ def _styled(both: Speaker, meaning: Meaning, language: int, drawn: bool) -> str:
 def _vocabulary(corpus: Corpus) -> Table:
     """How many words of each kind there are, and the first of them."""
     both = speaker(corpus.pair, corpus.world)
-    table = _table("Vocabulary", "kind", "concepts", "same form in both", "L1 / L2")
+    table = _table(
+        "Vocabulary", "kind", "concepts", "same form in all", " / ".join(corpus.pair.names)
+    )
     for kind, concepts in inventory(corpus.world).items():
-        pairs = [(both.form[0][c], both.form[1][c]) for c in concepts]
-        same = sum(a == b for a, b in pairs)
-        some = ", ".join(a if a == b else f"{a}/{b}" for a, b in pairs[:6])
-        some += ", ..." * (len(pairs) > 6)
-        table.add_row(kind, str(len(pairs)), f"{same} ({same / len(pairs):.0%})", escape(some))
+        forms = [[form[c] for form in both.form] for c in concepts]
+        same = sum(len(set(row)) == 1 for row in forms)
+        some = ", ".join("/".join(row if len(set(row)) > 1 else row[:1]) for row in forms[:6])
+        some += ", ..." * (len(forms) > 6)
+        table.add_row(kind, str(len(forms)), f"{same} ({same / len(forms):.0%})", escape(some))
     return table
 
 
 def _distances(corpus: Corpus) -> Table:
-    table = _table("Distances between the languages, from documents said in both", "", "")
-    for name, value in distances(corpus).items():
-        table.add_row(name, f"{value:.3f}")
+    base, *twins = corpus.pair.names
+    title = f"Distances from {base}, from documents said in both languages"
+    table = _table(title, "", *twins)
+    found = [distances(corpus, twin=i + 1) for i in range(len(twins))]
+    for name in found[0]:
+        table.add_row(name, *(f"{values[name]:.3f}" for values in found))
     return table
 
 
 def _shares(corpus: Corpus, rows: int) -> Table:
     """Documents and tokens of each register and language."""
     said = census(corpus, 0, rows)
-    documents, tokens = (said[k].to_numpy().reshape(-1, 2) for k in ("documents", "tokens"))
+    documents, tokens = (
+        said[k].to_numpy().reshape(len(REGISTERS), -1) for k in ("documents", "tokens")
+    )
     title = f"Census of {rows:,} rows: documents, and their share of all tokens"
-    table = _table(title, "register", "L1", "L2", "tokens")
+    table = _table(title, "register", *corpus.pair.names, "tokens")
     for name, count, length in zip(REGISTERS, documents, tokens, strict=True):
         share = length.sum() / tokens.sum()
         table.add_row(name, *(f"{c:,}" for c in count), f"{share:.1%}")
     padding = 1 - tokens.sum() / (rows * corpus.T)
-    table.add_row("padding", "", "", f"{padding:.1%} of rows")
+    table.add_row("padding", *[""] * len(corpus.pair.names), f"{padding:.1%} of rows")
     return table
 
 
@@ -136,7 +147,7 @@ def _ledger(corpus: Corpus, rows: int) -> Table:
     """Mean exposures of a fact by group, language and direction; 0 in red is held out."""
     said = ledger(corpus, 0, rows)
     column = {name: said[name].to_numpy(zero_copy_only=False) for name in said.column_names}
-    cells = list(itertools.product(("L1", "L2"), DIRECTIONS))
+    cells = list(itertools.product(corpus.pair.names, DIRECTIONS))
     names = [f"{language} {direction}" for language, direction in cells]
     title = f"Ledger of {rows:,} rows: exposures of a fact, mean (least to most)"
     table = _table(title, "relation", "group", *names)
@@ -155,9 +166,9 @@ def _ledger(corpus: Corpus, rows: int) -> Table:
 
 def _proof(corpus: Corpus, rows: int) -> str:
     """What the search of the rendered tokens found."""
-    held_out = ~corpus.world.stated
+    held_out = ~corpus.stated
     hits = contamination(corpus, 0, rows, held_out)
-    control = contamination(corpus, 0, min(rows, 1000), corpus.world.stated).num_rows
+    control = contamination(corpus, 0, min(rows, 1000), corpus.stated).num_rows
     said = ledger(corpus, 0, min(rows, 1000))["exposures"].to_numpy().sum()
     searched = (
         f"{held_out.sum():,} held-out statements searched in {rows * corpus.T:,} rendered tokens; "

@@ -2,7 +2,8 @@
 
 A prompt ends where the answer begins; the answer is all that is to be said until <doc>. Beside the
 answer stands the same answer in the other language, for three bins: right in the prompt's language,
-right in the other, wrong. Where the two coincide (shared words) the item is `ambiguous`.
+right in the other, wrong. Where the two coincide (shared words) the item is `ambiguous`. Of more
+than two languages, the other is the base, and to the base its first twin.
 """
 
 import itertools
@@ -21,7 +22,6 @@ from data.task import ARITIES, TASKS, held_out
 from data.tokenizer import Tokenizer
 from data.world import DIRECTIONS, RELATIONS
 
-LANGUAGES = ("L1", "L2")
 CONSTRUCTS = {"story": Story, "quiz": Quiz, "chat": Chat}
 
 
@@ -59,18 +59,18 @@ def facts(corpus: Corpus) -> Probe:
     """Every fact as a statement to complete, in both languages; homes forward only.
 
     Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
-    entities have the same form in both languages), stated (in pretraining, in this very cell)."""
+    entities have the same form in all languages), stated (in pretraining, in this very cell)."""
     world, both = corpus.world, speaker(corpus.pair, corpus.world)
     items, gold = [], []
     for fact in range(len(world.facts.group)):
         relation, subject, object, _ = world.fact(fact)
         directions = (0, 1) if relation == RELATIONS[0].name else (0,)
-        for language in range(len(LANGUAGES)):
+        for language in range(len(corpus.pair.names)):
             for direction in directions:
                 focus, said = (subject, object) if direction == 0 else (object, subject)
                 meaning = Fact(relation, subject, object, focus)
                 slices = _fact_slices(corpus, fact, language, direction)
-                slices["candidates"] = f"{both.kind[said]} {LANGUAGES[language]}"
+                slices["candidates"] = f"{both.kind[said]} {corpus.pair.names[language]}"
                 items.append(_item(corpus, meaning, language, slices))
                 gold.append(inventory(world)[both.kind[said]].index(said))
     return replace(_probe(items), gold=np.array(gold), candidates=_candidates(corpus))
@@ -88,11 +88,11 @@ def in_context(corpus: Corpus, groups: tuple[str, ...] = ("G7",)) -> Probe:
         if world.facts.group[fact] not in chosen:
             continue
         relation, *entities, _ = world.fact(fact)
-        for language, told, direction in np.ndindex(len(LANGUAGES), 2, 2):
+        for language, told, direction in np.ndindex(len(corpus.pair.names), 2, 2):
             statement = both.render(Fact(relation, *entities, entities[told]), language)
             slices = _fact_slices(corpus, fact, language, direction) | {"told": DIRECTIONS[told]}
             said = entities[1 - direction]
-            slices["candidates"] = f"{both.kind[said]} {LANGUAGES[language]}"
+            slices["candidates"] = f"{both.kind[said]} {corpus.pair.names[language]}"
             asked = Fact(relation, *entities, entities[direction])
             items.append(_item(corpus, asked, language, slices, context=statement))
             gold.append(inventory(world)[both.kind[said]].index(said))
@@ -125,7 +125,7 @@ def tasks(corpus: Corpus, register: str, items: int = 16, seed: int = 0) -> Prob
     rng = np.random.Generator(np.random.Philox(key=key("probe", seed)))
     drawn = [_question(rng, t, corpus.world.nouns) for t in range(len(TASKS)) for _ in range(items)]
     asked = []
-    for language, name in enumerate(LANGUAGES):
+    for language, name in enumerate(corpus.pair.names):
         for i, (question, spared) in enumerate(drawn):
             slices = dict(task=question.task, register=register, language=name)
             slices |= dict(arguments=len(question.args), held_out=spared, item=i)
@@ -146,16 +146,16 @@ def completion(records: Sequence[tuple[str, str]], tokenizer: Tokenizer, **slice
 
 def _fact_slices(corpus: Corpus, fact: int, language: int, direction: int) -> dict:
     relation, subject, object, group = corpus.world.fact(fact)
-    one, two = speaker(corpus.pair, corpus.world).form
-    shared = {one[subject] == two[subject], one[object] == two[object]}
+    forms = speaker(corpus.pair, corpus.world).form
+    shared = {len({form[entity] for form in forms}) == 1 for entity in (subject, object)}
     return dict(
         fact=fact,
         relation=relation,
         group=group,
-        language=LANGUAGES[language],
+        language=corpus.pair.names[language],
         direction=DIRECTIONS[direction],
         names="mixed" if len(shared) == 2 else "shared" if shared.pop() else "own",
-        stated=bool(corpus.world.stated[fact, language, direction]),
+        stated=bool(corpus.stated[fact, language, direction]),
     )
 
 
@@ -189,7 +189,8 @@ def _item(
 
 def _translated(both: Speaker, leaves: list[Leaf]) -> list[Leaf]:
     """The answer in the other language's words, with no article where that language has none."""
-    turned = [leaf._replace(language=leaf.language ^ leaf.answer) for leaf in leaves]
+    turned = [leaf._replace(language=int(not leaf.language)) if leaf.answer else leaf
+              for leaf in leaves]  # fmt: skip
     return [x for x in turned if x.concept != THE or both.languages[x.language].articles]
 
 
@@ -206,7 +207,7 @@ def _candidates(corpus: Corpus) -> dict[str, np.ndarray]:
     both, kinds, candidates = speaker(corpus.pair, corpus.world), inventory(corpus.world), {}
     fact = lambda r, focus: Fact(r.name, f"{r.subject}0", f"{r.object}0", f"{focus}0")
     asked = {"x": fact(RELATIONS[0], "y")} | {r.object: fact(r, r.subject) for r in RELATIONS}
-    for (kind, fact), (i, name) in itertools.product(asked.items(), enumerate(LANGUAGES)):
+    for (kind, fact), (i, name) in itertools.product(asked.items(), enumerate(corpus.pair.names)):
         leaf = next(leaf for leaf in both.leaves(fact, i) if leaf.answer)
         words = [both.word(leaf._replace(concept=c)) for c in kinds[kind]]
         candidates[f"{kind} {name}"] = _padded([_encode(corpus, [word]) for word in words])
@@ -215,7 +216,7 @@ def _candidates(corpus: Corpus) -> dict[str, np.ndarray]:
 
 def _openers(corpus: Corpus) -> dict[str, np.ndarray]:
     both, openers = speaker(corpus.pair, corpus.world), {}
-    for i, name in enumerate(LANGUAGES):
+    for i, name in enumerate(corpus.pair.names):
         asked = [construct(Question("first", (noun,))) for construct in CONSTRUCTS.values()
                  for noun in corpus.world.entities("noun")]  # fmt: skip
         said = [next(x for x in both.leaves(m, i) if x.answer) for m in asked]

@@ -1,4 +1,4 @@
-"""Meaning -> words -> meaning, by someone who speaks both languages of a pair.
+"""Meaning -> words -> meaning, by someone who speaks all languages of a family.
 
 A meaning is linearised to leaves by the grammar of data/language.py; their words are the document.
 Parsing matches the words against every meaning with slots that so many words could say.
@@ -9,16 +9,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from data.language import (
-    THE,
-    UNINFLECTED,
-    VERB,
-    Language,
-    Leaf,
-    Pair,
-    gender,
-    inventory,
-)
+from data.language import Language, Languages, Leaf
+from data.lexicon import THE, UNINFLECTED, VERB, gender, inventory
 from data.meaning import Chat, Concept, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story, fill
 from data.task import TASKS, answer
 from data.world import RELATIONS, World
@@ -27,15 +19,16 @@ _RELATION = {relation.name: relation for relation in RELATIONS}
 
 
 @functools.lru_cache(maxsize=16)
-def speaker(pair: Pair, world: World) -> "Speaker":
-    """The one who speaks both languages of a pair."""
+def speaker(pair: Languages, world: World) -> "Speaker":
+    """The one who speaks both languages of a pair, or all those of a family."""
     return Speaker(pair.languages(world), world)
 
 
 class Speaker:
-    """Renders meanings to words and parses words to meanings, in language 0 or 1.
+    """Renders meanings to words and parses words to meanings, in language 0, 1, ...
 
     >>> from data.feature import PossessorFirst
+    >>> from data.language import Pair
     >>> both = speaker(Pair((PossessorFirst(),)), World())
     >>> fact = Fact("parent", "x0", "y0", focus="x0")
     >>> both.render(fact, 0), both.render(fact, 1)
@@ -69,6 +62,7 @@ class Speaker:
         leaves = [Leaf(c, language, role=r) for c in self.kind for r in ("", *dict(grammar.case))]
         leaves += [Leaf(VERB, language, controller=c, plural=p) for c in shown for p in (0, 1)]
         leaves += [Leaf(THE, language, controller=c) for c in shown if grammar.articles]
+        leaves += [Leaf(_tag(i), language) for i in range(len(self.languages))]
         if grammar.perturbation:
             leaves += [Leaf(marker, language) for marker in grammar.perturbation.markers]
         for leaf in leaves:
@@ -138,7 +132,9 @@ class Speaker:
             case Dictionary(concepts, target):
                 entries = [word(c, role="entry") for c in concepts]
                 said = [Leaf(c, target, answer=True, role="entry") for c in concepts]
-                return clause([word("define"), *entries], said, concepts)
+                # Of several other languages, a word that two of them share would not tell which.
+                tag = [word(_tag(target), role="entry")] if len(self.languages) > 2 else []
+                return clause([word("define"), *tag, *entries], said, concepts)
         raise TypeError(f"{meaning!r} is not a meaning")
 
     def _fact(self, fact: Fact, language: int) -> list[Leaf]:
@@ -232,3 +228,8 @@ class Speaker:
         meaning = fill(shape[0], values)
         if self.render(meaning, shape[1]) == words:
             yield meaning
+
+
+def _tag(language: int) -> str:
+    """The name of a language, where one has to be named: the same word in all of them."""
+    return f"<L{language + 1}>"

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.language import Leaf, Pair, inventory
+from data.language import Languages, Leaf
+from data.lexicon import inventory
 from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story
 from data.speaker import Speaker, speaker
 from data.task import ARITIES, TASKS
@@ -45,7 +46,7 @@ class Tables(NamedTuple):
     """Z templates over one flat array of their words, <doc> first."""
 
     templates: tuple[Template, ...]
-    ids: np.ndarray  # (register or FOLLOWED, language, 6, 3) -> template, -1 where there is none
+    ids: np.ndarray  # (register or FOLLOWED, language, A, B) -> template, -1 where there is none
     names: tuple[str, ...]  # (Z) skeletons such as "parent of x is y"
     kind: np.ndarray  # (Z)
     language: np.ndarray  # (Z)
@@ -66,8 +67,8 @@ class Tables(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16)
-def compile(pair: Pair, world: World) -> Tables:
-    """All templates of a pair of languages."""
+def compile(pair: Languages, world: World) -> Tables:
+    """All templates of a pair or a family of languages."""
     both = speaker(pair, world)
     templates, ids = _templates(len(both.languages))
     leaves = [both.leaves(t.meaning, t.language) for t in templates]
@@ -114,7 +115,8 @@ def concept_ids(world: World) -> dict[str, int]:
 
 def _templates(languages: int) -> tuple[tuple[Template, ...], np.ndarray]:
     templates: list[Template] = []
-    ids = np.full((len(REGISTERS) + 1, languages, len(TASKS), len(ARITIES)), -1)
+    seconds = max(len(ARITIES), languages - 1)
+    ids = np.full((len(REGISTERS) + 1, languages, len(TASKS), seconds), -1)
 
     def add(row: int, language: int, a: int, b: int, meaning: Meaning, direction: int = -1):
         ids[row, language, a, b] = len(templates)

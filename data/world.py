@@ -67,6 +67,14 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """Words beside those of entities, relations and list tasks; a world without them has none, so
+    that no unused word is in anyone's vocabulary. `numerals`: 0 to 9."""
+
+    numerals: bool = False
+
+
+@dataclass(frozen=True)
 class World:
     """`pairs` facts of each relation over `groups` of equal size; a pure function of its fields.
 
@@ -82,6 +90,7 @@ class World:
     nouns: int = 30
     groups: tuple[Group, ...] = GROUPS
     seed: int = 0
+    vocabulary: Vocabulary = Vocabulary()
 
     def __post_init__(self) -> None:
         key("world", self.seed)  # checks it

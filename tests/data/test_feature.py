@@ -26,8 +26,9 @@ from data.feature import (
     Punctuation,
     Script,
 )
-from data.language import MARKS, Pair, inventory
+from data.language import Pair
 from data.ledger import contamination
+from data.lexicon import MARKS, inventory
 from data.speaker import speaker
 from data.world import World
 
