@@ -169,8 +169,9 @@ class Corpus:
     def spans(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """What the tokens of rows start..stop are part of: `word` and `slot` as in `Said`, (B, T)
         int32, -1 in padding."""
-        drawn, kept = self._kept(start, stop)
-        said = self.say(drawn.template[kept.ravel()], drawn.slots[kept.ravel()])
+        u, drawn, kept = self._kept(start, stop)
+        drawn, u = drawn.of(kept.ravel()), u[:, kept.ravel()]
+        said = self.say(drawn.template, self.sampler.slots(u, drawn))
         lengths = np.zeros(kept.shape, np.int64)
         lengths[kept] = said.length
         filled = np.arange(self.T) < lengths.sum(1, keepdims=True)
@@ -180,7 +181,7 @@ class Corpus:
 
     def say(self, template: np.ndarray, slots: np.ndarray) -> Said:
         """Documents of the given templates (N), with concepts (N, SLOTS) in their slots."""
-        words = self._words(Drawn(template, slots, template), np.ones(len(template), bool))
+        words = self._filled(template, slots)
         length = self.tables.length[template]
         begin = np.cumsum(length) - length
         word = np.arange(len(words)) - np.repeat(begin, length)
@@ -218,8 +219,11 @@ class Corpus:
 
     def _words(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
         """Word ids of documents, one after another."""
-        tables, template, slots = self.tables, drawn.template, self.sampler.slots(u, drawn)
-        length = tables.length[template]
+        return self._filled(drawn.template, self.sampler.slots(u, drawn))
+
+    def _filled(self, template: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Word ids of templates with concepts in their slots."""
+        tables, length = self.tables, self.tables.length[template]
         document = np.repeat(np.arange(len(template)), length)
         place = np.arange(len(document)) + np.repeat(
             tables.start[template] - np.cumsum(length) + length, length
