@@ -14,6 +14,7 @@ R low rank.
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -107,13 +108,27 @@ class Net(nnx.Module):
         segments: Int[Array, "B T"] | None = None,
         state: tuple | None = None,
     ) -> tuple[Float[Array, "B T W"], tuple]:
+        x, after = self.trunk(tokens, segments, state)
+        return self.unembed(x), after
+
+    def trunk(
+        self,
+        tokens: Int[Array, "B T"],
+        segments: Int[Array, "B T"] | None = None,
+        state: tuple | None = None,
+        around: Callable[[Block], Callable] = lambda block: block,
+    ) -> tuple[Float[Array, "B T D"], tuple]:
+        """The normed residual stream, of which `unembed` makes logits, and the state after.
+
+        `around` wraps each block: a trainer puts `jax.checkpoint` there.
+        """
         documents = None if segments is None else _documents(segments)
         x = self.embedding(tokens).astype(self.dtype)
         after = []
         for block, before in zip(self.blocks, state or (None,) * len(self.blocks), strict=True):
-            x, s = block(x, documents, before)
+            x, s = around(block)(x, documents, before)
             after.append(s)
-        return self.unembed(self.norm(x)), tuple(after)
+        return self.norm(x), tuple(after)
 
     def unembed(self, x: Float[Array, "B T D"]) -> Float[Array, "B T W"]:
         """Logits of the normed residual stream, in float32."""
