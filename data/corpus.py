@@ -161,7 +161,7 @@ class Corpus:
         return dict(
             kind=KINDS,
             direction=DIRECTIONS,
-            language=("L1", "L2"),
+            language=self.pair.names,
             template=self.tables.names,
             register=REGISTERS,
         )

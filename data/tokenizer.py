@@ -127,6 +127,12 @@ class BPE:
         tokenizer.train_from_iterator(texts, trainer)
         return cls(tokenizer.to_str())
 
+    def marked(self, words: Iterable[str]) -> "BPE":
+        """This tokenizer with a token more for each of `words`, never cut and never merged."""
+        tokenizer = tokenizers.Tokenizer.from_str(self.json)
+        tokenizer.add_special_tokens([*words])
+        return BPE(tokenizer.to_str())
+
     @functools.cached_property
     def _model(self) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_str(self.json)

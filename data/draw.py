@@ -1,0 +1,49 @@
+"""Random numbers by their address: row i reads its own stretch of one Philox stream (Salmon et al.
+2011), so that rows come in any order and on any machine alike."""
+
+import numpy as np
+
+from data.key import key
+
+_STEP = 8  # 32-bit numbers that one step of the Philox counter yields
+
+
+def stretch(purpose: str, seed: int, start: int, stop: int, width: int) -> np.ndarray:
+    """`width` uniform 32-bit numbers of each of rows start..stop: (stop - start, width) uint64.
+
+    >>> stretch("pairs", 0, 3, 5, 2)[1].tolist() == stretch("pairs", 0, 4, 5, 2)[0].tolist()
+    True
+    """
+    if not 0 <= start <= stop:
+        raise ValueError(f"rows {start}..{stop} are no range; choose 0 <= start <= stop")
+    steps = -(-width // _STEP)
+    stream = np.random.Philox(counter=start * steps, key=key(purpose, seed))
+    raw = stream.random_raw((stop - start) * steps * _STEP // 2).astype("<u8", copy=False)
+    return raw.view("<u4").reshape(-1, steps * _STEP)[:, :width].astype(np.uint64)
+
+
+def below(u: np.ndarray, n: int | np.ndarray) -> np.ndarray:
+    """Uniform numbers from 0 to n - 1, from 32-bit ones (Lemire 2019, without the rejection)."""
+    return (u * np.asarray(n).astype(np.uint64) >> np.uint64(32)).astype(np.int64)
+
+
+def chance(u: np.ndarray, share: float | np.ndarray) -> np.ndarray:
+    """True with probability `share`."""
+    return u < np.asarray(share) * 2.0**32
+
+
+def hashed(*parts: int | np.ndarray) -> np.ndarray:
+    """A 32-bit number as uint64 for every tuple of numbers, as random as 32-bit numbers get: what
+    is fixed about an item of a million, without a table of them (splitmix64, Steele et al. 2014).
+
+    >>> hashed(7, np.arange(3)).tolist()
+    [3098854039, 669559937, 3755361617]
+    """
+    code = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
+    with np.errstate(over="ignore"):
+        for part in parts:
+            code = code + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+            code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            code = code ^ (code >> np.uint64(31))
+    return code >> np.uint64(32)

@@ -1,0 +1,123 @@
+"""Transforms that state a fact anew (for data/transform.py), from the fact and the grammar.
+
+    Swap      "parent of x is y" becomes "child of y is x": the augmentation by the inverse relation
+    Bridge    "parent of x is y" becomes "name of x is x" or "name of y is y": an identity bridge
+              (arXiv 2602.02470), which states no fact
+
+Only relations that have an inverse are swapped: those in which no two subjects share an object.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from data.corpus import Corpus, Said
+from data.document import Documents
+from data.language import Pair
+from data.meaning import Fact
+from data.speaker import speaker
+from data.template import SLOTS, compile, concept_ids
+from data.world import RELATIONS, World
+
+
+@dataclass(frozen=True)
+class Swap:
+    """The other direction, in the same language."""
+
+    offers: ClassVar[tuple[str, ...]] = ("spans", "say")
+    words: ClassVar[tuple[str, ...]] = ()
+
+    def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
+        fact, facts = documents.said["fact"], base.world.facts
+        of = lambda relation: facts.object[facts.relation == relation]
+        inverse = [len(np.unique(of(r))) == len(of(r)) for r in range(len(RELATIONS))]
+        return (fact >= 0) & np.array(inverse)[facts.relation[fact]]
+
+    def __call__(
+        self, documents: Documents, chosen: np.ndarray, base: Corpus, marks: tuple[int, ...]
+    ) -> Documents:
+        said = {name: column[chosen] for name, column in documents.said.items()}
+        relation = base.world.facts.relation[said["fact"]]
+        template = base.tables.ids[0, said["language"], relation, 1 - said["direction"]]
+        made = base.say(template, _slots(base.world, said["fact"]))
+        documents.said["template"][chosen] = template
+        return _replaced(documents, chosen, made)
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Either entity, as often. `names` are the word for "name" in each language."""
+
+    names: tuple[str, ...] = ("<name>", "<nomo>")
+    offers: ClassVar[tuple[str, ...]] = ("spans", "say")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.names
+
+    def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
+        return documents.said["fact"] >= 0
+
+    def __call__(
+        self, documents: Documents, chosen: np.ndarray, base: Corpus, marks: tuple[int, ...]
+    ) -> Documents:
+        said = {name: column[chosen] for name, column in documents.said.items()}
+        fact, language = said["fact"], said["language"]
+        which = (documents.u[documents.opening][chosen] & np.uint64(1)).astype(np.int64)
+        # The entity is the focus of its own template, and what is said of it is itself.
+        template = base.tables.ids[0, language, base.world.facts.relation[fact], which]
+        slots = _slots(base.world, fact)
+        slots[:, :2] = slots[np.arange(len(slots)), which][:, None]
+        made = base.say(template, slots)
+        document = np.repeat(np.arange(len(template)), made.length)
+        named = _relations(base.pair, base.world)[base.tables.start[template][document] + made.word]
+        tokens = np.where(named, np.array(marks)[language[document]], made.tokens)
+        kept = ~(named & (np.diff(made.word, prepend=-1) == 0))  # one token for the whole word
+        length = np.bincount(document[kept], minlength=len(template))
+        made = Said(tokens[kept], length, made.word[kept], made.slot[kept])
+        for name in ("fact", "template", "direction"):
+            documents.said[name][chosen] = -1
+        return _replaced(documents, chosen, made)
+
+
+def _slots(world: World, fact: np.ndarray) -> np.ndarray:
+    """(N, SLOTS) the concepts in the slots of a statement."""
+    facts, concept = world.facts, concept_ids(world)
+    slots = np.zeros((len(fact), SLOTS), np.int64)
+    for place, kind in enumerate(("subject", "object")):
+        first = np.array([concept[f"{getattr(r, kind)}0"] for r in RELATIONS])
+        slots[:, place] = getattr(facts, kind)[fact] + first[facts.relation[fact]]
+    return slots
+
+
+@functools.lru_cache(maxsize=16)
+def _relations(pair: Pair, world: World) -> np.ndarray:
+    """(flat) bool: the words of the compiled templates of facts that name a relation."""
+    tables, both = compile(pair, world), speaker(pair, world)
+    names = {name for r in RELATIONS for name in (r.name, r.converse)}
+    found = np.zeros(len(tables.literal), bool)
+    for z, template in enumerate(tables.templates):
+        if isinstance(template.meaning, Fact):
+            leaves = both.leaves(template.meaning, template.language)
+            at = [i for i, leaf in enumerate(leaves, 1) if leaf.concept in names]
+            found[tables.start[z] + np.array(at)] = True
+    return found
+
+
+def _replaced(documents: Documents, chosen: np.ndarray, made: Said) -> Documents:
+    """The documents with those that are `chosen` as they are said in `made`."""
+    kept = documents.take(np.flatnonzero(~chosen[documents.document]))
+    document = np.concatenate([kept.document, np.repeat(np.flatnonzero(chosen), made.length)])
+    n = len(made.tokens)
+    joined = Documents(
+        tokens=np.concatenate([kept.tokens, made.tokens]),
+        weights=np.concatenate([kept.weights, np.ones(n, np.float32)]),
+        document=document,
+        word=np.concatenate([kept.word, made.word]),
+        slot=np.concatenate([kept.slot, made.slot]),
+        u=np.concatenate([kept.u, np.zeros(n, np.uint64)]),
+        said=documents.said,
+    )
+    return joined.take(np.argsort(document, kind="stable"))
