@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import (
     Agreement,
@@ -29,7 +30,7 @@ from data.feature import (
     Script,
 )
 from data.language import Pair
-from data.ledger import contamination, ledger
+from data.ledger import ledger
 from data.store import materialise
 from data.stream import iterate
 from data.tokenizer import BPE

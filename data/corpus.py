@@ -141,9 +141,9 @@ class Corpus:
         else:
             scored = np.ones(len(words), bool)
         if self.subword:
-            pieces = self._pieces.count[words]
+            pieces = self.pieces.count[words]
             length = _sums(pieces, length)
-            words, scored = self._pieces.of(words), np.repeat(scored, pieces)
+            words, scored = self.pieces.of(words), np.repeat(scored, pieces)
         lengths, closed = np.zeros(kept.shape, np.int64), np.zeros(kept.shape, bool)
         lengths[kept], closed[kept] = length, answers
         rows = pack(words, lengths, self.T, scored, closed)
@@ -188,8 +188,8 @@ class Corpus:
         place = np.repeat(self.tables.start[template], length) + word
         slot = np.where(self.tables.said[place], self.tables.slot[place], -1)
         if self.subword:
-            pieces = self._pieces.count[words]
-            words, length = self._pieces.of(words), _sums(pieces, length)
+            pieces = self.pieces.count[words]
+            words, length = self.pieces.of(words), _sums(pieces, length)
             word, slot = np.repeat(word, pieces), np.repeat(slot, pieces)
         return Said(words, length, word, slot)
 
@@ -214,7 +214,7 @@ class Corpus:
         drawn = self.sampler.shape(u)
         lengths = self.tables.length[drawn.template]
         if self.subword:
-            lengths = _sums(self._pieces.count[self._words(u, drawn)], lengths)
+            lengths = _sums(self.pieces.count[self._words(u, drawn)], lengths)
         return u, drawn, fit(lengths.reshape(rows, M), self.T)
 
     def _words(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
@@ -246,9 +246,10 @@ class Corpus:
         )
 
     @functools.cached_property
-    def _pieces(self) -> "_Pieces":
+    def pieces(self) -> "Pieces":
+        """How every word is tokenized, where tokens are parts of words."""
         text = (f" {word}" for word in self.tables.words[1:])
-        return _Pieces([[0], *map(self.tokenizer.encode, text)])
+        return Pieces([[0], *map(self.tokenizer.encode, text)])
 
     @property
     def _longest(self) -> int:
@@ -264,12 +265,12 @@ class Corpus:
         tables = self.tables
         if not self.subword:
             return tables.length
-        count = self._pieces.count
+        count = self.pieces.count
         filled = np.where(tables.slot >= 0, bound(count[tables.form]), count[tables.literal])
         return _sums(filled, tables.length)
 
 
-class _Pieces:
+class Pieces:
     """The tokens of every word, ragged."""
 
     def __init__(self, pieces: list[list[int]]) -> None:

@@ -5,10 +5,7 @@ Prints documents of both languages side by side with their meaning, the vocabula
 between the languages, the ledger, and the search for held-out statements.
 """
 
-import difflib
-import importlib
 import itertools
-import pathlib
 import sys
 
 from rich import box
@@ -16,11 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data import spec
 from data.bench import DEFAULT
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.distance import distances
 from data.language import Leaf, inventory
-from data.ledger import census, contamination, ledger
+from data.ledger import census, ledger
 from data.meaning import Chat, Dictionary, Fact, Meaning, Quiz, Story
 from data.speaker import Speaker, speaker
 from data.template import REGISTERS
@@ -188,22 +187,9 @@ def _proof(corpus: Corpus, rows: int) -> str:
 def main(argv: list[str]) -> None:
     """Shows the corpus of the experiment that is named, or says in one line why it cannot."""
     try:
-        preview(_corpus(argv[0]) if argv else DEFAULT)
+        preview(spec.corpus(argv[0]) if argv else DEFAULT)
     except ValueError as error:
         sys.exit(f"data.preview: {error}")
-
-
-def _corpus(name: str) -> Corpus:
-    """The one place where data looks at experiments, and only when a person asks for it by name."""
-    folder = pathlib.Path(__file__).parent.parent / "experiments"
-    names = sorted(f.stem for f in folder.glob("*.py") if "\ndef preview(" in f.read_text())
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(
-            f"no experiment {name!r} with a preview; {hint}there are: {', '.join(names)}"
-        )
-    return importlib.import_module(f"experiments.{name}").preview()
 
 
 if __name__ == "__main__":

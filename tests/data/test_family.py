@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from data import probe
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import Clone, Digits, Lexicon, Names, Order, PossessorFirst, Script
 from data.language import Family, Pair
-from data.ledger import census, contamination, ledger
+from data.ledger import census, ledger
 from data.lexicon import NUMERALS, inventory
 from data.meaning import Dictionary, Fact
 from data.mixture import Mixture
@@ -77,7 +78,7 @@ def test_the_ledger_counts_and_the_search_proves_in_every_language():
     np.testing.assert_array_equal(said["stated"], said["exposures"] > 0)
     assert set(said["language"][(said["group"] == "third") & said["stated"]]) == {"L3"}
     assert contamination(CORPUS, 0, 400).num_rows == 0
-    found = contamination(CORPUS, 0, 50, held_out=CORPUS.stated)
+    found = contamination(CORPUS, 0, 50, cells=CORPUS.stated)
     assert found.num_rows == sum(ledger(CORPUS, 0, 50)["exposures"].to_pylist())
     assert census(CORPUS, 0, 50).num_rows == 3 * 5
 

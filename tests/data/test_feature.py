@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from data.bench import DEFAULT
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.distance import distances
 from data.feature import (
@@ -27,7 +28,6 @@ from data.feature import (
     Script,
 )
 from data.language import Pair
-from data.ledger import contamination
 from data.lexicon import MARKS, inventory
 from data.speaker import speaker
 from data.world import World

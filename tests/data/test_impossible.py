@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from data import probe
 from data.bench import DEFAULT
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.distance import distances
 from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst
@@ -23,7 +24,7 @@ from data.impossible import (
     WordHop,
 )
 from data.language import Leaf, Pair
-from data.ledger import contamination, ledger
+from data.ledger import ledger
 from data.meaning import Fact
 from data.mixture import Mixture
 from data.speaker import speaker
@@ -119,7 +120,7 @@ def test_hops_count_words_from_the_verb():
 def test_what_is_held_out_is_absent_and_what_is_counted_is_there(feature):
     corpus = dataclasses.replace(CORPUS, pair=Pair((Lexicon(0), Names(0), feature)))
     assert contamination(corpus, 0, 300).num_rows == 0
-    found = contamination(corpus, 0, 100, held_out=corpus.world.stated).num_rows
+    found = contamination(corpus, 0, 100, cells=corpus.world.stated).num_rows
     assert found == sum(ledger(corpus, 0, 100)["exposures"].to_pylist())
 
 

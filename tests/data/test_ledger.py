@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from data.corpus import Corpus
@@ -20,10 +21,11 @@ from data.feature import (
     Punctuation,
 )
 from data.language import Pair
-from data.ledger import census, contamination, ledger
+from data.ledger import census, ledger, main, write
 from data.meaning import Fact
+from data.search import fact_templates, statements
 from data.speaker import speaker
-from data.tokenizer import BPE, Character
+from data.tokenizer import Character
 from data.world import DIRECTIONS, FORWARD, GROUPS, REVERSE, World
 
 TWIN = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
@@ -31,6 +33,7 @@ PLAIN = Corpus(World(pairs=16), TWIN)
 FAR = Pair(
     (Lexicon(0), Names(0), Order("SOV"), PossessorFirst(), Punctuation(), ChatMarkers()), seed=2
 )
+NAMES = ["words", "unequal", "characters", "inflected"]
 _LETTERS = Character.of(" ".join(Corpus(World(pairs=16), FAR).tables.words))
 CORPORA = [
     PLAIN,
@@ -43,11 +46,12 @@ CORPORA = [
 
 
 def read(corpus: Corpus, start: int, stop: int) -> collections.Counter:
-    """The brute force: every document's tokens, decoded, split into words, parsed."""
+    """The brute force: every document's tokens, decoded, split into words, parsed. Counts cells,
+    and under "mates" those that come after another statement of their fact in a row."""
     both, counts = speaker(corpus.pair, corpus.world), collections.Counter()
     number = {corpus.world.fact(i)[:3]: i for i in range(len(corpus.world.facts.group))}
     for i in range(start, stop):
-        row = corpus.row(i)
+        row, seen = corpus.row(i), set()
         for m in range(row["segments"].max()):
             tokens = row["tokens"][row["segments"] == m + 1][1:]
             words = tuple(corpus.tokenizer.decode(tokens).split())
@@ -59,17 +63,93 @@ def read(corpus: Corpus, start: int, stop: int) -> collections.Counter:
                 if isinstance(said, Fact):
                     direction = FORWARD if said.focus == said.subject else REVERSE
                     fact = number[said.relation, said.subject, said.object]
-                    counts[fact, f"L{language + 1}", DIRECTIONS[direction]] += 1
-    return counts
+                    cell = fact, f"L{language + 1}", DIRECTIONS[direction]
+                    counts[cell] += 1
+                    counts["mates", *cell] += fact in seen
+                    seen.add(fact)
+    return +counts
 
 
-@pytest.mark.parametrize("corpus", CORPORA, ids=["words", "unequal", "characters", "inflected"])
+def counted(table: list[dict]) -> dict:
+    """A ledger as `read` counts."""
+    cell = lambda r: (r["fact"], r["language"], r["direction"])
+    counts = {cell(r): r["exposures"] for r in table}
+    assert len(counts) == len(table), "one template a cell: no cell appears twice"
+    return +collections.Counter(counts | {("mates", *cell(r)): r["mates"] for r in table})
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
 def test_the_ledger_counts_what_a_reader_of_the_tokens_counts(corpus):
     table = ledger(corpus, 3, 203).to_pylist()
-    counts = {(r["fact"], r["language"], r["direction"]): r["exposures"] for r in table}
-    assert len(counts) == len(table), "one template a cell: no cell appears twice"
-    assert {cell: n for cell, n in counts.items() if n} == read(corpus, 3, 203)
+    assert counted(table) == read(corpus, 3, 203)
+    assert sum(r["mates"] for r in table) > 0
     assert all(r["stated"] for r in table if r["exposures"])
+
+
+def scanned(corpus: Corpus, rows: int, step: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """The other brute force, of many tokens: every statement that is found in them, as fact and
+    template, and whether it is the row's first of its fact."""
+    Z, counts = len(corpus.tables.templates), 0
+    for start in range(0, rows, step):
+        tokens = corpus.rows(start, min(start + step, rows))["tokens"]
+        said = statements(corpus, tokens)
+        seen = np.lexsort((said.position, said.fact, said.row))
+        row, fact, template = (c[seen] for c in (said.row, said.fact, said.template))
+        later = np.append(False, (row[1:] == row[:-1]) & (fact[1:] == fact[:-1]))
+        size = len(corpus.world.facts.group) * Z
+        both = [np.bincount((fact * Z + template)[x], minlength=size) for x in (slice(None), later)]
+        counts = counts + np.stack(both)
+    return counts.reshape(2, -1, Z)
+
+
+def agree(corpus: Corpus, rows: int) -> None:
+    table, (exposures, mates) = ledger(corpus, 0, rows), scanned(corpus, rows)
+    fact, cells = np.array(table["fact"]), fact_templates(corpus.tables)
+    relation = np.array([corpus.tables.templates[z].meaning.relation for z in cells])
+    own = np.array([corpus.world.fact(f)[0] for f in range(len(exposures))])[:, None] == relation
+    for name, found in (("exposures", exposures), ("mates", mates)):
+        np.testing.assert_array_equal(np.array(table[name]), found[:, cells][own])
+        assert not found[:, cells][~own].any()
+    assert len(fact) == own.sum() and exposures.sum() > rows
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
+def test_the_ledger_counts_every_statement_that_a_scan_of_the_tokens_finds(corpus):
+    agree(corpus, 1500)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
+def test_the_ledger_of_ten_million_tokens_is_what_a_scan_finds(corpus):
+    agree(corpus, 10_000_000 // corpus.T)
+
+
+def test_a_ledger_on_disk_is_the_same_for_any_number_of_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.ledger._SPAN", 64 * 300)
+    monkeypatch.setattr("data.ledger._GROUP", 10)  # facts of a row group
+    for processes in (1, 2):
+        write(PLAIN, 1000, tmp_path / f"{processes}.parquet", processes)
+    one, two = ((tmp_path / f"{n}.parquet").read_bytes() for n in (1, 2))
+    assert one == two
+    assert pq.ParquetFile(tmp_path / "1.parquet").num_row_groups == 4
+    assert pq.read_table(tmp_path / "1.parquet").equals(ledger(PLAIN, 0, 1000))
+
+
+def test_a_ledger_that_fails_leaves_no_file(tmp_path, monkeypatch):
+    def broken(corpus, span):
+        raise RuntimeError("a process died")
+
+    monkeypatch.setattr("data.ledger._count", broken)
+    with pytest.raises(RuntimeError):
+        write(PLAIN, 10, tmp_path / "ledger.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_arguments_of_a_ledger_are_one_line(tmp_path):
+    with pytest.raises(ValueError, match="rows=0, processes=1: choose 1 or more"):
+        write(PLAIN, 0, tmp_path / "ledger.parquet")
+    with pytest.raises(SystemExit, match=r"data\.ledger: no experiment 'flagshp' .* did you mean"):
+        main("flagshp", tmp_path / "ledger.parquet", 1000)
 
 
 def test_ledgers_of_parts_add_up_to_the_ledger_of_the_whole(monkeypatch):
@@ -94,40 +174,8 @@ def test_every_stated_cell_has_the_same_expected_exposures_whatever_its_group():
     assert "G7" not in stated["group"].to_pylist()
 
 
-def test_held_out_statements_are_in_no_row():
-    assert contamination(PLAIN, 0, 5000).num_rows == 0
-
-
-@pytest.mark.parametrize("corpus", CORPORA, ids=["words", "unequal", "characters", "inflected"])
-def test_the_search_finds_every_statement_there_is(corpus):
-    """What proves an absence must be seen to find a presence."""
-    hits = contamination(corpus, 7, 107, held_out=corpus.world.stated)
-    counts = collections.Counter(
-        zip(*(hits[k].to_pylist() for k in ("fact", "language", "direction")), strict=True)
-    )
-    assert counts == read(corpus, 7, 107)
-    for hit in hits.to_pylist()[:20]:
-        row = corpus.row(hit["row"])
-        document = row["segments"][hit["position"]] - 1
-        assert row["fact"][document] == hit["fact"]
-
-
-def test_a_clone_states_in_one_language_what_is_held_out_in_the_other():
-    """Not a fault of the search: a clone's forms are the base's, and it says so."""
-    hits = contamination(dataclasses.replace(PLAIN, pair=Pair()), 0, 50)
-    assert hits.num_rows > 0
-
-
 def test_the_census_adds_up():
     table = census(PLAIN, 0, 200)
     rows = PLAIN.rows(0, 200)
     assert sum(table["documents"].to_pylist()) == (rows["kind"] >= 0).sum()
     assert sum(table["tokens"].to_pylist()) == (rows["segments"] > 0).sum()
-
-
-def test_pieces_hide_no_statement():
-    text = [" ".join(speaker(FAR, PLAIN.world).form[i].values()) for i in (0, 1)]
-    corpus = Corpus(PLAIN.world, FAR, T=128, subword=BPE.train(text, 400))
-    assert contamination(corpus, 0, 300).num_rows == 0
-    found = contamination(corpus, 0, 100, held_out=corpus.world.stated).num_rows
-    assert found == sum(np.array(ledger(corpus, 0, 100)["exposures"]))

@@ -1,0 +1,186 @@
+"""What rendered tokens say, read by someone who knows the languages and not what was drawn.
+
+Tokens are read back to words, wherever documents begin or end; every run of words that fits a
+template is a match, and the words in its slots name concepts. A match of a template of facts that
+is true in the world is a statement; one of a task's is an item. The rarest word of a template picks
+the places to look at, so the search is faster than making the rows.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from data.corpus import Corpus
+from data.lexicon import inventory
+from data.meaning import Fact, Slot
+from data.template import SLOTS, Tables
+from data.world import RELATIONS, World
+
+
+class Words(NamedTuple):
+    """The words (N) of some rows, one after another: word id, row, place of its first token."""
+
+    word: np.ndarray
+    row: np.ndarray
+    position: np.ndarray
+
+
+class Statements(NamedTuple):
+    """N statements of facts in tokens: where each begins, what it says, and by which template.
+    `direction` is read from which entity is mentioned first."""
+
+    row: np.ndarray
+    position: np.ndarray
+    fact: np.ndarray
+    template: np.ndarray
+    direction: np.ndarray
+
+
+def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
+    """Every place in rows of tokens (B, T) where a fact of the world is stated, in any template of
+    any language. What several languages would say alike is found in each of them."""
+    words, tables, first = read(corpus, tokens), corpus.tables, corpus.sampler.concept
+    found = [np.zeros((5, 0), np.int64)]
+    for z, begin, slots in matches(corpus, words, fact_templates(tables)):
+        said, slot = tables.templates[z].meaning, _span(tables.slot, tables, z)
+        entities = (said.subject, said.object)
+        number = [slots[:, e.index] - first[f"{e.kind}0"] for e in entities]
+        subject, object = (np.argmax(slot == e.index) for e in entities)
+        fact = _facts(corpus.world, said.relation, *number)
+        begin, fact = begin[fact >= 0], fact[fact >= 0]
+        same = np.ones_like(fact)
+        where = words.row[begin], words.position[begin]
+        found.append(np.stack([*where, fact, same * z, same * int(object < subject)]))
+    return Statements(*np.concatenate(found, 1))
+
+
+def fact_templates(tables: Tables) -> list[int]:
+    return [z for z, t in enumerate(tables.templates) if isinstance(t.meaning, Fact)]
+
+
+def matches(
+    corpus: Corpus, words: Words, templates: list[int]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Of every template: its id, the places (n) among the words where it is said, <doc> left out,
+    and the concepts (n, SLOTS) in its slots, -1 where it has none."""
+    tables = corpus.tables
+    count = np.bincount(words.word, minlength=len(tables.words))
+    places: dict[int, np.ndarray] = {}
+    for z in templates:
+        literal, slot = (_span(column, tables, z) for column in (tables.literal, tables.slot))
+        (fixed,) = np.nonzero(slot < 0)
+        rarest = fixed[np.argmin(count[literal[fixed]])]
+        anchor = int(literal[rarest])
+        if anchor not in places:
+            (places[anchor],) = np.nonzero(words.word == anchor)
+        begin = places[anchor] - rarest
+        begin = begin[(begin >= 0) & (begin + len(literal) <= len(words.word))]
+        begin = begin[words.row[begin] == words.row[begin + len(literal) - 1]]
+        for j in fixed:
+            begin = begin[words.word[begin + j] == literal[j]]
+        yield z, *_filled(tables, _kinds(corpus, z), z, words.word, begin)
+
+
+def read(corpus: Corpus, tokens: np.ndarray) -> Words:
+    """The words of rows of tokens (B, T). Padding reads as <doc>s, which no statement has in it."""
+    B, T = tokens.shape
+    flat, place = tokens.ravel(), np.arange(B * T)
+    if not corpus.subword:
+        return Words(flat, place // T, place % T)
+    return Words(*_joined(corpus, flat, T))
+
+
+def _joined(corpus: Corpus, flat: np.ndarray, T: int) -> tuple[np.ndarray, ...]:
+    """Words of pieces: one begins at every piece that has the space before a word in it. Pieces
+    that are no word of the languages read as one of no concept, the last id."""
+    pieces = corpus.pieces
+    opens = np.zeros(corpus.tokenizer.size, bool)
+    opens[pieces.flat[pieces.start]] = True  # <doc> among them
+    first = opens[flat]
+    first[::T] = True
+    (begin,) = np.nonzero(first)
+    length = np.diff(begin, append=len(flat))
+    key = _hash(flat, begin, length)
+    known = _hash(pieces.flat, pieces.start, pieces.count)
+    order = np.argsort(known)
+    at = np.searchsorted(known[order], key).clip(max=len(order) - 1)
+    word = np.where(known[order[at]] == key, order[at], len(order))
+    return word, begin // T, begin % T
+
+
+def _hash(flat: np.ndarray, begin: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """64 bits of every run of pieces: sum of piece times a random odd number of its place."""
+    place = np.arange(len(flat)) - np.repeat(begin, length)
+    factor = np.random.Generator(np.random.Philox(key=0)).integers(
+        0, 2**63, place.max(initial=0) + 1, np.uint64
+    )
+    return np.add.reduceat((flat.astype(np.uint64) + 1) * (2 * factor[place] + 1), begin)
+
+
+def _span(column: np.ndarray, tables: Tables, z: int) -> np.ndarray:
+    """The words of a template, without its <doc>."""
+    return column[tables.start[z] + 1 : tables.start[z] + tables.length[z]]
+
+
+def _filled(
+    tables: Tables, kinds: dict[int, np.ndarray], z: int, words: np.ndarray, begin: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of places where a template's fixed words stand: those whose slots hold words of concepts of
+    their kinds, and these concepts."""
+    slot, tongue = (_span(column, tables, z) for column in (tables.slot, tables.tongue))
+    slots = np.full((len(begin), SLOTS), -1)
+    for s, concepts in kinds.items():
+        (places,) = np.nonzero(slot == s)
+        # A word that shows a concept's gender does not name it: the one that does tells most.
+        forms = [tables.form[tongue[j], concepts] for j in places]
+        naming = int(np.argmax([len(np.unique(form)) for form in forms]))
+        order = np.argsort(forms[naming])
+        said = words[begin + places[naming]]
+        at = np.searchsorted(forms[naming][order], said).clip(max=len(order) - 1)
+        concept = order[at]
+        fits = np.ones(len(begin), bool)
+        for j, form in zip(places, forms, strict=True):
+            fits &= form[concept] == words[begin + j]
+        slots[:, s] = concepts[concept]
+        begin, slots = begin[fits], slots[fits]
+    return begin, slots
+
+
+def _kinds(corpus: Corpus, z: int) -> dict[int, np.ndarray]:
+    """Slot -> the concepts that may fill it."""
+    concept = corpus.sampler.concept
+    names = inventory(corpus.world)
+    slots = set(_slots(corpus.tables.templates[z].meaning))
+    return {s.index: np.array([concept[c] for c in names[s.kind]]) for s in slots}
+
+
+def _slots(meaning: object) -> Iterator[Slot]:
+    if isinstance(meaning, Slot):
+        yield meaning
+    elif isinstance(meaning, tuple):
+        for part in meaning:
+            yield from _slots(part)
+    elif dataclasses.is_dataclass(meaning):
+        for part in dataclasses.fields(meaning):
+            yield from _slots(getattr(meaning, part.name))
+
+
+def _facts(world: World, relation: str, subject: np.ndarray, object: np.ndarray) -> np.ndarray:
+    """The facts that relate entities, by their numbers in their types; -1 where none does."""
+    keys, fact, width = _related(world, relation)
+    at = np.searchsorted(keys, subject * width + object).clip(max=len(keys) - 1)
+    return np.where(keys[at] == subject * width + object, fact[at], -1)
+
+
+@functools.lru_cache(maxsize=16)
+def _related(world: World, relation: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """The facts of a relation in the order of their keys, subject * width + object."""
+    facts, names = world.facts, [r.name for r in RELATIONS]
+    (own,) = np.nonzero(facts.relation == names.index(relation))
+    width = int(facts.object.max()) + 1
+    key = facts.subject[own] * width + facts.object[own]
+    order = np.argsort(key)
+    return key[order], own[order], width

@@ -1,0 +1,88 @@
+"""What proves an absence is seen to find a presence."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+
+from data.contamination import contamination, main, proof
+from data.corpus import Corpus
+from data.language import Pair
+from data.ledger import ledger
+from data.meaning import Fact
+from data.search import statements
+from data.speaker import speaker
+from data.tokenizer import BPE
+from tests.data.test_ledger import CORPORA, FAR, NAMES, PLAIN, read
+
+
+def test_held_out_statements_are_in_no_row():
+    assert contamination(PLAIN, 0, 5000).num_rows == 0
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
+def test_the_search_finds_every_statement_there_is(corpus):
+    """What proves an absence must be seen to find a presence."""
+    hits = contamination(corpus, 7, 107, cells=corpus.world.stated)
+    counts = collections.Counter(
+        zip(*(hits[k].to_pylist() for k in ("fact", "language", "direction")), strict=True)
+    )
+    assert counts == {k: n for k, n in read(corpus, 7, 107).items() if k[0] != "mates"}
+    for hit in hits.to_pylist()[:20]:
+        row = corpus.row(hit["row"])
+        document = row["segments"][hit["position"]] - 1
+        assert row["fact"][document] == hit["fact"]
+
+
+def test_a_clone_states_in_one_language_what_is_held_out_in_the_other():
+    """Not a fault of the search: a clone's forms are the base's, and it says so."""
+    hits = contamination(dataclasses.replace(PLAIN, pair=Pair()), 0, 50)
+    assert hits.num_rows > 0
+
+
+def test_pieces_hide_no_statement():
+    text = [" ".join(speaker(FAR, PLAIN.world).form[i].values()) for i in (0, 1)]
+    corpus = Corpus(PLAIN.world, FAR, T=128, subword=BPE.train(text, 400))
+    assert contamination(corpus, 0, 300).num_rows == 0
+    found = contamination(corpus, 0, 100, cells=corpus.world.stated).num_rows
+    assert found == sum(np.array(ledger(corpus, 0, 100)["exposures"]))
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
+def test_every_statement_the_grammar_can_say_is_found_when_planted(corpus):
+    """All facts x languages x directions, said by the speaker at odd places of rows that hold other
+    things: none is missed, whatever stands before and after it."""
+    both, world = speaker(corpus.pair, corpus.world), corpus.world
+    cells = [(f, l, d) for f in range(len(world.facts.group)) for l in (0, 1) for d in (0, 1)]
+    rows = corpus.rows(0, len(cells))["tokens"]
+    rows[:] = corpus.tokenizer.encode(" " + both.form[0]["noun0"])[0]
+    for i, (fact, language, direction) in enumerate(cells):
+        relation, *entities, _ = world.fact(fact)
+        words = both.render(Fact(relation, *entities, focus=entities[direction]), language)
+        tokens = corpus.tokenizer.encode("".join(f" {word}" for word in (*words, words[0])))
+        begin = i % (corpus.T - len(tokens))
+        rows[i, begin : begin + len(tokens)] = tokens
+    said = statements(corpus, rows)
+    language = corpus.tables.language[said.template]
+    found = set(zip(said.row, said.fact, language, said.direction, strict=True))
+    assert found >= {(i, *cell) for i, cell in enumerate(cells)}
+    np.testing.assert_array_equal(said.direction, corpus.tables.direction[said.template])
+
+
+def test_a_search_by_several_processes_finds_what_one_finds(monkeypatch):
+    monkeypatch.setattr("data.contamination._SPAN", 64 * 300)
+    clone = dataclasses.replace(PLAIN, pair=Pair())
+    one, two = (proof(clone, 1000, processes) for processes in (1, 2))
+    assert one.statements == two.statements > len(one.hits.row) > 0
+    for a, b in zip(one.hits, two.hits, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_command_says_what_it_found(capsys):
+    main("flagship", tokens=1e5, processes=1)
+    assert "none of them held out" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no experiment 'flagshp'"):
+        main("flagshp")
+    with pytest.raises(SystemExit, match="choose 1 or more"):
+        main("flagship", tokens=0)
