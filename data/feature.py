@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from data.language import Feature, Language
-from data.lexicon import CHAT, FUNCTION, MARKS, NUMERALS, inventory
+from data.lexicon import CHAT, FUNCTION, MARKS, NUMERALS, coined, inventory
 from data.world import World
 
 
@@ -26,7 +26,8 @@ class Lexicon(Feature):
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         kinds = inventory(world)
         nouns = [n for i, n in enumerate(kinds["noun"]) if not _picked(i, self.overlap)]
-        return twin.borrow(own, {*nouns, *kinds["relation"], *kinds["task"], *FUNCTION}, world)
+        words = {*kinds["relation"], *kinds["task"], *FUNCTION, *_words_coined(world)}
+        return twin.borrow(own, {*nouns, *words}, world)
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,11 @@ class Names(Feature):
         parents = world.facts.object[: world.pairs]
         alone = [i for i in range(world.pairs) if not _picked(place[i], self.shared)]
         renamed = {f"x{i}" for i in alone} | {f"y{parents[i]}" for i in alone}
-        cities = {f"city{i}" for i in range(world.cities) if not _picked(i, self.shared)}
-        return twin.borrow(own, renamed | cities, world)
+        others = (world.entities("city"), coined(world).get("stranger", ()))
+        renamed |= {
+            c for names in others for i, c in enumerate(names) if not _picked(i, self.shared)
+        }
+        return twin.borrow(own, renamed, world)
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class Cognates(Feature):
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         kinds = inventory(world)
         words = {*kinds["noun"], *kinds["relation"], *kinds["task"], *FUNCTION}
+        words |= _words_coined(world)
         old, new = (dict(zip(base.concepts(world), x.forms, strict=True)) for x in (base, twin))
         words = [c for c in old if c in words]
         mine = [c for c in words if new[c] != old[c]] or words
@@ -269,3 +274,8 @@ def _picked(i: int, share: float) -> bool:
 
     Rounded before the floor, so that .3 of 10 is 3 in binary floating point too."""
     return int(round((i + 1) * share, 9)) > int(round(i * share, 9))
+
+
+def _words_coined(world: World) -> set[str]:
+    """What tasks need words for that is neither a name nor a mark."""
+    return {c for k, cs in coined(world).items() if k not in ("stranger", "bracket") for c in cs}

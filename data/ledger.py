@@ -25,7 +25,6 @@ import tyro
 
 from data import spec
 from data.corpus import Corpus
-from data.search import fact_templates
 from data.template import REGISTERS
 from data.world import DIRECTIONS, RELATIONS
 
@@ -74,8 +73,8 @@ class _Cells(NamedTuple):
 @functools.lru_cache(maxsize=4)
 def _cells(corpus: Corpus) -> _Cells:
     tables, local = corpus.tables, np.full(len(corpus.tables.templates), -1)
-    said = {z: tables.templates[z].meaning.relation for z in fact_templates(tables)}
-    templates = tuple(np.array([z for z in said if said[z] == r.name]) for r in RELATIONS)
+    relation = np.array([template.relation for template in tables.templates])
+    templates = tuple(np.flatnonzero(relation == r) for r in range(len(RELATIONS)))
     for own in templates:
         local[own] = np.arange(len(own))
     many = np.array([len(own) for own in templates])[corpus.world.facts.relation]

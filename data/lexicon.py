@@ -18,12 +18,13 @@ VERB = "is"
 FUNCTION = ("of", VERB, "question", "define")
 MARKS = {"?": "?", ",": ","}
 CHAT = {"user": "<u>", "assistant": "<a>"}
+BRACKETS = {"(": "(", ")": ")"}
 NUMERALS = {f"numeral{i}": str(i) for i in range(10)}
 THE = "the"  # the article: a word that is no concept, and that only some languages have
 UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE}
 # What is written and not pronounced: the base's forms, and what a twin of its own would have.
-_WRITTEN = MARKS | CHAT
-_OWN = dict(zip(_WRITTEN, ("¿", "·", "<v>", "<b>"), strict=True))
+_WRITTEN = MARKS | CHAT | BRACKETS
+_OWN = dict(zip(_WRITTEN, ("¿", "·", "<v>", "<b>", "[", "]"), strict=True))
 _OWN |= {concept: chr(ord("٠") + i) for i, concept in enumerate(NUMERALS)}
 
 
@@ -38,7 +39,19 @@ def inventory(world: World) -> dict[str, tuple[str, ...]]:
     kinds = {kind: world.entities(kind) for kind in ("x", "y", "city", "noun")}
     nouns = tuple(noun for r in RELATIONS for noun in (r.name, r.converse))
     kinds |= dict(relation=nouns, task=TASKS, function=FUNCTION, mark=(*MARKS,), chat=(*CHAT,))
-    return kinds | (dict(numeral=(*NUMERALS,)) if world.vocabulary.numerals else {})
+    new = coined(world)
+    if new.pop("numeral", ()) or world.vocabulary.numerals:
+        kinds["numeral"] = (*NUMERALS,)
+    return kinds | new
+
+
+def coined(world: World) -> dict[str, tuple[str, ...]]:
+    """Concepts, by kind, that have a word because a task of the world needs it. They come last, so
+    that no other word depends on what is asked."""
+    found: dict[str, dict] = {}
+    for kind, concepts in (item for task in world.tasks for item in task.words(world).items()):
+        found.setdefault(kind, {}).update(dict.fromkeys(c for c in concepts if c not in TASKS))
+    return {kind: tuple(concepts) for kind, concepts in found.items() if concepts}
 
 
 @dataclass(frozen=True)
@@ -72,15 +85,32 @@ class Phonology:
 
 def lexicons(world: World, count: int, seed: int, phonology: Phonology) -> list[tuple[str, ...]]:
     """The forms, aligned with the inventory's concepts, of `count` languages that share none: words
-    drawn from `seed`, names capitalised, and what is written each in its own way."""
-    kinds = inventory(world)
+    drawn from `seed`, names capitalised, and what is written each in its own way. Coined words are
+    drawn after those of all languages."""
+    kinds, new = inventory(world), coined(world)
+    new.pop("numeral", ())
     written = [c for kind in ("mark", "chat", "numeral") for c in kinds.get(kind, ())]
-    spoken = sum(map(len, kinds.values())) - len(written)
-    words = phonology.words(count * spoken, seed)
+    late = [(kind, c) for kind, concepts in new.items() for c in concepts]
+    spoken = sum(map(len, kinds.values())) - len(written) - len(late)
+    words = phonology.words(count * (spoken + len(late)), seed)
     names = 2 * world.pairs + world.cities
     words = [w.capitalize() if i % spoken < names else w for i, w in enumerate(words)]
-    lexicon = lambda i: (*words[i * spoken : (i + 1) * spoken], *(_written(c, i) for c in written))
+
+    def lexicon(i: int) -> tuple[str, ...]:
+        own = words[i * spoken : (i + 1) * spoken]
+        begin = count * spoken + i * len(late)
+        drawn = zip(words[begin : begin + len(late)], late, strict=True)
+        forms = (_coin(word.lower(), concept, kind, i) for word, (kind, concept) in drawn)
+        return (*own, *(_written(c, i) for c in written), *forms)
+
     return [lexicon(i) for i in range(count)]
+
+
+def _coin(word: str, concept: str, kind: str, language: int) -> str:
+    """The form of a coined concept: strangers have names, brackets are written."""
+    if kind == "bracket":
+        return _written(concept, language)
+    return word.capitalize() if kind == "stranger" else word
 
 
 def _written(concept: str, language: int) -> str:

@@ -6,7 +6,8 @@ a concept stands: a meaning with slots is a template, its linearisation the comp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,28 @@ class Fact:
 
 @dataclass(frozen=True)
 class Question:
-    """A list task and its arguments: part of a quiz or of a chat."""
+    """A task and its arguments: concepts, questions whose answer is meant, and facts, which are
+    told before anything is asked. A `marked` one is answered in marked words (data/task/style.py).
+    `said` is the answer in a template, where it is not arguments at fixed places."""
 
     task: Concept
-    args: tuple[Concept, ...]
+    args: tuple[Concept | Question | Fact, ...]
+    marked: bool = False
+    said: tuple[Concept, ...] | None = None
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts among the arguments, those of embedded questions too."""
+        found: list[Concept] = []
+        for arg in self.args:
+            if not isinstance(arg, Fact):
+                found += [arg] if isinstance(arg, str | Slot) else arg.concepts
+        return tuple(found)
 
 
 @dataclass(frozen=True)
 class Story:
-    """A list task told with its result: `copy of a b is a b`."""
+    """A task told with its result: `copy of a b is a b`."""
 
     question: Question
 
@@ -81,17 +95,27 @@ Meaning = Fact | Story | Quiz | Chat | Dictionary
 
 def fill(meaning: Meaning, values: dict[int, str]) -> Meaning:
     """The meaning of a template whose slot i says the concept `values[i]`."""
-    of = lambda c: values[c.index] if isinstance(c, Slot) else c
-    ask = lambda q: q and Question(of(q.task), tuple(map(of, q.args)))
+    of = lambda slot: values[slot.index]
     match meaning:
-        case Fact(relation, subject, object, focus):
-            return Fact(relation, of(subject), of(object), of(focus))
-        case Story(question):
-            return Story(ask(question))
-        case Chat(question):
-            return Chat(ask(question))
-        case Quiz(question, follow):
-            return Quiz(ask(question), ask(follow))
-        case Dictionary(concepts, target):
-            return Dictionary(tuple(map(of, concepts)), target)
+        case Fact() | Story() | Chat() | Quiz() | Dictionary():
+            return replace_slots(meaning, of)
     raise TypeError(f"{meaning!r} is not a meaning")
+
+
+def replace_slots(part, of: Callable[[Slot], Concept]):
+    """A meaning, or any part of one, with `of(slot)` for every slot. A concept in the answer of a
+    template is left out: what is right to say follows from the question."""
+    if isinstance(part, Slot):
+        return of(part)
+    if isinstance(part, tuple):
+        return tuple(replace_slots(p, of) for p in part)
+    if not is_dataclass(part):
+        return part
+    values = {f.name: replace_slots(getattr(part, f.name), of) for f in fields(part)}
+    if (
+        isinstance(part, Question)
+        and part.said
+        and not any(isinstance(s, Slot) for s in values["said"])
+    ):
+        values["said"] = None
+    return type(part)(**values)

@@ -2,9 +2,9 @@
 
 Facts are drawn uniformly over stated cells, so every stated cell of every fact has the same
 expected exposures however many cells its group has; the languages' shares then weight their cells.
-All other documents are in a language with the probability that is its share. Arguments of list
-tasks are different nouns, and an item that `task.held_out` keeps for evaluation is moved on to the
-next one that it does not keep.
+All other documents are in a language with the probability that is its share. Tasks are drawn
+uniformly among those that may be asked there. Arguments of list tasks are different nouns, and an
+item that `task.held_out` keeps for evaluation is moved on to the next one that it does not keep.
 """
 
 import functools
@@ -15,8 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data.language import Languages
-from data.task import ARITIES, TASKS, held_out
-from data.template import FOLLOWED, REGISTERS, SLOTS, TASK, Tables, compile, concept_ids
+from data.speaker import speaker
+from data.split import ASKING, HeldOut, allowed
+from data.task import ARITIES, TASKS, Draws, Positional, held_out, spared
+from data.template import ENTRIES, FOLLOWED, REGISTERS, Tables, compile, concept_ids
 from data.world import RELATIONS, World
 
 DRAWS = 16  # 32-bit random numbers a document is made of
@@ -27,7 +29,9 @@ class Mixture:
     """Shares of documents. `dictionary` is drawn first; the four registers share the rest.
 
     `answered` is the share of quiz documents whose question is answered; the others go on to
-    another question (tier T1). Chat is what tuning alone says (tier T2)."""
+    another question (tier T1). Chat is what tuning alone says (tier T2). `held_out` cells are never
+    said. `glossed` tasks are explained by the dictionary documents that would explain one noun
+    (tier T3: the word of a held-out task is known from them alone)."""
 
     facts: float = 0.40
     stories: float = 0.35
@@ -35,6 +39,8 @@ class Mixture:
     chat: float = 0.0
     answered: float = 0.2
     dictionary: float = 0.04
+    held_out: tuple[HeldOut, ...] = ()
+    glossed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shares = (*self.registers, self.answered, self.dictionary)
@@ -51,13 +57,16 @@ class Mixture:
 
 
 class Shape(NamedTuple):
-    """N documents but for the concepts in them: template, the fact it states or -1 (N); task and
-    arity (2, N) of the first and the second question."""
+    """N documents but for most of the concepts in them: template, the fact it states or -1 (N);
+    task, arity and kind of question (2, N) of the first and the second question. Where there are
+    tasks that are no list tasks, `asked` (slots, N) has the concepts of their questions and -1."""
 
     template: np.ndarray
     fact: np.ndarray
     task: np.ndarray
     arity: np.ndarray
+    question: np.ndarray
+    asked: np.ndarray
 
     def of(self, chosen: np.ndarray) -> "Shape":
         """The chosen documents alone."""
@@ -117,45 +126,130 @@ class Sampler:
         share = np.cumsum(self.mixture.registers)[:-1] * 2.0**32
         row = np.searchsorted(share, u[1], side="right")
         row[chance(0, self.mixture.dictionary)] = REGISTERS.index("dictionary")
-        language = np.where(
-            row == 0, _language(u[2], self.fact_shares), _language(u[2], self.shares)
-        )
+        language = self._languages(row, u[2])
         row[(row == REGISTERS.index("quiz")) & ~chance(3, self.mixture.answered)] = FOLLOWED
-        task = below(slice(4, 6), len(TASKS))
+        choice, count = self._choices
+        task = choice[row, language, below(slice(4, 6), count[row, language])]
         arity = below(slice(6, 8), len(ARITIES))
-        is_list = (row == FOLLOWED) | (row == REGISTERS.index("dictionary"))
-        a, b = np.where(is_list, arity[0], task[0]), arity[0].copy()
-        b[row == FOLLOWED] = arity[1][row == FOLLOWED]
-        b[row == REGISTERS.index("dictionary")] = below(4, len(self.shares) - 1)[
-            row == REGISTERS.index("dictionary")
-        ]
-        fact = self._facts(row, language, u[8], a, b)
-        return Shape(self.tables.ids[row, language, a, b], fact, task, arity)
+        shapes = self.tables.shapes
+        question, fact, asked = self._others(row, language, u, task, shapes.first[task] + arity)
+        a, b = question[0].copy(), np.zeros(len(row), np.int64)
+        followed, entries = row == FOLLOWED, row == REGISTERS.index("dictionary")
+        a[followed], b[followed] = shapes.opening[question[:, followed]]
+        a[entries], b[entries] = arity[0, entries], below(4, len(self.shares) - 1)[entries]
+        glossed = entries & (arity[0] == 0) & bool(self.mixture.glossed)
+        a[glossed] = self._glosses[0][below(9, max(len(self.mixture.glossed), 1))[glossed]]
+        self._facts(row, language, u[8], a, b, fact)
+        return Shape(self.tables.ids[row, language, a, b], fact, task, arity, question, asked)
+
+    def _languages(self, row: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The language (N) of every document: by the languages' shares among those in which its
+        register may say something."""
+        if not self.mixture.held_out:
+            return np.where(row == 0, _language(u, self.fact_shares), _language(u, self.shares))
+        language = _language(u, self.fact_shares)
+        for r in range(1, len(REGISTERS)):
+            language[row == r] = _language(u[row == r], self._shares[r])
+        return language
+
+    def _others(self, row, language, u, task, question):
+        """The kinds of question (2, N), the facts that answers state (N), and the concepts of what
+        is asked (slots, N): of tasks that are no list tasks, which are drawn here."""
+        shapes, fact = self.tables.shapes, np.full(len(row), -1)
+        others = [t for t in enumerate(self.world.tasks) if not isinstance(t[1], Positional)]
+        asked = np.full((shapes.slots if others else 0, len(row)), -1)
+        registers = [*map(REGISTERS.index, ASKING), FOLLOWED]
+        said = np.isin(row, registers), row == FOLLOWED
+        for (t, one), which in itertools.product(others, (0, 1)):
+            (at,) = np.nonzero((task[which] == t) & said[which])
+            seed = u[8 + 4 * which, at].astype(np.uint64) << np.uint64(32) | u[9 + 4 * which, at]
+            for _ in range(_TRIES):
+                items = one.draw(self.world, self.concept, Draws(seed), language[at])
+                question[which, at] = shapes.first[t] + items.shape
+                asked[which * shapes.args :][: len(items.args), at] = items.args
+                if which == 0 and items.said is not None:
+                    asked[shapes.task(2) :][: len(items.said), at] = items.said
+                if which == 0 and items.fact is not None:
+                    fact[at] = np.where(row[at] == FOLLOWED, -1, items.fact)
+                again = spared(one, items.args, shapes.size[question[which, at]])
+                at, seed = at[again], seed[again] * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)
+                if not len(at):
+                    break
+            else:
+                raise ValueError(f"{one} has no item that is not held out; choose a larger world")
+        return question, fact, asked
 
     def slots(self, u: np.ndarray, shape: Shape) -> np.ndarray:
-        """The concepts (N, SLOTS) in the slots of documents drawn by `u` (DRAWS, N)."""
-        args = _distinct(u[8:16].reshape(2, 4, -1), self.world.nouns)
-        _spare_held_out(shape.task, shape.arity, args, self.world.nouns)
-        slots = np.empty((SLOTS, u.shape[1]), np.int64)
-        slots[:TASK] = args.reshape(TASK, -1) + self.concept["noun0"]
-        slots[TASK:] = shape.task + self.concept[TASKS[0]]
-        facts, (at,) = self.world.facts, np.nonzero(shape.fact >= 0)
+        """The concepts (N, slots) in the slots of documents drawn by `u` (DRAWS, N)."""
+        args, shapes = _distinct(u[8:16].reshape(2, 4, -1), self.world.nouns), self.tables.shapes
+        _spare_held_out(self._codes[shape.task], shape.arity, args, self.world.nouns)
+        slots = np.zeros((shapes.slots, u.shape[1]), np.int64)
+        for which in (0, 1):
+            slots[which * shapes.args :][:4] = args[which] + self.concept["noun0"]
+        np.copyto(slots[: len(shape.asked)], shape.asked, where=shape.asked >= 0)
+        slots[shapes.task(0) : shapes.task(2)] = self._words[shape.question]
+        if self.mixture.glossed:
+            which = (u[9] * np.uint64(len(self.mixture.glossed)) >> np.uint64(32)).astype(np.int64)
+            (at,) = np.nonzero(np.isin(shape.template, self._glosses[2]))
+            slots[0, at] = self._glosses[1][which[at]]
+        facts, (at,) = self.world.facts, np.nonzero(self.tables.kind[shape.template] == 0)
         fact = shape.fact[at]
         slots[0, at] = facts.subject[fact] + self._first["subject"][facts.relation[fact]]
         slots[1, at] = facts.object[fact] + self._first["object"][facts.relation[fact]]
         return slots.T
 
-    def _facts(self, row, language, u, a, b) -> np.ndarray:
-        """The facts (N) that are stated, -1 where none is; puts their relations and directions into
-        `a` and `b`, in place."""
-        fact = np.full(len(row), -1)
+    def _facts(self, row, language, u, a, b, fact) -> None:
+        """Puts the facts (N) of statements into `fact`, and their relations and directions into `a`
+        and `b`, in place."""
         (at,) = np.nonzero(row == 0)
         spoken, cells = language[at], self.cells
         cell = (u[at] * cells.count[spoken].astype(np.uint64) >> np.uint64(32)).astype(np.int64)
         cell += cells.first[spoken]
         fact[at] = f = cells.fact[cell]
         a[at], b[at] = self.world.facts.relation[f], cells.direction[cell]
-        return fact
+
+    @functools.cached_property
+    def _choices(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tasks by row and language, and how many of them may be asked there; where nothing is
+        asked, all of them."""
+        tasks, languages = self.world.tasks, len(self.shares)
+        free = np.ones((FOLLOWED + 1, languages, len(tasks)), bool)
+        said = allowed(tasks, self.mixture.held_out, languages)
+        free[[*map(REGISTERS.index, ASKING)]] = said
+        free[FOLLOWED] = said[ASKING.index("quiz")]
+        return np.argsort(~free, axis=2, kind="stable"), free.sum(2)
+
+    @functools.cached_property
+    def _shares(self) -> np.ndarray:
+        """(registers, languages) the languages' shares among those a register may ask in."""
+        shares = (self._choices[1][: len(REGISTERS)] > 0) * self.shares
+        for r, share in enumerate(self.mixture.registers):
+            if share and not shares[r].any():
+                raise ValueError(
+                    f"{REGISTERS[r]}: the mixture's share is {share}, but every task is held out "
+                    f"in every language that has a share, {self.shares}; hold out less"
+                )
+        return shares / np.maximum(shares.sum(1, keepdims=True), 1e-300)
+
+    @functools.cached_property
+    def _codes(self) -> np.ndarray:
+        """Of every task its number among the list tasks, 0 of others."""
+        names = [task.name for task in self.world.tasks]
+        return np.array([TASKS.index(name) if name in TASKS else 0 for name in names])
+
+    @functools.cached_property
+    def _words(self) -> np.ndarray:
+        """Of every kind of question the concept by whose word it asks."""
+        return np.array([self.concept[q.task] for q in self.tables.shapes.question])
+
+    @functools.cached_property
+    def _glosses(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of glossed tasks the column in `Tables.ids` and the concept, and all their templates."""
+        kind, kinds = speaker(self.pair, self.world).kind, self.tables.shapes.words
+        names = self.mixture.glossed
+        columns = [len(ENTRIES) + kinds.index(kind[name]) for name in names]
+        templates = self.tables.ids[REGISTERS.index("dictionary"), :, columns]
+        return np.array(columns), np.array([self.concept[n] for n in names]), templates
 
     @functools.cached_property
     def concept(self) -> dict[str, int]:

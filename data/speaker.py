@@ -11,11 +11,24 @@ from dataclasses import replace
 
 from data.language import Language, Languages, Leaf
 from data.lexicon import THE, UNINFLECTED, VERB, gender, inventory
-from data.meaning import Chat, Concept, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story, fill
-from data.task import TASKS, answer
+from data.meaning import (
+    Chat,
+    Concept,
+    Dictionary,
+    Fact,
+    Meaning,
+    Question,
+    Quiz,
+    Slot,
+    Story,
+    fill,
+    replace_slots,
+)
+from data.task import SAID, Task, marked, nouns, opening, shapes
 from data.world import RELATIONS, World
 
-_RELATION = {relation.name: relation for relation in RELATIONS}
+_REGISTERS = {"story": Story, "quiz": Quiz, "chat": Chat}
+INFLECTED = ("x", "y", "city", "noun", "marked", "box", "stranger")
 
 
 @functools.lru_cache(maxsize=16)
@@ -42,6 +55,8 @@ class Speaker:
         self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
         self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
         self.concept = [self._readings(i) for i in range(len(languages))]
+        told = (relation for task in world.tasks for relation in task.relations)
+        self.relation = {relation.name: relation for relation in (*RELATIONS, *told)}
         self._patterns: dict = {}
 
     def render(self, meaning: Meaning, language: int) -> tuple[str, ...]:
@@ -98,29 +113,21 @@ class Speaker:
         grammar = self.languages[language]
         word = lambda concept, **role: Leaf(concept, language, **role)
 
-        def nouns(concepts: tuple[Concept, ...], **role) -> list[Leaf]:
-            return [x for c in concepts for x in self._definite(word(c, **role))]
-
         def clause(first: list[Leaf], second: list[Leaf], topic: tuple[Concept, ...]) -> list[Leaf]:
             # Where no verb keeps two lists apart, a comma does: the answer must have a beginning.
             comma = [] if grammar.order.index("V") == 1 else [word(",")]
             return self._clause(language, [*first, *comma], second, topic)
 
-        def asked(question: Question) -> list[Leaf]:
-            task = [word(question.task, given=True)]
-            args = nouns(question.args, role="argument", given=True)
-            return task + args if grammar.verb_before_object else args + task
-
-        def result(question: Question) -> list[Leaf]:
-            return nouns(answer(question.task, question.args), answer=True)
+        context = lambda question: self._context(question, language)
+        asked = lambda question: context(question) + self._asked(question, language)
+        result = lambda question: self._result(question, language)
 
         match meaning:
             case Fact():
                 return self._fact(meaning, language)
             case Story(question):
-                args = nouns(question.args, role="complement", given=True)
-                told = grammar.noun_phrase([word(question.task, given=True)], word("of"), args)
-                return clause(told, result(question), question.args)
+                told = self._told(question, language)
+                return context(question) + clause(told, result(question), question.concepts)
             case Quiz(question, None):
                 return [word("question"), *asked(question), word("?"), *result(question)]
             case Quiz(question, follow):
@@ -137,8 +144,71 @@ class Speaker:
                 return clause([word("define"), *tag, *entries], said, concepts)
         raise TypeError(f"{meaning!r} is not a meaning")
 
+    def _context(self, question: Question, language: int) -> list[Leaf]:
+        """The facts among the arguments, each closed by a comma."""
+        told: list[Leaf] = []
+        for fact in question.args:
+            if isinstance(fact, Fact):
+                told += [x._replace(answer=False, given=True) for x in self._fact(fact, language)]
+                told.append(Leaf(",", language))
+        return told
+
+    def _asked(self, question: Question, language: int) -> list[Leaf]:
+        """A task and its arguments, without the facts among them."""
+        task = [Leaf(question.task, language, given=True)]
+        args = self._arguments(question, self._asked, "argument", language)
+        return task + args if self.languages[language].verb_before_object else args + task
+
+    def _told(self, question: Question, language: int) -> list[Leaf]:
+        """A task and its arguments as a noun phrase, without the facts among them."""
+        task = [Leaf(question.task, language, given=True)]
+        args = self._arguments(question, self._told, "complement", language)
+        return self.languages[language].noun_phrase(task, Leaf("of", language), args)
+
+    def _arguments(self, question: Question, embedded, role: str, language: int) -> list[Leaf]:
+        args: list[Leaf] = []
+        for arg in question.args:
+            if isinstance(arg, Question):
+                args += embedded(arg, language)
+            elif not isinstance(arg, Fact):
+                args += self._said(arg, language, role, given=True)
+        return args
+
+    def _result(self, question: Question, language: int) -> list[Leaf]:
+        """The answer, in its language."""
+        said, task = question.said, self._task(question)
+        tongue, answer = task.tongue(question.args, language), []
+        if said is None:
+            said = task.answer(self.world, question.args)
+            said = marked(said) if question.marked else said
+        for part in said:
+            if isinstance(part, Fact):
+                leaves = self._fact(part, tongue)
+                answer += [x._replace(answer=True, given=False) for x in leaves]
+            else:
+                answer += self._said(part, tongue, "", answer=True)
+        return answer
+
+    def _task(self, question: Question) -> Task:
+        """The one task of the world that a question is of."""
+        for task in self.world.tasks:
+            if task.takes(question):
+                return task
+        names = ", ".join(dict.fromkeys(task.name for task in self.world.tasks))
+        raise ValueError(
+            f"no task asks {question}; the world has {names}: choose one of its questions"
+        )
+
+    def _said(self, concept: Concept, language: int, role: str, **known: bool) -> list[Leaf]:
+        """A concept as an argument or an answer: nouns and names in their case, nouns with their
+        article; what else there is (digits, classes, marks, tasks) as it is cited."""
+        kind = concept.kind if isinstance(concept, Slot) else self.kind[concept]
+        role = role if kind in INFLECTED else ""
+        leaf = Leaf(concept, language, role=role, **known)
+        return self._definite(leaf) if kind in ("noun", "marked") else [leaf]
+
     def _fact(self, fact: Fact, language: int) -> list[Leaf]:
-        grammar, relation = self.languages[language], _RELATION[fact.relation]
+        grammar, relation = self.languages[language], self.relation[fact.relation]
         word = lambda concept, **role: Leaf(concept, language, **role)
         forward = fact.focus == fact.subject
         given = word(fact.focus, given=True)
@@ -189,25 +259,41 @@ class Speaker:
 
     def _shapes(self, words: tuple[str, ...], language: int) -> Iterator[tuple[Meaning, int]]:
         """Every meaning with slots that words of this number could say."""
-        nouns = lambda n, start=0: tuple(Slot("noun", start + i) for i in range(n))
+        names = {task.name for task in self.world.tasks}
         for r in RELATIONS:
             subject, object = Slot(r.subject, 0), Slot(r.object, 1)
             yield from ((Fact(r.name, subject, object, f), language) for f in (subject, object))
-        tasks = [c for w in dict.fromkeys(words) if (c := self.concept[language].get(w)) in TASKS]
-        for task, n in itertools.product(tasks, range(1, len(words))):
-            question = Question(task, nouns(n))
-            yield from ((kind(question), language) for kind in (Story, Quiz, Chat))
-            for other in tasks if len(words) > n + 5 else ():
-                grammar = self.languages[language]
-                added = 6 + (grammar.perturbation.added if grammar.perturbation else 0)
-                rest = (len(words) - added) // (1 + bool(grammar.articles)) - n
-                if rest < 1:
-                    continue
-                follow = Question(other, nouns(rest, n))
-                yield Quiz(question, follow), language
+        for question, task in self._questions(words, language):
+            for kind in (kind for kind in _REGISTERS if kind in task.registers):
+                yield _REGISTERS[kind](question), language
+        yield from ((quiz, language) for quiz in self._followed(words, language))
         for n, target in itertools.product(range(1, len(words)), range(len(self.languages))):
             if target != language:
                 yield Dictionary(nouns(n), target), language
+                if n == 1:
+                    yield from ((Dictionary((task,), target), language) for task in names)
+
+    def _questions(self, words: tuple[str, ...], language: int) -> Iterator[tuple[Question, Task]]:
+        """Every question with slots about a task that is named."""
+        said = {self.concept[language].get(word) for word in words}
+        for task in self.world.tasks:
+            for question in shapes(task, self.world, len(words)):
+                if question.task in said:
+                    yield question, task
+
+    def _followed(self, words: tuple[str, ...], language: int) -> Iterator[Quiz]:
+        """Every question that another one follows, in so many words."""
+        grammar = self.languages[language]
+        added = grammar.perturbation.added if grammar.perturbation else 0
+        asked = (q for q, task in self._questions(words, language) if "quiz" in task.registers)
+        opened = {opening(question): 0 for question in asked}
+        for question in opened:
+            context = self._context(question, language)
+            opened[question] = len(context + self._asked(question, language)) + 2
+        for first, second in itertools.product(opened, repeat=2):
+            if opened[first] + opened[second] + added == len(words):
+                moved = lambda slot: Slot(slot.kind, slot.index + SAID)
+                yield Quiz(first, replace_slots(second, moved))
 
     def _match(self, shape: tuple[Meaning, int], words: tuple[str, ...]) -> Iterator[Meaning]:
         """The shape with its slots filled by the words, if they fit."""

@@ -6,26 +6,24 @@ from these tables, and no word order is known anywhere else.
 
 import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from data.language import Languages, Leaf
 from data.lexicon import inventory
-from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story
+from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story, replace_slots
 from data.speaker import Speaker, speaker
-from data.task import ARITIES, TASKS
+from data.task import ARITIES, SAID, nouns, opening
 from data.tokenizer import DOC
 from data.world import DIRECTIONS, RELATIONS, World
 
 KINDS = ("fact", "task", "dictionary")
 REGISTERS = ("statement", "story", "quiz", "chat", "dictionary")
+CONSTRUCTS = {"story": Story, "quiz": Quiz, "chat": Chat}
 FOLLOWED = len(REGISTERS)  # the sixth row of Tables.ids: a quiz whose question is left open
-# The slots of a document: arguments of a first and of a second question, then their tasks. A fact
-# has its subject and object in slots 0 and 1, a dictionary its nouns in slots 0, 1, 2.
-ARGS, ARGS2, TASK, TASK2, SLOTS = 0, 4, 8, 9, 10
-ENTRIES = (1, 2, 3)  # words a dictionary document may explain
+ENTRIES = (1, 2, 3)  # nouns a dictionary document may explain
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,48 @@ class Template:
     meaning: Meaning
     language: int
     register: int
-    direction: int = -1  # of facts
+    relation: int = -1  # of the fact it states, be it in the answer to a question
+    direction: int = -1
 
     @property
     def kind(self) -> int:
         return {0: 0, 4: 2}.get(self.register, 1)
 
 
+class Shapes(NamedTuple):
+    """P kinds of question, those of a task together, and the slots of a document: the arguments of
+    a first and of a second question, `args` each, then their tasks, then the answer. A fact has its
+    subject and object in slots 0 and 1, a dictionary its words in slots 0, 1, 2."""
+
+    question: tuple[Question, ...]  # (P)
+    first: np.ndarray  # (tasks) where a task's shapes begin
+    opening: np.ndarray  # (P) which of Q openings: shapes whose questions differ in the task alone
+    openings: tuple[Question, ...]  # (Q), the task a slot
+    size: np.ndarray  # (P) arguments
+    words: tuple[str, ...]  # the kinds of words for tasks
+    args: int
+    slots: int
+
+    def place(self, part, which: int = 0):
+        """A question, or part of one, with its slots those of the first or second of a document."""
+        answer = 2 * self.args + 2
+        index = lambda i: i - SAID + answer if i >= SAID else i + which * self.args
+        return replace_slots(part, lambda slot: Slot(slot.kind, index(slot.index)))
+
+    def task(self, which: int) -> int:
+        """The slot of the first or second task."""
+        return 2 * self.args + which
+
+
 class Tables(NamedTuple):
     """Z templates over one flat array of their words, <doc> first."""
 
     templates: tuple[Template, ...]
-    ids: np.ndarray  # (register or FOLLOWED, language, A, B) -> template, -1 where there is none
+    shapes: Shapes
+    # (register or FOLLOWED, language, A, B) -> template, -1 where there is none. A, B: of facts
+    # relation and direction; of questions the shape; of two questions their openings; of a
+    # dictionary how many nouns it explains, then, for that of a task, the kind of its word.
+    ids: np.ndarray
     names: tuple[str, ...]  # (Z) skeletons such as "parent of x is y"
     kind: np.ndarray  # (Z)
     language: np.ndarray  # (Z)
@@ -70,7 +98,8 @@ class Tables(NamedTuple):
 def compile(pair: Languages, world: World) -> Tables:
     """All templates of a pair or a family of languages."""
     both = speaker(pair, world)
-    templates, ids = _templates(len(both.languages))
+    known = _shapes(both)
+    templates, ids = _templates(both, known)
     leaves = [both.leaves(t.meaning, t.language) for t in templates]
     cited = (DOC, *(form for forms in both.form for form in forms.values()))
     length = np.array([len(ls) + 1 for ls in leaves])
@@ -85,6 +114,7 @@ def compile(pair: Languages, world: World) -> Tables:
     word, row = {form: i for i, form in enumerate(words)}, {p: i for i, p in enumerate(paradigms)}
     return Tables(
         templates=templates,
+        shapes=known,
         ids=ids,
         names=tuple(_skeleton(ls) for ls in leaves),
         kind=np.array([t.kind for t in templates]),
@@ -113,31 +143,69 @@ def concept_ids(world: World) -> dict[str, int]:
     return {c: i for i, c in enumerate(itertools.chain(*inventory(world).values()))}
 
 
-def _templates(languages: int) -> tuple[tuple[Template, ...], np.ndarray]:
-    templates: list[Template] = []
-    seconds = max(len(ARITIES), languages - 1)
-    ids = np.full((len(REGISTERS) + 1, languages, len(TASKS), seconds), -1)
+def _shapes(both: Speaker) -> Shapes:
+    asked = [(task, q) for task in both.world.tasks for q in task.shapes(both.world, ARITIES)]
+    questions = tuple(question for _, question in asked)
+    indices = lambda q, said: {s.index for s in _slots(q) if (s.index >= SAID) == said}
+    size = np.array([len(indices(q, False)) for q in questions])
+    args = max(4, *size)
+    generic = [replace(opening(q), task=Slot(both.kind[q.task], 2 * SAID)) for q in questions]
+    openings = tuple(dict.fromkeys(generic))
+    count = [sum(t == task for t, _ in asked) for task in both.world.tasks]
+    return Shapes(
+        question=questions,
+        first=np.cumsum(count) - count,
+        opening=np.array([openings.index(q) for q in generic]),
+        openings=openings,
+        size=size,
+        words=tuple(dict.fromkeys(both.kind[task.name] for task in both.world.tasks)),
+        args=args,
+        slots=2 * args + 2 + max(len(indices(q, True)) for q in questions),
+    )
 
-    def add(row: int, language: int, a: int, b: int, meaning: Meaning, direction: int = -1):
+
+def _slots(question: Question) -> list[Slot]:
+    found: list[Slot] = []
+    replace_slots(question, lambda slot: found.append(slot) or slot)
+    return found
+
+
+def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.ndarray]:
+    templates: list[Template] = []
+    tasks = both.world.tasks
+    owner = [task for task in tasks for _ in task.shapes(both.world, ARITIES)]
+    openings = [
+        (b, replace(shapes.place(q, which), task=Slot(q.task.kind, shapes.task(which))))
+        for which in (0, 1) for b, q in enumerate(shapes.openings)
+    ]  # fmt: skip
+    languages, Q = len(both.languages), len(shapes.openings)
+    widths = max(len(owner), Q, len(RELATIONS), len(ENTRIES) + 2), max(Q, len(DIRECTIONS), languages - 1)
+    ids = np.full((len(REGISTERS) + 1, languages, *widths), -1)
+
+    def add(row: int, language: int, a: int, b: int, meaning: Meaning, *stated: int):
         ids[row, language, a, b] = len(templates)
         register = REGISTERS.index("quiz") if row == FOLLOWED else row
-        templates.append(Template(meaning, language, register, direction))
+        templates.append(Template(meaning, language, register, *stated))
 
-    nouns = lambda n, first=ARGS: tuple(Slot("noun", first + i) for i in range(n))
     for lang in range(languages):
         for (a, r), direction in itertools.product(enumerate(RELATIONS), range(len(DIRECTIONS))):
             entities = Slot(r.subject, 0), Slot(r.object, 1)
-            add(0, lang, a, direction, Fact(r.name, *entities, entities[direction]), direction)
-        for (a, task), (b, n) in itertools.product(enumerate(TASKS), enumerate(ARITIES)):
-            for row, construct in ((1, Story), (2, Quiz), (3, Chat)):
-                add(row, lang, a, b, construct(Question(task, nouns(n))))
+            add(0, lang, a, direction, Fact(r.name, *entities, entities[direction]), a, direction)
+        for (a, question), (register, construct) in itertools.product(
+            enumerate(shapes.question), CONSTRUCTS.items()
+        ):
+            if register in owner[a].registers:
+                meaning = construct(shapes.place(question))
+                add(REGISTERS.index(register), lang, a, 0, meaning, *owner[a].states(question))
         others = [other for other in range(languages) if other != lang]
         for (a, n), (b, other) in itertools.product(enumerate(ENTRIES), enumerate(others)):
             add(4, lang, a, b, Dictionary(nouns(n), other))
-        for (a, n), (b, m) in itertools.product(enumerate(ARITIES), repeat=2):
-            first = Question(Slot("task", TASK), nouns(n))
-            second = Question(Slot("task", TASK2), nouns(m, ARGS2))
+        for (a, first), (b, second) in itertools.product(openings[:Q], openings[Q:]):
             add(FOLLOWED, lang, a, b, Quiz(first, second))
+    for (lang, other), (a, kind) in itertools.product(
+        itertools.permutations(range(languages), 2), enumerate(shapes.words, len(ENTRIES))
+    ):
+        add(4, lang, a, other - (other > lang), Dictionary((Slot(kind, 0),), other))
     return tuple(templates), ids
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.key import key
+from data.task import LISTS, Task
 
 FORWARD, REVERSE = 0, 1
 DIRECTIONS = ("forward", "reverse")
@@ -89,6 +90,7 @@ class World:
     cities: int = 30
     nouns: int = 30
     groups: tuple[Group, ...] = GROUPS
+    tasks: tuple[Task, ...] = LISTS  # what can be asked in it, and so what has a word
     seed: int = 0
     vocabulary: Vocabulary = Vocabulary()
 

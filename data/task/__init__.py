@@ -1,0 +1,224 @@
+"""The contract of an instruction task, and the six list tasks a world has unless it is told others.
+
+A task asks for something by a word, and knows its answer twice: `answer` is the reference, of one
+question; `draw` computes the answers of many, when documents are drawn. A family of tasks is a file
+of this folder, a task in use is a value of `World.tasks`, and neither is known anywhere else.
+"""
+
+import functools
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from data.meaning import Concept, Fact, Question, Slot
+
+ARITIES = (2, 3, 4)
+# One in so many argument lists (of 3 or 4) is kept for evaluation; lists of 2 are too few to spare.
+HELD_OUT_ONE_IN = 16
+SAID = 64  # slots of a shape from here on are of its answer, those below of its arguments
+
+
+class Items(NamedTuple):
+    """N questions of a task: which of its shapes (N), and the concepts, as ids, in the slots of the
+    arguments (A, N) and of the answer (C, N); what is in slots that a shape lacks does not count.
+    """
+
+    shape: np.ndarray
+    args: np.ndarray
+    said: np.ndarray | None = None
+    fact: np.ndarray | None = None  # (N) the fact of the world that the answer states, or -1
+
+
+class Task(Protocol):
+    """What can be asked. `name` is the concept whose word asks for it.
+
+    `world` is any value with the fields of data.world.World."""
+
+    name: str
+    registers: ClassVar[tuple[str, ...]] = ("story", "quiz", "chat")
+    relations: ClassVar[tuple[Any, ...]] = ()  # of the facts it tells, beside the world's
+
+    def words(self, world: Any) -> dict[str, tuple[str, ...]]:
+        """The concepts, by kind, that it needs words for."""
+        return {"skill": (self.name,)}
+
+    def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
+        """Every kind of question, with slots; where a list may have any length, those of `counts`.
+
+        An answer that is not arguments at fixed places is in slots of its own, SAID and on."""
+        ...
+
+    def takes(self, question: Question) -> bool:
+        """Whether a question is one of this task."""
+        return question.task == self.name and not question.marked
+
+    def states(self, question: Question) -> tuple[int, int]:
+        """Relation and direction of the fact that an answer states, -1 and -1 if it states none."""
+        return -1, -1
+
+    def answer(self, world: Any, args: tuple) -> tuple[Concept | Fact, ...]:
+        """The right answer; () if there is none."""
+        ...
+
+    def tongue(self, args: tuple, language: int) -> int:
+        """The language of the answer to what is asked in `language`."""
+        return language
+
+    def draw(self, world: Any, ids: dict[str, int], draws: "Draws", language: np.ndarray) -> Items:
+        """Questions in `language` (N), and their answers."""
+        ...
+
+
+class Draws:
+    """Uniform numbers for N documents, from splitmix64 (Steele, Lea & Flood 2014) with a seed (N)
+    each: what one document draws is no function of how many are drawn beside it.
+
+    >>> Draws(np.array([1, 2, 1])).below(100).tolist()
+    [56, 59, 56]
+    """
+
+    def __init__(self, seed: np.ndarray) -> None:
+        self.state = seed.astype(np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def below(self, n: int | np.ndarray) -> np.ndarray:
+        """(N) integers from 0 to n - 1."""
+        self.state = self.state + np.uint64(0x9E3779B97F4A7C15)
+        z = (self.state ^ (self.state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        high = (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+        return (high * np.asarray(n, np.uint64) >> np.uint64(32)).astype(np.int64)
+
+    def distinct(self, count: int, n: int) -> np.ndarray:
+        """(count, N) different integers from 0 to n - 1, in any order."""
+        return distinct(np.stack([self.below(n - k) for k in range(count)]))
+
+
+def distinct(args: np.ndarray) -> np.ndarray:
+    """Different numbers along axis -2, in place: the k-th, drawn from the n - k that are left, is
+    stepped over the smaller ones that are taken."""
+    for k in range(1, args.shape[-2]):
+        for taken in np.moveaxis(np.sort(args[..., :k, :], axis=-2), -2, 0):
+            args[..., k, :] += args[..., k, :] >= taken
+    return args
+
+
+@dataclass(frozen=True)
+class Positional(Task):
+    """A list task that only moves and repeats its arguments: its answer is a tuple of positions."""
+
+    name: ClassVar[str] = ""
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        """Which of the n arguments the answer says, in order."""
+        raise NotImplementedError
+
+    def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
+        return (Question(self.name, nouns(n)) for n in counts)
+
+    def answer(self, world: Any, args: tuple) -> tuple:
+        return tuple(args[i] for i in self.positions(len(args)))
+
+
+class Copy(Positional):
+    name = "copy"
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        return tuple(range(n))
+
+
+class Reverse(Positional):
+    name = "reverse"
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        return tuple(range(n))[::-1]
+
+
+class First(Positional):
+    name = "first"
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        return (0,)
+
+
+class Last(Positional):
+    name = "last"
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        return (n - 1,)
+
+
+class Dup(Positional):
+    name = "dup"
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        return (*range(n), *range(n))
+
+
+class Swap(Positional):
+    """The first two change places.
+
+    >>> Swap().positions(4), Dup().positions(2)
+    ((1, 0, 2, 3), (0, 1, 0, 1))
+    """
+
+    name = "swap"
+
+    def positions(self, n: int) -> tuple[int, ...]:
+        return (*range(n)[1:2], 0, *range(2, n))
+
+
+LISTS = (Copy(), Reverse(), First(), Last(), Dup(), Swap())
+TASKS = tuple(task.name for task in LISTS)
+
+
+@functools.lru_cache(maxsize=4096)
+def shapes(task: Task, world: Any, longest: int) -> tuple[Question, ...]:
+    """Those with lists shorter than `longest`."""
+    return tuple(task.shapes(world, range(1, longest)))
+
+
+def opening(question: Question) -> Question:
+    """A question that is left open: what would be answered is not there."""
+    return replace(question, said=None, marked=False)
+
+
+def marked(said: tuple) -> tuple:
+    """Nouns as marked words: noun3 as marked3."""
+    return tuple(concept.replace("noun", "marked") for concept in said)
+
+
+def nouns(n: int, first: int = 0) -> tuple[Slot, ...]:
+    """n slots of nouns."""
+    return tuple(Slot("noun", first + i) for i in range(n))
+
+
+def held_out(task: np.ndarray, count: np.ndarray, args: np.ndarray) -> np.ndarray:
+    """Which items are kept for evaluation, in every language alike: a hash of task and arguments.
+
+    `task` and `count` (...) are indices into TASKS and numbers of arguments; `args` (4, ...) are
+    indices of nouns, of which the first `count` matter."""
+    return _one_in(_hash(task * 8 + count, args, count)) & (count >= 3)
+
+
+def spared(task: Task, args: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """As `held_out`, of a task that is no list task: `args` (A, N) as in `Items`, the first `count`
+    (N) of which matter."""
+    return _one_in(_hash(np.full(len(count), zlib.crc32(repr(task).encode())), args, count))
+
+
+def _hash(code: np.ndarray, args: np.ndarray, count: np.ndarray) -> np.ndarray:
+    code = code.astype(np.uint64)
+    for k, arg in enumerate(args):
+        said = np.where(k < count, arg + 1, 0)
+        code = code * np.uint64(1_000_003) + said.astype(np.uint64)
+    return (code ^ (code >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing
+
+
+def _one_in(code: np.ndarray) -> np.ndarray:
+    return (code >> np.uint64(40)) % np.uint64(HELD_OUT_ONE_IN) == 0
