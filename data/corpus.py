@@ -54,7 +54,7 @@ class Corpus:
     >>> for language, meaning in corpus.documents(1): print(language, meaning)
     1 Fact(relation='parent', subject='x1', object='y101', focus='x1')
     0 Fact(relation='parent', subject='x99', object='y149', focus='x99')
-    1 Story(question=Question(task='swap', args=('noun7', 'noun6')))
+    1 Story(question=Question(task='swap', args=('noun7', 'noun6'), marked=False))
     >>> corpus.row(1)["fact"].tolist()
     [1, 99, -1, -1, -1]
     """

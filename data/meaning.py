@@ -7,7 +7,7 @@ a concept stands: a meaning with slots is a template, its linearisation the comp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Question:
     task: Concept
     args: tuple[Concept | Question | Fact, ...]
     marked: bool = False
-    said: tuple[Concept, ...] | None = None
+    said: tuple[Concept, ...] | None = field(default=None, repr=False)
 
     @property
     def concepts(self) -> tuple[Concept, ...]:

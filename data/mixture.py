@@ -8,6 +8,7 @@ item that `task.held_out` keeps for evaluation is moved on to the next one that 
 """
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -179,7 +179,10 @@ def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.
         for which in (0, 1) for b, q in enumerate(shapes.openings)
     ]  # fmt: skip
     languages, Q = len(both.languages), len(shapes.openings)
-    widths = max(len(owner), Q, len(RELATIONS), len(ENTRIES) + 2), max(Q, len(DIRECTIONS), languages - 1)
+    widths = (
+        max(len(owner), Q, len(RELATIONS), len(ENTRIES) + len(shapes.words)),
+        max(Q, len(DIRECTIONS), languages - 1),
+    )
     ids = np.full((len(REGISTERS) + 1, languages, *widths), -1)
 
     def add(row: int, language: int, a: int, b: int, meaning: Meaning, *stated: int):

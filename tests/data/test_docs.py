@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 FOLDER = pathlib.Path(__file__).parents[2] / "data"
-MODULES = sorted(p.stem for p in FOLDER.glob("*.py") if ">>>" in p.read_text())
+FILES = [p.relative_to(FOLDER) for p in FOLDER.rglob("*.py") if ">>>" in p.read_text()]
+MODULES = sorted(".".join(p.with_suffix("").parts).removesuffix(".__init__") for p in FILES)
 
 
 @pytest.mark.parametrize("name", MODULES)
