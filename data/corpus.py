@@ -180,7 +180,7 @@ class Corpus:
         return dict(word=word, slot=slot)
 
     def say(self, template: np.ndarray, slots: np.ndarray) -> Said:
-        """Documents of the given templates (N), with concepts (N, SLOTS) in their slots."""
+        """Documents of the given templates (N), with concepts (N, slots) in their slots."""
         words = self._filled(template, slots)
         length = self.tables.length[template]
         begin = np.cumsum(length) - length

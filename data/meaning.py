@@ -102,6 +102,13 @@ def fill(meaning: Meaning, values: dict[int, str]) -> Meaning:
     raise TypeError(f"{meaning!r} is not a meaning")
 
 
+def slots(part) -> set[Slot]:
+    """All slots of a meaning, or of any part of one."""
+    found: set[Slot] = set()
+    replace_slots(part, lambda slot: found.add(slot) or slot)
+    return found
+
+
 def replace_slots(part, of: Callable[[Slot], Concept]):
     """A meaning, or any part of one, with `of(slot)` for every slot. A concept in the answer of a
     template is left out: what is right to say follows from the question."""

@@ -18,7 +18,7 @@ from data.document import Documents
 from data.language import Pair
 from data.meaning import Fact
 from data.speaker import speaker
-from data.template import SLOTS, compile, concept_ids
+from data.template import compile, concept_ids
 from data.world import RELATIONS, World
 
 
@@ -83,9 +83,9 @@ class Bridge:
 
 
 def _slots(world: World, fact: np.ndarray) -> np.ndarray:
-    """(N, SLOTS) the concepts in the slots of a statement."""
+    """(N, 2) the concepts in the slots of a statement."""
     facts, concept = world.facts, concept_ids(world)
-    slots = np.zeros((len(fact), SLOTS), np.int64)
+    slots = np.zeros((len(fact), 2), np.int64)
     for place, kind in enumerate(("subject", "object")):
         first = np.array([concept[f"{getattr(r, kind)}0"] for r in RELATIONS])
         slots[:, place] = getattr(facts, kind)[fact] + first[facts.relation[fact]]

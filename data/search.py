@@ -6,7 +6,6 @@ is true in the world is a statement; one of a task's is an item. The rarest word
 the places to look at, so the search is faster than making the rows.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,8 +14,8 @@ import numpy as np
 
 from data.corpus import Corpus
 from data.lexicon import inventory
-from data.meaning import Fact, Slot
-from data.template import SLOTS, Tables
+from data.meaning import Fact, slots
+from data.template import Tables
 from data.world import RELATIONS, World
 
 
@@ -44,10 +43,10 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
     any language. What several languages would say alike is found in each of them."""
     words, tables, first = read(corpus, tokens), corpus.tables, corpus.sampler.concept
     found = [np.zeros((5, 0), np.int64)]
-    for z, begin, slots in matches(corpus, words, fact_templates(tables)):
+    for z, begin, filled in matches(corpus, words, fact_templates(tables)):
         said, slot = tables.templates[z].meaning, _span(tables.slot, tables, z)
         entities = (said.subject, said.object)
-        number = [slots[:, e.index] - first[f"{e.kind}0"] for e in entities]
+        number = [filled[:, e.index] - first[f"{e.kind}0"] for e in entities]
         subject, object = (np.argmax(slot == e.index) for e in entities)
         fact = _facts(corpus.world, said.relation, *number)
         begin, fact = begin[fact >= 0], fact[fact >= 0]
@@ -65,7 +64,7 @@ def matches(
     corpus: Corpus, words: Words, templates: list[int]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Of every template: its id, the places (n) among the words where it is said, <doc> left out,
-    and the concepts (n, SLOTS) in its slots, -1 where it has none."""
+    and the concepts (n, slots) in its slots, -1 where it has none."""
     tables = corpus.tables
     count = np.bincount(words.word, minlength=len(tables.words))
     places: dict[int, np.ndarray] = {}
@@ -131,7 +130,7 @@ def _filled(
     """Of places where a template's fixed words stand: those whose slots hold words of concepts of
     their kinds, and these concepts."""
     slot, tongue = (_span(column, tables, z) for column in (tables.slot, tables.tongue))
-    slots = np.full((len(begin), SLOTS), -1)
+    slots = np.full((len(begin), tables.shapes.slots), -1)
     for s, concepts in kinds.items():
         (places,) = np.nonzero(slot == s)
         # A word that shows a concept's gender does not name it: the one that does tells most.
@@ -153,19 +152,8 @@ def _kinds(corpus: Corpus, z: int) -> dict[int, np.ndarray]:
     """Slot -> the concepts that may fill it."""
     concept = corpus.sampler.concept
     names = inventory(corpus.world)
-    slots = set(_slots(corpus.tables.templates[z].meaning))
-    return {s.index: np.array([concept[c] for c in names[s.kind]]) for s in slots}
-
-
-def _slots(meaning: object) -> Iterator[Slot]:
-    if isinstance(meaning, Slot):
-        yield meaning
-    elif isinstance(meaning, tuple):
-        for part in meaning:
-            yield from _slots(part)
-    elif dataclasses.is_dataclass(meaning):
-        for part in dataclasses.fields(meaning):
-            yield from _slots(getattr(meaning, part.name))
+    said = slots(corpus.tables.templates[z].meaning)
+    return {s.index: np.array([concept[c] for c in names[s.kind]]) for s in said}
 
 
 def _facts(world: World, relation: str, subject: np.ndarray, object: np.ndarray) -> np.ndarray:

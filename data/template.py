@@ -13,7 +13,18 @@ import numpy as np
 
 from data.language import Languages, Leaf
 from data.lexicon import inventory
-from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Slot, Story, replace_slots
+from data.meaning import (
+    Chat,
+    Dictionary,
+    Fact,
+    Meaning,
+    Question,
+    Quiz,
+    Slot,
+    Story,
+    replace_slots,
+    slots,
+)
 from data.speaker import Speaker, speaker
 from data.task import ARITIES, SAID, nouns, opening
 from data.tokenizer import DOC
@@ -146,7 +157,7 @@ def concept_ids(world: World) -> dict[str, int]:
 def _shapes(both: Speaker) -> Shapes:
     asked = [(task, q) for task in both.world.tasks for q in task.shapes(both.world, ARITIES)]
     questions = tuple(question for _, question in asked)
-    indices = lambda q, said: {s.index for s in _slots(q) if (s.index >= SAID) == said}
+    indices = lambda q, said: {s.index for s in slots(q) if (s.index >= SAID) == said}
     size = np.array([len(indices(q, False)) for q in questions])
     args = max(4, *size)
     generic = [replace(opening(q), task=Slot(both.kind[q.task], 2 * SAID)) for q in questions]
@@ -162,12 +173,6 @@ def _shapes(both: Speaker) -> Shapes:
         args=args,
         slots=2 * args + 2 + max(len(indices(q, True)) for q in questions),
     )
-
-
-def _slots(question: Question) -> list[Slot]:
-    found: list[Slot] = []
-    replace_slots(question, lambda slot: found.append(slot) or slot)
-    return found
 
 
 def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.ndarray]:
