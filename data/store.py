@@ -1,13 +1,14 @@
 """Rows on disk: any corpus written once and read back by range, with the corpus's own contract.
 
     folder/manifest.json      the source, its tokenizer, the columns, and a checksum of every shard
-    folder/<column>/          one zarr3 array (rows, width) a column, by TensorStore
+    folder/rows/              one zarr3 array (rows, bytes), by TensorStore
 
-A shard is a stretch of rows, one file a column, in inner chunks of about 16k tokens (zarr's
-`sharding_indexed`): a batch reads what it needs and a billion tokens are some hundred files. Every
-inner chunk carries its crc32c, so a flipped bit is found when it is read; every shard's SHA-256 is
-in the manifest, which is replaced whenever a shard is on disk. A shard that the manifest does not
-name was never written.
+A row is a NumPy record of its columns, whose dtype is in the manifest: a batch is one read, where
+an array a column would be nine. A shard is a stretch of rows and one file, in inner chunks of about
+8k tokens (zarr's `sharding_indexed`): a batch reads what it needs and a billion tokens are some
+hundred files. Every inner chunk carries its crc32c, so a flipped bit is found when it is read;
+every shard's SHA-256 is in the manifest, which is replaced whenever a shard is on disk. A shard
+that the manifest does not name was never written.
 """
 
 import functools
@@ -19,13 +20,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import numpy as np
+import rich.console
+import rich.progress
 import tensorstore as ts
 
 from data.tokenizer import BPE, Character, Tokenizer, Word
 
-INNER, SHARD = 2**14, 2**23  # tokens of an inner chunk and of a shard
+INNER, SHARD = 2**13, 2**23  # tokens of an inner chunk and of a shard
 _BLOCK = 2**18  # tokens drawn together while a shard is made
-_CACHE = 2**28  # bytes kept of what was read: the shards' indices above all
 _TOKENIZERS = {kind.__name__: kind for kind in (Word, Character, BPE)}
 
 
@@ -50,6 +52,8 @@ class Stored:
 
     folder: str = field(metadata={"identity": False})
     content: str = field(init=False)
+    # Bytes kept in memory of what was read, the shards' indices among them.
+    cache: int = field(default=2**28, metadata={"identity": False})
 
     def __post_init__(self) -> None:
         path = pathlib.Path(self.folder)
@@ -61,12 +65,11 @@ class Stored:
             raise ValueError(
                 f"{path}: {missing} shards are not written yet; run materialise again, it goes on"
             )
-        for k, files in enumerate(manifest["shards"]):
-            for column, (size, _) in files.items():
-                file = _file(path, column, k)
-                if not file.exists() or file.stat().st_size != size:
-                    found = f"{file.stat().st_size} bytes" if file.exists() else "missing"
-                    raise ValueError(_damaged(file, f"{found}, and {size} bytes were written"))
+        for k, (size, _) in enumerate(manifest["shards"]):
+            file = _file(path, k)
+            if not file.exists() or file.stat().st_size != size:
+                found = f"{file.stat().st_size} bytes" if file.exists() else "missing"
+                raise ValueError(_damaged(file, f"{found}, and {size} bytes were written"))
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         object.__setattr__(self, "content", digest)
 
@@ -84,6 +87,11 @@ class Stored:
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         return _TOKENIZERS[kind](**fields)
 
+    @property
+    def legend(self) -> dict[str, tuple[str, ...]]:
+        """What the numbers in a column of provenance stand for, where the source knows it."""
+        return {name: tuple(names) for name, names in self._manifest["legend"].items()}
+
     def row(self, i: int) -> dict[str, np.ndarray]:
         """Row i: `rows(i, i + 1)` without the leading axis."""
         return {name: column[0] for name, column in self.rows(i, i + 1).items()}
@@ -95,40 +103,35 @@ class Stored:
                 f"rows {start}..{stop} of a store of {len(self)}; choose 0 <= start <= stop <= "
                 f"{len(self)}, or materialise more rows"
             )
-        reading = {name: array[start:stop].read() for name, array in self._arrays.items()}
+        try:
+            rows = self._array[start:stop].read().result().view(self._layout.record)[:, 0]
+        except ValueError as error:  # TensorStore's message is a paragraph; its file is in quotes
+            names = [part for part in str(error).split('"') if part.startswith("/")]
+            file = pathlib.Path(names[0] if names else self.folder)
+            raise ValueError(_damaged(file, "its crc32c does not fit")) from error
         dtypes = self._manifest["columns"]
-        return {name: self._wait(name, f).astype(dtypes[name]) for name, f in reading.items()}
+        return {name: rows[name].astype(dtype) for name, dtype in dtypes.items()}
 
     def verify(self) -> None:
         """Reads everything; ValueError names the first shard that is not what was written."""
-        for k, files in enumerate(self._manifest["shards"]):
-            for column, written in files.items():
-                file = _file(pathlib.Path(self.folder), column, k)
-                if _checksum(file) != written:
-                    raise ValueError(_damaged(file, "its SHA-256 is not that of what was written"))
-
-    def _wait(self, column: str, future: ts.Future) -> np.ndarray:
-        try:
-            return future.result()
-        except ValueError as error:  # TensorStore's message is a paragraph; its file is in quotes
-            names = [part for part in str(error).split('"') if part.startswith("/")]
-            where = names[0] if names else f"{self.folder}/{column}"
-            raise ValueError(_damaged(pathlib.Path(where), "its crc32c does not fit")) from error
+        for k, written in enumerate(self._manifest["shards"]):
+            file = _file(pathlib.Path(self.folder), k)
+            if _checksum(file) != written:
+                raise ValueError(_damaged(file, "its SHA-256 is not that of what was written"))
 
     @functools.cached_property
     def _manifest(self) -> dict:
         return _read(pathlib.Path(self.folder))
 
     @functools.cached_property
-    def _arrays(self) -> dict[str, ts.TensorStore]:
-        layout = _layout(self._manifest)
-        context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE}})
-        specs = {name: layout.spec(pathlib.Path(self.folder), name) for name in layout.widths}
-        opening = {
-            name: ts.open(spec, context=context, open=True, read=True)
-            for name, spec in specs.items()
-        }
-        return {name: future.result() for name, future in opening.items()}
+    def _layout(self) -> "_Layout":
+        return _layout(self._manifest)
+
+    @functools.cached_property
+    def _array(self) -> ts.TensorStore:
+        context = ts.Context({"cache_pool": {"total_bytes_limit": self.cache}})
+        spec = self._layout.spec(pathlib.Path(self.folder))
+        return ts.open(spec, context=context, open=True, read=True).result()
 
 
 def materialise(source: Source, folder: str | os.PathLike, rows: int, *, zstd: int = 0) -> Stored:
@@ -148,19 +151,14 @@ def materialise(source: Source, folder: str | os.PathLike, rows: int, *, zstd: i
             )
         manifest["shards"] = written["shards"]
     path.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        name: ts.open(layout.spec(path, name), open=True, create=True).result()
-        for name in layout.widths
-    }
-    for k, (start, stop) in enumerate(layout.shards):
-        if k < len(manifest["shards"]) and _whole(path, manifest["shards"][k], k):
+    array = ts.open(layout.spec(path), open=True, create=True).result()
+    console = rich.console.Console(stderr=True)
+    shards = rich.progress.track(layout.shards, f"Writing {path.name}", console=console)
+    for k, (start, stop) in enumerate(shards):
+        if k < len(manifest["shards"]) and _checksum(_file(path, k)) == manifest["shards"][k]:
             continue
-        block = _drawn(source, start, stop, layout)
-        writing = [arrays[name][start:stop].write(column) for name, column in block.items()]
-        for future in writing:
-            future.result()
-        files = {name: _checksum(_file(path, name, k)) for name in layout.widths}
-        manifest["shards"][k : k + 1] = [files]
+        array[start:stop].write(_drawn(source, start, stop, layout)).result()
+        manifest["shards"][k : k + 1] = [_checksum(_file(path, k))]
         _replace(path / "manifest.json", manifest)
     return Stored(str(path))
 
@@ -175,26 +173,35 @@ def _described(source: Source, rows: int, zstd: int) -> dict:
         rows=rows,
         zstd=zstd,
         columns={name: str(column.dtype) for name, column in first.items()},
-        widths={name: column.shape[1] for name, column in first.items()},
+        legend=getattr(source, "legend", {}),  # real text has none
+        record=[[name, _stored(source, name, x), [x.shape[1]]] for name, x in first.items()],
         inner=INNER,
         shard=SHARD,
-        vocabulary=source.tokenizer.size,
         shards=[],
     )
     return json.loads(json.dumps(manifest))  # as it will be read: no tuples
 
 
+def _stored(source: Source, name: str, column: np.ndarray) -> str:
+    """The type a column has on disk: the smallest that holds all its numbers, where these are
+    known; of what a legend names, -1 among them."""
+    named = getattr(source, "legend", {}).get(name)
+    if name in ("tokens", "segments"):
+        last = source.tokenizer.size - 1 if name == "tokens" else source.T
+        return np.min_scalar_type(last).str
+    return np.min_scalar_type(-max(len(named), 1)).str if named else column.dtype.str
+
+
 @dataclass(frozen=True)
 class _Layout:
-    """Where rows go: shapes, stored types and shards."""
+    """Where rows go: their record, and shards."""
 
     T: int
     rows: int
     zstd: int
     inner: int
     shard: int
-    widths: dict[str, int]
-    dtypes: dict[str, str]
+    record: np.dtype
 
     @property
     def rows_of_chunk(self) -> int:
@@ -209,20 +216,19 @@ class _Layout:
         step = self.rows_of_shard
         return [(i, min(i + step, self.rows)) for i in range(0, self.rows, step)]
 
-    def spec(self, path: pathlib.Path, name: str) -> dict:
-        """TensorStore's description of a column."""
-        width = self.widths[name]
-        checked = {"name": "crc32c"}
-        plain = {"name": "bytes", "configuration": {"endian": "little"}}
+    def spec(self, path: pathlib.Path) -> dict:
+        """TensorStore's description of the rows."""
+        width = self.record.itemsize
         packed = [{"name": "zstd", "configuration": {"level": self.zstd}}] * bool(self.zstd)
         grid = {"chunk_shape": [self.rows_of_shard, width]}
-        inner = {"chunk_shape": [self.rows_of_chunk, width], "codecs": [plain, *packed, checked]}
+        codecs = [{"name": "bytes"}, *packed, {"name": "crc32c"}]
+        inner = {"chunk_shape": [self.rows_of_chunk, width], "codecs": codecs}
         return {
             "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": f"{path / name}/"},
+            "kvstore": {"driver": "file", "path": f"{path / 'rows'}/"},
             "metadata": {
                 "shape": [self.rows, width],
-                "data_type": self.dtypes[name],
+                "data_type": "uint8",
                 "chunk_grid": {"name": "regular", "configuration": grid},
                 "codecs": [{"name": "sharding_indexed", "configuration": inner}],
             },
@@ -232,28 +238,20 @@ class _Layout:
 
 
 def _layout(manifest: dict) -> _Layout:
-    """Tokens and segments take two bytes where they fit; all else is stored as it is."""
-    dtypes = dict(manifest["columns"])
-    if manifest["vocabulary"] <= 2**16:
-        dtypes["tokens"] = "uint16"
-    if manifest["T"] < 2**16:
-        dtypes["segments"] = "uint16"
-    taken = {name: manifest[name] for name in ("T", "rows", "zstd", "inner", "shard", "widths")}
-    return _Layout(dtypes=dtypes, **taken)
+    taken = {name: manifest[name] for name in ("T", "rows", "zstd", "inner", "shard")}
+    record = [(name, kind, tuple(shape)) for name, kind, shape in manifest["record"]]
+    return _Layout(record=np.dtype(record), **taken)
 
 
-def _drawn(source: Source, start: int, stop: int, layout: _Layout) -> dict[str, np.ndarray]:
-    """The rows of a shard, made in blocks: a shard at once would need a hundred times its size."""
-    columns = {
-        name: np.empty((stop - start, width), layout.dtypes[name])
-        for name, width in layout.widths.items()
-    }
+def _drawn(source: Source, start: int, stop: int, layout: _Layout) -> np.ndarray:
+    """The rows of a shard as bytes, made in blocks: a shard at once would need a hundred times its
+    size."""
+    rows = np.empty(stop - start, layout.record)
     step = max(1, _BLOCK // layout.T)
     for i in range(start, stop, step):
-        block = source.rows(i, min(i + step, stop))
-        for name, column in columns.items():
-            column[i - start : i - start + step] = block[name]
-    return columns
+        for name, column in source.rows(i, min(i + step, stop)).items():
+            rows[name][i - start : i - start + step] = column
+    return rows.view(np.uint8).reshape(len(rows), -1)
 
 
 def _read(path: pathlib.Path) -> dict | None:
@@ -268,19 +266,16 @@ def _replace(file: pathlib.Path, manifest: dict) -> None:
     os.replace(new, file)
 
 
-def _file(path: pathlib.Path, column: str, shard: int) -> pathlib.Path:
-    return path / column / "c" / str(shard) / "0"
+def _file(path: pathlib.Path, shard: int) -> pathlib.Path:
+    return path / "rows" / "c" / str(shard) / "0"
 
 
-def _checksum(file: pathlib.Path) -> list:
-    """Size and SHA-256."""
+def _checksum(file: pathlib.Path) -> list | None:
+    """Size and SHA-256; none where there is no file."""
+    if not file.exists():
+        return None
     with file.open("rb") as opened:
         return [file.stat().st_size, hashlib.file_digest(opened, "sha256").hexdigest()]
-
-
-def _whole(path: pathlib.Path, files: dict, shard: int) -> bool:
-    found = {name: _file(path, name, shard) for name in files}
-    return all(f.exists() and _checksum(f) == files[name] for name, f in found.items())
 
 
 def _damaged(file: pathlib.Path, what: str) -> str:

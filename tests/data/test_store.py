@@ -49,6 +49,7 @@ def test_what_is_read_is_what_was_written(tmp_path, name, zstd):
     for start, stop in ((0, 70), (15, 17), (3, 3), (69, 70)):
         same(written.rows(start, stop), corpus.rows(start, stop))
     same(written.row(33), corpus.row(33))
+    assert written.legend == corpus.legend
     written.verify()
 
 
@@ -93,10 +94,10 @@ def test_a_killed_writing_goes_on_where_it_was(tmp_path, monkeypatch):
     killed(tmp_path, 40)
     with pytest.raises(ValueError, match=r"3 shards are not written yet; run materialise again"):
         Stored(str(tmp_path))
-    (tmp_path / "tokens" / "c" / "2").mkdir(exist_ok=True)
-    (tmp_path / "tokens" / "c" / "2" / "0").write_bytes(b"one column of a shard, and not whole")
-    times = {f: f.stat().st_mtime_ns for f in tmp_path.glob("*/c/[01]/0")}
-    assert len(times) == 2 * len(WORDS.row(0)), "a file a column and shard"
+    (tmp_path / "rows" / "c" / "2").mkdir(exist_ok=True)
+    (tmp_path / "rows" / "c" / "2" / "0").write_bytes(b"some of a shard, and not whole")
+    times = {f: f.stat().st_mtime_ns for f in tmp_path.glob("rows/c/[01]/0")}
+    assert len(times) == 2, "a file a shard"
     made, draw = [], store._drawn
     monkeypatch.setattr(store, "_drawn", lambda s, a, b, y: made.append(a) or draw(s, a, b, y))
     written = materialise(WORDS, tmp_path, 70)
@@ -107,7 +108,7 @@ def test_a_killed_writing_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_a_truncated_or_missing_shard_is_named_in_one_line_and_made_anew(tmp_path):
     materialise(WORDS, tmp_path, 70)
-    shard = tmp_path / "weights" / "c" / "2" / "0"
+    shard = tmp_path / "rows" / "c" / "2" / "0"
     whole = shard.read_bytes()
     for spoil, what in (
         (lambda: shard.write_bytes(whole[:-9]), "bytes"),
@@ -124,7 +125,7 @@ def test_a_truncated_or_missing_shard_is_named_in_one_line_and_made_anew(tmp_pat
 @pytest.mark.parametrize("zstd", [0, 3])
 def test_a_flipped_bit_is_named_in_one_line_when_it_is_read(tmp_path, zstd):
     written = materialise(WORDS, tmp_path, 70, zstd=zstd)
-    shard = tmp_path / "tokens" / "c" / "1" / "0"
+    shard = tmp_path / "rows" / "c" / "1" / "0"
     spoiled = bytearray(shard.read_bytes())
     spoiled[20] ^= 4
     shard.write_bytes(spoiled)

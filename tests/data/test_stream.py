@@ -2,7 +2,9 @@
 
 import itertools
 
+import grain
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from data.corpus import Corpus
@@ -22,11 +24,23 @@ def test_element_t_is_the_batch_of_step_t():
         np.testing.assert_array_equal(value, rows[name])
 
 
-def test_shards_of_a_step_one_after_another_are_its_batch():
-    whole = stream(CORPUS, batch=12)[7]
-    parts = [stream(CORPUS, batch=12, shard=(i, 3))[7] for i in range(3)]
-    for name, value in whole.items():
-        np.testing.assert_array_equal(value, np.concatenate([part[name] for part in parts]))
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 12])
+def test_batch_t_is_a_function_of_t_for_any_number_of_shards(count):
+    for t in (0, 7, 10**6):
+        rows = CORPUS.rows(12 * t, 12 * t + 12)
+        parts = [stream(CORPUS, batch=12, shard=(i, count))[t] for i in range(count)]
+        for name in parts[0]:
+            np.testing.assert_array_equal(rows[name], np.concatenate([p[name] for p in parts]))
+
+
+def test_two_processes_that_resume_as_three_go_on_with_the_same_batches():
+    """A resumed run knows its step; how many processes there were does not matter to it."""
+    read = lambda count, steps: [
+        np.concatenate([stream(CORPUS, 12, (i, count))[t]["tokens"] for i in range(count)])
+        for t in steps
+    ]
+    halves = read(2, range(3)) + read(3, range(3, 6))
+    np.testing.assert_array_equal(np.stack(halves), np.stack(read(1, range(6))))
 
 
 def test_iterating_from_a_step_is_indexing_from_it():
@@ -43,6 +57,20 @@ def test_an_iterator_resumes_from_its_saved_state():
     again = iterate(CORPUS, 4)
     again.set_state(state)
     np.testing.assert_array_equal(next(again)["tokens"], expected)
+
+
+def test_orbax_saves_where_an_iterator_is(tmp_path):
+    iterator = iterate(CORPUS, 4, start=2)
+    list(itertools.islice(iterator, 3))
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(3, args=ocp.args.Composite(data=grain.checkpoint.CheckpointSave(iterator)))
+    expected = next(iterator)["tokens"]
+    again = iterate(CORPUS, 4, start=2)
+    with ocp.CheckpointManager(tmp_path) as manager:
+        restored = grain.checkpoint.CheckpointRestore(again)
+        manager.restore(3, args=ocp.args.Composite(data=restored))
+    np.testing.assert_array_equal(next(again)["tokens"], expected)
+    np.testing.assert_array_equal(expected, CORPUS.rows(20, 24)["tokens"])
 
 
 def test_a_batch_that_cannot_be_dealt_is_refused():
