@@ -1,15 +1,21 @@
-"""python -m data.bench: how fast rows are made on one core, beside what grain alone allows.
+"""python -m data.bench: how fast rows are made, counted, searched and stored, and in what memory.
 
-Every line is the best of five timings of whole batches, in seconds of this process, so that a busy
-machine counts for less; the ceiling is grain handing out a constant batch.
+Every line is the best of five timings in CPU seconds of this process, all its threads together: a
+rate on one core, whatever else the machine does. "of the ceiling" compares with grain handing out
+a constant batch of the same size.
 """
 
+import functools
+import itertools
 import tempfile
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
+import rich.progress
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +37,8 @@ from data.feature import (
 )
 from data.language import Pair
 from data.ledger import ledger
-from data.store import materialise
+from data.search import statements
+from data.store import Stored, materialise
 from data.stream import iterate
 from data.tokenizer import BPE
 from data.world import World
@@ -44,6 +51,16 @@ RICH = Pair((
 ))  # fmt: skip
 
 
+class Line(NamedTuple):
+    """Something to be timed: `step(i)` handles `rows` rows of T tokens; the target is tokens/s."""
+
+    what: str
+    T: int
+    rows: int
+    step: Callable[[int], object]
+    target: float = 0
+
+
 class Constant:
     """The same rows for ever."""
 
@@ -54,75 +71,109 @@ class Constant:
         return self.batch
 
 
-def rates(seconds: float = 1.0) -> dict[str, float]:
-    """Tokens a second of everything that is measured."""
-    found = {}
-    for T in (64, 512):
+def lines() -> Iterator[Line]:
+    """Everything but the store."""
+    for T, batch in itertools.product((64, 512), (BATCH, 512)):
         corpus = replace(DEFAULT, T=T)
-        for batch in (BATCH, 1024 * 32 // T):
-            name = f"T={T}, batches of {batch}"
-            step = lambda i, corpus=corpus, batch=batch: corpus.rows(i * batch, (i + 1) * batch)
-            found[f"rows, {name}"] = _rate(step, batch * T, seconds)
-            for what, source in (
-                ("grain", corpus),
-                ("grain, constant source", Constant(corpus, batch)),
-            ):
-                batches = iterate(source, batch)
-                found[f"{what}, {name}"] = _rate(lambda i, b=batches: next(b), batch * T, seconds)
+        target = 5e6 * (T == 512)
+        yield Line("rows, default mixture", T, batch, _rows(corpus, batch), target)
+        for what, source in (("", corpus), (CEILING, Constant(corpus, batch))):
+            batches = iterate(source, batch)
+            yield Line(f"grain{what}", T, batch, lambda i, b=batches: next(b))
     rich = replace(DEFAULT, T=512, pair=RICH)
-    found["rows of every feature, T=512, batches of 64"] = _rate(
-        lambda i: rich.rows(i * 64, (i + 1) * 64), 64 * 512, seconds
-    )
+    yield Line("rows, every feature", 512, 64, _rows(rich, 64), 1e6)
     pieces = replace(DEFAULT, T=512, subword=BPE.train(_words(), 1000))
-    found["rows of byte pairs, T=512, batches of 64"] = _rate(
-        lambda i: pieces.rows(i * 64, (i + 1) * 64), 64 * 512, seconds
-    )
-    for name, count in (("ledger", ledger), ("contamination", contamination)):
-        n = 4096
-        found[f"{name}, T=64"] = _rate(
-            lambda i, f=count, n=n: f(DEFAULT, i * n, (i + 1) * n), n * 64, seconds
-        )
-    return found | _stored(seconds)
+    yield Line("rows, byte pairs", 512, 64, _rows(pieces, 64))
+    corpus, n = replace(DEFAULT, T=512), 2048
+    provenance = lambda i: corpus.provenance(i * n, (i + 1) * n)
+    yield Line("provenance, no token made", 512, n, provenance)
+    yield Line("ledger", 512, n, lambda i: ledger(corpus, i * n, (i + 1) * n))
+    tokens = corpus.rows(0, n)["tokens"]
+    yield Line("search for statements", 512, n, lambda i: statements(corpus, tokens))
+    search = lambda i: contamination(corpus, i * n, (i + 1) * n)
+    yield Line("contamination, rows made and searched", 512, n, search)
 
 
-def _stored(seconds: float) -> dict[str, float]:
-    """Batches read from disk, at random places of some that were just written there."""
-    corpus, n = replace(DEFAULT, T=512), 4096
-    place = np.random.Generator(np.random.Philox(0)).integers(0, n - 64, 2**16)
-    found = {}
-    for zstd in (0, 3):
-        with tempfile.TemporaryDirectory() as folder:
-            stored = materialise(corpus, folder, n, zstd=zstd)
-            read = lambda i, s=stored: s.rows(place[i % len(place)], place[i % len(place)] + 64)
-            name = f"store, zstd {zstd}, T=512, batches of 64"
-            found[name] = _rate(read, 64 * 512, seconds)
-    return found
+CEILING = ", constant source"
 
 
-def _rate(step: Callable[[int], object], tokens: int, seconds: float) -> float:
-    """Tokens a second of `step`, which makes `tokens` of them: the fastest of five stretches, since
-    whatever else the machine does only slows it down."""
-    step(0)
+def stored(folder: str, zstd: int) -> Iterator[Line]:
+    """Rows written to `folder`, then batches of them read at random places: from a cache that holds
+    all of it, and from one that holds a tenth."""
+    corpus, n = replace(DEFAULT, T=512), 8192
+    write = lambda i: materialise(corpus, f"{folder}/{i}", n, zstd=zstd)
+    yield Line(f"store, written at zstd {zstd}", 512, n, write)
+    place = np.random.Generator(np.random.Philox(0)).integers(0, n - 128, 2**16)
+    row = sum(column.nbytes for column in corpus.row(0).values())
+    for share, batch in itertools.product((1.5, 0.1), (32, 64, 128)):
+        kept = Stored(f"{folder}/0", cache=int(share * row * n))
+        read = lambda i, s=kept, b=batch: s.rows(p := place[i % len(place)], p + b)
+        what = f"store, read at zstd {zstd}, " + ("cached" if share > 1 else "beyond the cache")
+        yield Line(what, 512, batch, read, 30e6)
+
+
+def rate(line: Line, seconds: float = 1.0) -> float:
+    """Tokens a second: the fastest of five stretches, since whatever else the machine does only
+    slows it down."""
+    line.step(0)
     best, i = 0.0, 1
     for _ in range(5):
         begin, first = time.process_time(), i
         while (passed := time.process_time() - begin) < seconds / 5 or i == first:
-            step(i)
+            line.step(i)
             i += 1
-        best = max(best, (i - first) * tokens / passed)
+        best = max(best, (i - first) * line.rows * line.T / passed)
     return best
+
+
+def peak(step: Callable[[], object]) -> int:
+    """The most bytes that a call holds at once."""
+    tracemalloc.start()
+    try:
+        step()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _rows(corpus: Corpus, batch: int) -> Callable[[int], object]:
+    return lambda i: corpus.rows(i * batch, (i + 1) * batch)
 
 
 def _words() -> list[str]:
     return ["".join(f" {word}" for word in DEFAULT.tables.words[1:])]
 
 
+def memory() -> Table:
+    """Peak memory of what goes through a whole corpus, by the corpus's length."""
+    corpus, lengths = replace(DEFAULT, T=512), (2**21, 2**23, 2**25)
+    table = Table("peak memory", *(f"{n / 1e6:.0f}M tokens" for n in lengths))
+    for name, through in (
+        ("ledger", lambda rows: ledger(corpus, 0, rows)),
+        ("contamination", lambda rows: contamination(corpus, 0, rows)),
+        ("a batch, so far into the corpus", lambda rows: corpus.rows(rows, rows + BATCH)),
+    ):
+        found = [peak(functools.partial(through, n // 512)) for n in lengths]
+        table.add_row(name, *(f"{bytes_ / 2**20:.1f} MiB" for bytes_ in found))
+    return table
+
+
 def main() -> None:
-    table = Table("what", "million tokens/s", "rows/s")
-    for name, rate in rates().items():
-        T = 512 if "T=512" in name else 64
-        table.add_row(name, f"{rate / 1e6:.2f}", f"{rate / T:,.0f}")
-    Console().print(table)
+    console, found = Console(), []
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        todo = itertools.chain(lines(), stored(one, 0), stored(two, 3))
+        for line in rich.progress.track(todo, "Measuring", 30, console=Console(stderr=True)):
+            found.append((line, rate(line)))
+    ceiling = {(l.T, l.rows): r for l, r in found if l.what == f"grain{CEILING}"}
+    table = Table("what", "T", "batch", "million tokens/s", "rows/s", "of the ceiling", "target")
+    for line, tokens in found:
+        top, numbers = ceiling.get((line.T, line.rows)), (str(line.T), str(line.rows))
+        share = f"{tokens / top:.1%}" if top else ""
+        met = "[green]met[/]" if tokens >= line.target else "[red]missed[/]"
+        target = f"{line.target / 1e6:g} {met}" if line.target else ""
+        values = f"{tokens / 1e6:.2f}", f"{tokens / line.T:,.0f}", share, target
+        table.add_row(line.what, *numbers, *values)
+    console.print(table, memory())
 
 
 if __name__ == "__main__":
