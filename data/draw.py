@@ -32,6 +32,18 @@ def chance(u: np.ndarray, share: float | np.ndarray) -> np.ndarray:
     return u < np.asarray(share) * 2.0**32
 
 
+def distinct(u: np.ndarray, n: int) -> np.ndarray:
+    """K different numbers below n, in random order, from (B, 2K) 32-bit numbers: a random subset
+    (Floyd, in Bentley 1987), then shuffled."""
+    K = u.shape[1] // 2
+    found = np.empty((len(u), K), np.int64)
+    for k, last in enumerate(range(n - K, n)):
+        drawn = below(u[:, k], last + 1)
+        taken = (found[:, :k] == drawn[:, None]).any(1)
+        found[:, k] = np.where(taken, last, drawn)
+    return np.take_along_axis(found, u[:, K:].argsort(1), 1)
+
+
 def hashed(*parts: int | np.ndarray) -> np.ndarray:
     """A 32-bit number as uint64 for every tuple of numbers, as random as 32-bit numbers get: what
     is fixed about an item of a million, without a table of them (splitmix64, Steele et al. 2014).

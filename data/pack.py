@@ -37,3 +37,21 @@ def pack(
     weights[row, ends[row, document]] = closed[row, document]
     weights[:, 0] = 0
     return dict(tokens=tokens, weights=weights[:, :T], segments=segments)
+
+
+def lay(
+    documents: np.ndarray, T: int, scored: np.ndarray | bool = True, closed: bool = True
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Lays out the documents offered (B, M, L), of whose tokens those of -1 are none, as many as
+    fit; and says which were kept (B, M). `scored` is like them, `closed` as in `pack`.
+
+    >>> rows, kept = lay(np.array([[[0, 5, -1], [0, -1, 6], [0, 7, 8]]]), T=6)
+    >>> rows["tokens"].tolist(), kept.tolist()
+    ([[0, 5, 0, 6, 0, 0]], [[True, True, False]])
+    """
+    lengths = (documents >= 0).sum(2)
+    kept = fit(lengths, T)
+    there = (documents >= 0) & kept[..., None]
+    scored = np.broadcast_to(scored, documents.shape)[there]
+    ends = kept & closed
+    return pack(documents[there], np.where(kept, lengths, 0), T, scored, ends), kept
