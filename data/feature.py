@@ -33,8 +33,8 @@ class Lexicon(Feature):
 @dataclass(frozen=True)
 class Names(Feature):
     """A share `shared` of the names is the same in both languages: of the pairs in every group,
-    both persons of a pair alike, and of the cities. Counts are exact, so that no seed changes the
-    vocabulary's size."""
+    both persons of a pair alike, and of the cities and all else that has a name. Counts are exact,
+    so that no seed changes the vocabulary's size."""
 
     shared: float = 0.5
 
@@ -42,13 +42,15 @@ class Names(Feature):
         _check_share("shared", self.shared)
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
-        place = [i // len(world.groups) for i in range(world.pairs)]
-        parents = world.facts.object[: world.pairs]
-        alone = [i for i in range(world.pairs) if not _picked(place[i], self.shared)]
-        renamed = {f"x{i}" for i in alone} | {f"y{parents[i]}" for i in alone}
-        others = (world.entities("city"), coined(world).get("stranger", ()))
-        renamed |= {
-            c for names in others for i, c in enumerate(names) if not _picked(i, self.shared)
+        place = lambda kind: world.owner(kind) // (len(world.groups) * (kind in world.persons) or 1)
+        names = [(world.entities(kind), place(kind).tolist()) for kind in world.named]
+        strangers = coined(world).get("stranger", ())
+        names.append((strangers, range(len(strangers))))
+        renamed = {
+            concept
+            for concepts, places in names
+            for concept, p in zip(concepts, places, strict=True)
+            if not _picked(p, self.shared)
         }
         return twin.borrow(own, renamed, world)
 

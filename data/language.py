@@ -23,6 +23,7 @@ from typing import ClassVar, NamedTuple, Protocol
 from data.key import key
 from data.lexicon import THE, VERB, Phonology, gender, inventory, lexicons
 from data.meaning import Concept
+from data.name import Naming
 from data.world import World
 
 
@@ -119,7 +120,7 @@ class Feature(Protocol):
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language: ...
 
 
-_PHONOLOGY = Phonology()
+_PHONOLOGY, _NAMING = Phonology(), Naming()
 
 
 class Languages:
@@ -129,6 +130,7 @@ class Languages:
     twins: tuple[tuple[Feature, ...], ...]
     seed: int
     phonology: Phonology
+    naming: Naming  # of persons, in all of them
 
     def __post_init__(self) -> None:
         key("lexicon", self.seed)  # checks it
@@ -142,7 +144,7 @@ class Languages:
 
     def languages(self, world: World) -> tuple[Language, ...]:
         """All languages' words are drawn once, so a feature chooses forms and never re-draws."""
-        forms = lexicons(world, len(self.names), self.seed, self.phonology)
+        forms = lexicons(world, len(self.names), self.seed, self.phonology, self.naming)
         base = Language(forms[0])
         twins = zip(self.twins, forms[1:], strict=True)
         return base, *(_twin(base, features, own, world) for features, own in twins)
@@ -155,6 +157,7 @@ class Pair(Languages):
     features: tuple[Feature, ...] = ()
     seed: int = 0
     phonology: Phonology = _PHONOLOGY
+    naming: Naming = _NAMING
 
     @property
     def twins(self) -> tuple[tuple[Feature, ...], ...]:
@@ -174,6 +177,7 @@ class Family(Languages):
     twins: tuple[tuple[Feature, ...], ...] = ((),)
     seed: int = 0
     phonology: Phonology = _PHONOLOGY
+    naming: Naming = _NAMING
 
     def __post_init__(self) -> None:
         super().__post_init__()

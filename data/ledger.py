@@ -26,7 +26,7 @@ import tyro
 from data import spec
 from data.corpus import Corpus
 from data.template import REGISTERS
-from data.world import DIRECTIONS, RELATIONS
+from data.world import DIRECTIONS
 
 _BLOCK = 2**18  # tokens looked at together: memory does not grow with the corpus
 _SPAN = 2**23  # tokens a process counts before it reports
@@ -74,7 +74,8 @@ class _Cells(NamedTuple):
 def _cells(corpus: Corpus) -> _Cells:
     tables, local = corpus.tables, np.full(len(corpus.tables.templates), -1)
     relation = np.array([template.relation for template in tables.templates])
-    templates = tuple(np.flatnonzero(relation == r) for r in range(len(RELATIONS)))
+    relations = range(len(corpus.world.relations))
+    templates = tuple(np.flatnonzero(relation == r) for r in relations)
     for own in templates:
         local[own] = np.arange(len(own))
     many = np.array([len(own) for own in templates])[corpus.world.facts.relation]
@@ -122,7 +123,7 @@ def _tables(corpus: Corpus, counts: np.ndarray) -> Iterator[pa.Table]:
         yield pa.table(
             dict(
                 fact=fact,
-                relation=named([r.name for r in RELATIONS], facts.relation[fact]),
+                relation=named([r.name for r in corpus.world.relations], facts.relation[fact]),
                 group=named(groups, facts.group[fact]),
                 language=named(corpus.pair.names, language),
                 direction=named(DIRECTIONS, direction),

@@ -6,13 +6,15 @@ not depend on how many others there are.
 
 import functools
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from data.key import key
+from data.name import Naming
 from data.task import TASKS
-from data.world import RELATIONS, World
+from data.world import World
 
 VERB = "is"
 FUNCTION = ("of", VERB, "question", "define")
@@ -23,6 +25,7 @@ NUMERALS = {f"numeral{i}": str(i) for i in range(10)}
 THE = "the"  # the article: a word that is no concept, and that only some languages have
 UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE}
 # What is written and not pronounced: the base's forms, and what a twin of its own would have.
+_SIGNS = ("mark", "chat", "numeral")  # the kinds of what is written
 _WRITTEN = MARKS | CHAT | BRACKETS
 _OWN = dict(zip(_WRITTEN, ("¿", "·", "<v>", "<b>", "[", "]"), strict=True))
 _OWN |= {concept: chr(ord("٠") + i) for i, concept in enumerate(NUMERALS)}
@@ -36,13 +39,21 @@ def gender(concept: str) -> int:
 @functools.lru_cache
 def inventory(world: World) -> dict[str, tuple[str, ...]]:
     """Every concept that has a word, by kind, in the order of the lexicon."""
-    kinds = {kind: world.entities(kind) for kind in ("x", "y", "city", "noun")}
-    nouns = tuple(noun for r in RELATIONS for noun in (r.name, r.converse))
-    kinds |= dict(relation=nouns, task=TASKS, function=FUNCTION, mark=(*MARKS,), chat=(*CHAT,))
+    kinds = {kind: world.entities(kind) for kind in world.kinds}
+    nouns = tuple(dict.fromkeys(noun for r in world.relations for noun in (r.name, r.converse)))
+    words = dict(relation=nouns, task=TASKS, function=FUNCTION, mark=(*MARKS,), chat=(*CHAT,))
     new = coined(world)
     if new.pop("numeral", ()) or world.vocabulary.numerals:
-        kinds["numeral"] = (*NUMERALS,)
-    return kinds | new
+        words["numeral"] = (*NUMERALS,)
+    words |= new
+    taken = {c for k in words if k != "relation" for c in words[k]} | {THE}
+    taken = (taken & {*nouns}) | (kinds.keys() & words.keys())
+    if taken:
+        raise ValueError(
+            f"a relation or type is called {taken.pop()!r}, which means something else; "
+            "choose another name"
+        )
+    return kinds | words
 
 
 def coined(world: World) -> dict[str, tuple[str, ...]]:
@@ -83,27 +94,48 @@ class Phonology:
         return ["".join(parts[d] for d in row) for row in digits]
 
 
-def lexicons(world: World, count: int, seed: int, phonology: Phonology) -> list[tuple[str, ...]]:
+def lexicons(
+    world: World, count: int, seed: int, phonology: Phonology, naming: Naming
+) -> list[tuple[str, ...]]:
     """The forms, aligned with the inventory's concepts, of `count` languages that share none: words
     drawn from `seed`, names capitalised, and what is written each in its own way. Coined words are
     drawn after those of all languages."""
     kinds, new = inventory(world), coined(world)
     new.pop("numeral", ())
-    written = [c for kind in ("mark", "chat", "numeral") for c in kinds.get(kind, ())]
+    written = [c for kind in _SIGNS for c in kinds.get(kind, ())]
     late = [(kind, c) for kind, concepts in new.items() for c in concepts]
-    spoken = sum(map(len, kinds.values())) - len(written) - len(late)
+    parts = _parts(world, naming, seed)
+    size = {kind: int(part.max()) + 1 for kind, part in parts.items()}
+    spoken, names = sum(size.values()), sum(size[kind] for kind in world.named)
     words = phonology.words(count * (spoken + len(late)), seed)
-    names = 2 * world.pairs + world.cities
     words = [w.capitalize() if i % spoken < names else w for i, w in enumerate(words)]
 
     def lexicon(i: int) -> tuple[str, ...]:
-        own = words[i * spoken : (i + 1) * spoken]
+        own = _forms(words[i * spoken : (i + 1) * spoken], parts.values())
         begin = count * spoken + i * len(late)
         drawn = zip(words[begin : begin + len(late)], late, strict=True)
         forms = (_coin(word.lower(), concept, kind, i) for word, (kind, concept) in drawn)
         return (*own, *(_written(c, i) for c in written), *forms)
 
     return [lexicon(i) for i in range(count)]
+
+
+def _parts(world: World, naming: Naming, seed: int) -> dict[str, np.ndarray]:
+    """(concepts, words) by kind of what is spoken and not coined: which of the kind's words make up
+    each form. It is one word a form, but for the names of persons."""
+    kinds = {k: len(v) for k, v in inventory(world).items() if k not in {*_SIGNS, *coined(world)}}
+    one = {kind: np.arange(n)[:, None] for kind, n in kinds.items()}
+    return one | {kind: naming.parts(kinds[kind], seed) for kind in world.persons}
+
+
+def _forms(words: list[str], parts: Iterable[np.ndarray]) -> list[str]:
+    """The forms of all kinds, whose words stand one kind after another."""
+    forms, first = [], 0
+    for part in parts:
+        columns = [[words[first + i] for i in column] for column in part.T.tolist()]
+        forms += map(" ".join, zip(*columns, strict=True))
+        first += part.max() + 1
+    return forms
 
 
 def _coin(word: str, concept: str, kind: str, language: int) -> str:

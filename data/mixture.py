@@ -20,7 +20,7 @@ from data.speaker import speaker
 from data.split import ASKING, HeldOut, allowed
 from data.task import ARITIES, TASKS, Draws, Positional, held_out, spared
 from data.template import ENTRIES, FOLLOWED, REGISTERS, Tables, compile, concept_ids
-from data.world import RELATIONS, World
+from data.world import World
 
 DRAWS = 16  # 32-bit random numbers a document is made of
 
@@ -260,8 +260,8 @@ class Sampler:
     def _first(self) -> dict[str, np.ndarray]:
         place = lambda kind: self.concept[f"{kind}0"]
         return {
-            "subject": np.array([place(r.subject) for r in RELATIONS]),
-            "object": np.array([place(r.object) for r in RELATIONS]),
+            "subject": np.array([place(r.subject) for r in self.world.relations]),
+            "object": np.array([place(r.object) for r in self.world.relations]),
         }
 
 

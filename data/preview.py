@@ -151,7 +151,7 @@ def _ledger(corpus: Corpus, rows: int) -> Table:
     title = f"Ledger of {rows:,} rows: exposures of a fact, mean (least to most)"
     table = _table(title, "relation", "group", *names)
     for relation, group in itertools.product(
-        ("parent", "home"), [group.name for group in corpus.world.groups]
+        [r.name for r in corpus.world.relations], [group.name for group in corpus.world.groups]
     ):
         row = []
         for language, direction in cells:
@@ -177,8 +177,8 @@ def _proof(corpus: Corpus, rows: int) -> str:
     if not hits.num_rows:
         return f"[green]No held-out statement is in the corpus[/] ({searched})."
     first = hits.slice(0, 1).to_pylist()[0]
-    relation, *_ = corpus.world.fact(first["fact"])
-    where = f"{relation} of x{first['fact'] % corpus.world.pairs} in row {first['row']}"
+    relation, subject, *_ = corpus.world.fact(first["fact"])
+    where = f"{relation} of {subject} in row {first['row']}"
     return (
         f"[red]{hits.num_rows:,} held-out statements in the corpus[/], first {where} ({searched})."
     )

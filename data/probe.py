@@ -20,7 +20,7 @@ from data.meaning import Chat, Fact, Meaning, Question, Quiz, Story
 from data.speaker import Speaker, speaker
 from data.task import ARITIES, TASKS, held_out
 from data.tokenizer import Tokenizer
-from data.world import DIRECTIONS, RELATIONS
+from data.world import DIRECTIONS
 
 CONSTRUCTS = {"story": Story, "quiz": Quiz, "chat": Chat}
 
@@ -56,17 +56,18 @@ class _Item:
 
 
 def facts(corpus: Corpus) -> Probe:
-    """Every fact as a statement to complete, in both languages; homes forward only.
+    """Every fact as a statement to complete, in both languages and the directions in which its
+    relation may be asked: homes forward only.
 
     Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
     entities have the same form in all languages), stated (in pretraining, in this very cell)."""
     world, both = corpus.world, speaker(corpus.pair, corpus.world)
+    directions = {r.name: r.asked for r in world.relations}
     items, gold = [], []
     for fact in range(len(world.facts.group)):
         relation, subject, object, _ = world.fact(fact)
-        directions = (0, 1) if relation == RELATIONS[0].name else (0,)
         for language in range(len(corpus.pair.names)):
-            for direction in directions:
+            for direction in directions[relation]:
                 focus, said = (subject, object) if direction == 0 else (object, subject)
                 meaning = Fact(relation, subject, object, focus)
                 slices = _fact_slices(corpus, fact, language, direction)
@@ -206,7 +207,8 @@ def _candidates(corpus: Corpus) -> dict[str, np.ndarray]:
     """Every entity of a type as the answer of a statement says it, in the answer's case."""
     both, kinds, candidates = speaker(corpus.pair, corpus.world), inventory(corpus.world), {}
     fact = lambda r, focus: Fact(r.name, f"{r.subject}0", f"{r.object}0", f"{focus}0")
-    asked = {"x": fact(RELATIONS[0], "y")} | {r.object: fact(r, r.subject) for r in RELATIONS}
+    asked = {r.subject: fact(r, r.object) for r in corpus.world.relations if 1 in r.asked}
+    asked |= {r.object: fact(r, r.subject) for r in corpus.world.relations if 0 in r.asked}
     for (kind, fact), (i, name) in itertools.product(asked.items(), enumerate(corpus.pair.names)):
         leaf = next(leaf for leaf in both.leaves(fact, i) if leaf.answer)
         words = [both.word(leaf._replace(concept=c)) for c in kinds[kind]]

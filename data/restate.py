@@ -19,7 +19,7 @@ from data.language import Pair
 from data.meaning import Fact
 from data.speaker import speaker
 from data.template import compile, concept_ids
-from data.world import RELATIONS, World
+from data.world import World
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Swap:
     def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
         fact, facts = documents.said["fact"], base.world.facts
         of = lambda relation: facts.object[facts.relation == relation]
-        inverse = [len(np.unique(of(r))) == len(of(r)) for r in range(len(RELATIONS))]
+        inverse = [len(np.unique(of(r))) == len(of(r)) for r in range(len(base.world.relations))]
         return (fact >= 0) & np.array(inverse)[facts.relation[fact]]
 
     def __call__(
@@ -87,7 +87,7 @@ def _slots(world: World, fact: np.ndarray) -> np.ndarray:
     facts, concept = world.facts, concept_ids(world)
     slots = np.zeros((len(fact), 2), np.int64)
     for place, kind in enumerate(("subject", "object")):
-        first = np.array([concept[f"{getattr(r, kind)}0"] for r in RELATIONS])
+        first = np.array([concept[f"{getattr(r, kind)}0"] for r in world.relations])
         slots[:, place] = getattr(facts, kind)[fact] + first[facts.relation[fact]]
     return slots
 
@@ -96,13 +96,13 @@ def _slots(world: World, fact: np.ndarray) -> np.ndarray:
 def _relations(pair: Pair, world: World) -> np.ndarray:
     """(flat) bool: the words of the compiled templates of facts that name a relation."""
     tables, both = compile(pair, world), speaker(pair, world)
-    names = {name for r in RELATIONS for name in (r.name, r.converse)}
+    names = {name for r in world.relations for name in (r.name, r.converse)}
     found = np.zeros(len(tables.literal), bool)
     for z, template in enumerate(tables.templates):
         if isinstance(template.meaning, Fact):
             leaves = both.leaves(template.meaning, template.language)
-            at = [i for i, leaf in enumerate(leaves, 1) if leaf.concept in names]
-            found[tables.start[z] + np.array(at)] = True
+            said = [leaf.concept in names for leaf in leaves for _ in range(both.span(leaf))]
+            found[tables.start[z] + 1 + np.flatnonzero(said)] = True
     return found
 
 

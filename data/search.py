@@ -16,7 +16,7 @@ from data.corpus import Corpus
 from data.lexicon import inventory
 from data.meaning import Fact, slots
 from data.template import Tables
-from data.world import RELATIONS, World
+from data.world import World
 
 
 class Words(NamedTuple):
@@ -133,12 +133,11 @@ def _filled(
     slots = np.full((len(begin), tables.shapes.slots), -1)
     for s, concepts in kinds.items():
         (places,) = np.nonzero(slot == s)
-        # A word that shows a concept's gender does not name it: the one that does tells most.
+        # All of a concept's words name it together: a name may have several, and share each.
         forms = [tables.form[tongue[j], concepts] for j in places]
-        naming = int(np.argmax([len(np.unique(form)) for form in forms]))
-        order = np.argsort(forms[naming])
-        said = words[begin + places[naming]]
-        at = np.searchsorted(forms[naming][order], said).clip(max=len(order) - 1)
+        known, said = _together(forms), _together([words[begin + j] for j in places])
+        order = np.argsort(known)
+        at = np.searchsorted(known[order], said).clip(max=len(order) - 1)
         concept = order[at]
         fits = np.ones(len(begin), bool)
         for j, form in zip(places, forms, strict=True):
@@ -146,6 +145,14 @@ def _filled(
         slots[:, s] = concepts[concept]
         begin, slots = begin[fits], slots[fits]
     return begin, slots
+
+
+def _together(words: list[np.ndarray]) -> np.ndarray:
+    """64 bits of words that stand side by side."""
+    key = np.zeros(len(words[0]), np.uint64)
+    for word in words:
+        key = key * np.uint64(0x9E3779B97F4A7C15) + word.astype(np.uint64)
+    return key
 
 
 def _kinds(corpus: Corpus, z: int) -> dict[int, np.ndarray]:
@@ -166,7 +173,7 @@ def _facts(world: World, relation: str, subject: np.ndarray, object: np.ndarray)
 @functools.lru_cache(maxsize=16)
 def _related(world: World, relation: str) -> tuple[np.ndarray, np.ndarray, int]:
     """The facts of a relation in the order of their keys, subject * width + object."""
-    facts, names = world.facts, [r.name for r in RELATIONS]
+    facts, names = world.facts, [r.name for r in world.relations]
     (own,) = np.nonzero(facts.relation == names.index(relation))
     width = int(facts.object.max()) + 1
     key = facts.subject[own] * width + facts.object[own]

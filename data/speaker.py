@@ -24,21 +24,22 @@ from data.meaning import (
     fill,
     replace_slots,
 )
+from data.relation import Symmetric
 from data.task import SAID, Task, marked, nouns, opening, shapes
-from data.world import RELATIONS, World
+from data.world import World
 
 _REGISTERS = {"story": Story, "quiz": Quiz, "chat": Chat}
-INFLECTED = ("x", "y", "city", "noun", "marked", "box", "stranger")
 
 
 @functools.lru_cache(maxsize=16)
 def speaker(pair: Languages, world: World) -> "Speaker":
     """The one who speaks both languages of a pair, or all those of a family."""
-    return Speaker(pair.languages(world), world)
+    return Speaker(pair.languages(world), world, pair.naming.words)
 
 
 class Speaker:
-    """Renders meanings to words and parses words to meanings, in language 0, 1, ...
+    """Renders meanings to words and parses words to meanings, in language 0, 1, ... The names of
+    persons have `names` words.
 
     >>> from data.feature import PossessorFirst
     >>> from data.language import Pair
@@ -50,18 +51,24 @@ class Speaker:
     True
     """
 
-    def __init__(self, languages: tuple[Language, ...], world: World) -> None:
+    def __init__(self, languages: tuple[Language, ...], world: World, names: int = 1) -> None:
         self.languages, self.world = languages, world
+        self.relation = {relation.name: relation for relation in world.relations}
+        self._spans = dict.fromkeys(world.persons, names)
         self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
         self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
         self.concept = [self._readings(i) for i in range(len(languages))]
         told = (relation for task in world.tasks for relation in task.relations)
-        self.relation = {relation.name: relation for relation in (*RELATIONS, *told)}
+        self.relation = {relation.name: relation for relation in (*world.relations, *told)}
         self._patterns: dict = {}
 
     def render(self, meaning: Meaning, language: int) -> tuple[str, ...]:
         """The words of a document, without the <doc> that opens it."""
-        return tuple(map(self.word, self.leaves(meaning, language)))
+        return tuple(w for x in self.leaves(meaning, language) for w in self.word(x).split())
+
+    def span(self, leaf: Leaf) -> int:
+        """How many words a leaf has whose concept is a slot: as many as every name of its kind."""
+        return self._spans.get(leaf.concept.kind, 1) if isinstance(leaf.concept, Slot) else 1
 
     def word(self, leaf: Leaf) -> str:
         """A leaf's word, inflected as its language does."""
@@ -203,7 +210,7 @@ class Speaker:
         """A concept as an argument or an answer: nouns and names in their case, nouns with their
         article; what else there is (digits, classes, marks, tasks) as it is cited."""
         kind = concept.kind if isinstance(concept, Slot) else self.kind[concept]
-        role = role if kind in INFLECTED else ""
+        role = role if kind in (*self.world.named, "noun", "marked", "box", "stranger") else ""
         leaf = Leaf(concept, language, role=role, **known)
         return self._definite(leaf) if kind in ("noun", "marked") else [leaf]
 
@@ -260,7 +267,7 @@ class Speaker:
     def _shapes(self, words: tuple[str, ...], language: int) -> Iterator[tuple[Meaning, int]]:
         """Every meaning with slots that words of this number could say."""
         names = {task.name for task in self.world.tasks}
-        for r in RELATIONS:
+        for r in self.world.relations:
             subject, object = Slot(r.subject, 0), Slot(r.object, 1)
             yield from ((Fact(r.name, subject, object, f), language) for f in (subject, object))
         for question, task in self._questions(words, language):
@@ -289,7 +296,8 @@ class Speaker:
         opened = {opening(question): 0 for question in asked}
         for question in opened:
             context = self._context(question, language)
-            opened[question] = len(context + self._asked(question, language)) + 2
+            asked = context + self._asked(question, language)
+            opened[question] = sum(map(self.span, asked)) + 2
         for first, second in itertools.product(opened, repeat=2):
             if opened[first] + opened[second] + added == len(words):
                 moved = lambda slot: Slot(slot.kind, slot.index + SAID)
@@ -300,20 +308,31 @@ class Speaker:
         if shape not in self._patterns:
             self._patterns[shape] = self.leaves(*shape)
         leaves, values = self._patterns[shape], {}
-        if len(leaves) != len(words):
+        ends = list(itertools.accumulate(map(self.span, leaves)))
+        if ends[-1] != len(words):
             return
-        for (concept, language, *_), word in zip(leaves, words, strict=True):
-            said = self.concept[language].get(word)  # its inflection is looked at below
+        said = (" ".join(words[a:b]) for a, b in itertools.pairwise((0, *ends)))
+        for (concept, language, *_), word in zip(leaves, said, strict=True):
+            found = self.concept[language].get(word)  # its inflection is looked at below
             if isinstance(concept, Slot):
-                if self.kind.get(said) != concept.kind:
+                if self.kind.get(found) != concept.kind:
                     return
-                if values.setdefault(concept.index, said) != said:
+                if values.setdefault(concept.index, found) != found:
                     return
-            elif said != concept:
+            elif found != concept:
                 return
         meaning = fill(shape[0], values)
+        if isinstance(meaning, Fact) and not self._canonical(meaning):
+            return
         if self.render(meaning, shape[1]) == words:
             yield meaning
+
+    def _canonical(self, fact: Fact) -> bool:
+        """Whether a fact is said as the world has it: of a symmetric one, the subject is the entity
+        of the lower number."""
+        number = lambda concept: int(concept.lstrip("abcdefghijklmnopqrstuvwxyz"))
+        symmetric = isinstance(self.relation[fact.relation], Symmetric)
+        return not symmetric or number(fact.subject) < number(fact.object)
 
 
 def _tag(language: int) -> str:

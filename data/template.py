@@ -28,7 +28,7 @@ from data.meaning import (
 from data.speaker import Speaker, speaker
 from data.task import ARITIES, SAID, nouns, opening
 from data.tokenizer import DOC
-from data.world import DIRECTIONS, RELATIONS, World
+from data.world import DIRECTIONS, World
 
 KINDS = ("fact", "task", "dictionary")
 REGISTERS = ("statement", "story", "quiz", "chat", "dictionary")
@@ -100,7 +100,8 @@ class Tables(NamedTuple):
     said: np.ndarray  # (flat) bool: the slot's concept itself stands here
     tongue: np.ndarray  # (flat) row of `form`
     # (paradigms, concepts) word id of a concept in a language and case, or of the word that shows
-    # its gender; the first rows are the languages, their words as they are cited.
+    # its gender; of a name of several words, one row a word. The first rows are the languages,
+    # their words as they are cited.
     form: np.ndarray
     words: tuple[str, ...]  # every word form; word id 0 is <doc>
 
@@ -112,16 +113,18 @@ def compile(pair: Languages, world: World) -> Tables:
     known = _shapes(both)
     templates, ids = _templates(both, known)
     leaves = [both.leaves(t.meaning, t.language) for t in templates]
-    cited = (DOC, *(form for forms in both.form for form in forms.values()))
-    length = np.array([len(ls) + 1 for ls in leaves])
-    prompt = [1 + next((i for i, l in enumerate(ls) if l.answer), len(ls)) for ls in leaves]
-    # None stands for the <doc> that opens every document.
-    flat = [leaf for ls in leaves for leaf in (None, *ls)]
-    slots = [leaf and _variable(leaf) for leaf in flat]
+    cited = (word for forms in both.form for form in forms.values() for word in form.split())
+    # Every word of a document as a leaf and which of the leaf's words it is; None stands for the
+    # <doc> that opens every document.
+    said = [[(None, 0)] + [(x, k) for x in ls for k in range(both.span(x))] for ls in leaves]
+    length = np.array(list(map(len, said)))
+    prompt = [next((i for i, (x, _) in enumerate(ws) if x and x.answer), len(ws)) for ws in said]
+    flat = list(itertools.chain(*said))
+    slots = [leaf and _variable(leaf) for leaf, _ in flat]
     paradigms = _paradigms(both, flat)
-    literals = [both.word(l) if l and not s else DOC for l, s in zip(flat, slots, strict=True)]
+    literals = [both.word(l) if l and not s else DOC for (l, _), s in zip(flat, slots, strict=True)]
     inflected = (form for row in paradigms.values() for form in row)
-    words = tuple(dict.fromkeys((*cited, *literals, *inflected)))
+    words = tuple(dict.fromkeys((DOC, *cited, *literals, *inflected)))
     word, row = {form: i for i, form in enumerate(words)}, {p: i for i, p in enumerate(paradigms)}
     return Tables(
         templates=templates,
@@ -136,13 +139,13 @@ def compile(pair: Languages, world: World) -> Tables:
         length=length,
         prompt=np.array(prompt),
         askable=np.array(
-            [not any(l.given for l in ls[p - 1 :]) for ls, p in zip(leaves, prompt, strict=True)]
+            [not any(x.given for x, _ in ws[p:] if x) for ws, p in zip(said, prompt, strict=True)]
         ),
         literal=np.array([word[form] for form in literals], np.int32),
         slot=np.array([s.index if s else -1 for s in slots]),
-        said=np.array([leaf is not None and isinstance(leaf.concept, Slot) for leaf in flat]),
+        said=np.array([leaf is not None and isinstance(leaf.concept, Slot) for leaf, _ in flat]),
         tongue=np.array(
-            [row[_paradigm(both, l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
+            [row[_paradigm(both, *l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
         ),
         form=np.array([[word[form] for form in forms] for forms in paradigms.values()], np.int32),
         words=words,
@@ -185,7 +188,7 @@ def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.
     ]  # fmt: skip
     languages, Q = len(both.languages), len(shapes.openings)
     widths = (
-        max(len(owner), Q, len(RELATIONS), len(ENTRIES) + len(shapes.words)),
+        max(len(owner), Q, len(both.world.relations), len(ENTRIES) + len(shapes.words)),
         max(Q, len(DIRECTIONS), languages - 1),
     )
     ids = np.full((len(REGISTERS) + 1, languages, *widths), -1)
@@ -196,7 +199,8 @@ def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.
         templates.append(Template(meaning, language, register, *stated))
 
     for lang in range(languages):
-        for (a, r), direction in itertools.product(enumerate(RELATIONS), range(len(DIRECTIONS))):
+        relations = enumerate(both.world.relations)
+        for (a, r), direction in itertools.product(relations, range(len(DIRECTIONS))):
             entities = Slot(r.subject, 0), Slot(r.object, 1)
             add(0, lang, a, direction, Fact(r.name, *entities, entities[direction]), a, direction)
         for (a, question), (register, construct) in itertools.product(
@@ -222,31 +226,32 @@ def _variable(leaf: Leaf) -> Slot | None:
     return next((c for c in (leaf.concept, leaf.controller) if isinstance(c, Slot)), None)
 
 
-def _paradigm(both: Speaker, leaf: Leaf) -> Leaf:
-    """What is common to all words that can stand for a leaf: None is where its slot's concept goes.
-    A case that the language does not mark is none."""
+def _paradigm(both: Speaker, leaf: Leaf, part: int) -> tuple[Leaf, int]:
+    """What is common to all words that can stand for a part of a leaf: None is where its slot's
+    concept goes. A case that the language does not mark is none."""
     role = leaf.role if leaf.role in dict(both.languages[leaf.language].case) else ""
     says = isinstance(leaf.concept, Slot)
     concept, controller = (None, leaf.controller) if says else (leaf.concept, None)
-    return Leaf(concept, leaf.language, role=role, controller=controller, plural=leaf.plural)
+    common = Leaf(concept, leaf.language, role=role, controller=controller, plural=leaf.plural)
+    return common, part
 
 
-def _paradigms(both: Speaker, leaves: list[Leaf | None]) -> dict[Leaf, list[str]]:
+def _paradigms(both: Speaker, said: list[tuple[Leaf | None, int]]) -> dict[tuple, list[str]]:
     """The word for every concept, of the kinds that stand there, in every paradigm in use."""
-    kinds = {
-        Leaf(None, language): set(both.kind.values()) for language in range(len(both.languages))
-    }
-    for leaf in leaves:
+    kinds = {(Leaf(None, language), 0): set() for language in range(len(both.languages))}
+    for leaf, part in said:
         if leaf and (slot := _variable(leaf)):
-            kinds.setdefault(_paradigm(both, leaf), set()).add(slot.kind)
+            kinds.setdefault(_paradigm(both, leaf, part), set()).add(slot.kind)
 
-    def word(paradigm: Leaf, concept: str, kind: str) -> str:
-        if kind not in kinds[paradigm]:
-            return both.form[paradigm.language][concept]
-        place = "controller" if paradigm.concept else "concept"
-        return both.word(paradigm._replace(**{place: concept}))
+    def word(paradigm: Leaf, part: int, concept: str, kind: str) -> str:
+        form = both.form[paradigm.language][concept]
+        if kind in kinds[paradigm, part]:
+            place = "controller" if paradigm.concept else "concept"
+            form = both.word(paradigm._replace(**{place: concept}))
+        words = form.split()
+        return words[min(part, len(words) - 1)]
 
-    return {p: [word(p, c, kind) for c, kind in both.kind.items()] for p in kinds}
+    return {p: [word(*p, c, kind) for c, kind in both.kind.items()] for p in kinds}
 
 
 def _skeleton(leaves) -> str:

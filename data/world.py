@@ -5,9 +5,10 @@ of its two entities is mentioned first and never by grammar: FORWARD mentions th
 REVERSE the object. A *cell* is a (language, direction) in which a fact may be stated. A coverage
 *group* fixes the cells in which its facts are stated in pretraining; every other cell is held out.
 
-The world has two relations. `parent`, whose converse is `child`, is a bijection between the persons
-x and the persons y: the material of reversal. `home` maps the persons x onto fewer cities: the
-material of transfer, since its converse (`resident`) is not a function and is never stated.
+By default a world has two relations. `parent`, whose converse is `child`, is a bijection between
+the persons x and the persons y: the material of reversal. `home` maps the persons x onto fewer
+cities: the material of transfer, since its converse (`resident`) is not a function and is never
+stated. Others are in data/relation.py.
 """
 
 import functools
@@ -17,23 +18,18 @@ from typing import NamedTuple
 import numpy as np
 
 from data.key import key
+from data.relation import (
+    BOTH,
+    DIRECTIONS,
+    FORWARD,
+    RELATIONS,
+    REVERSE,
+    Bijection,
+    Composition,
+    Relation,
+    Symmetric,
+)
 from data.task import LISTS, Task
-
-FORWARD, REVERSE = 0, 1
-DIRECTIONS = ("forward", "reverse")
-
-
-@dataclass(frozen=True)
-class Relation:
-    """`name` of a `subject` is an `object`; `converse` of that object is the subject."""
-
-    name: str
-    converse: str
-    subject: str
-    object: str
-
-
-RELATIONS = (Relation("parent", "child", "x", "y"), Relation("home", "resident", "x", "city"))
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ GROUPS = (
 
 
 class Facts(NamedTuple):
-    """Columns over facts: `relation` indexes RELATIONS, `subject` and `object` index their type."""
+    """Columns over facts: `relation` indexes the world's, `subject` and `object` their type."""
 
     relation: np.ndarray
     subject: np.ndarray
@@ -77,7 +73,8 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class World:
-    """`pairs` facts of each relation over `groups` of equal size; a pure function of its fields.
+    """`pairs` persons x in `groups` of equal size, and what holds of them; a pure function of its
+    fields. A relation is declared after the ones that its subjects come from.
 
     >>> world = World(pairs=16, cities=4, nouns=6)
     >>> world.fact(2)
@@ -93,6 +90,7 @@ class World:
     tasks: tuple[Task, ...] = LISTS  # what can be asked in it, and so what has a word
     seed: int = 0
     vocabulary: Vocabulary = Vocabulary()
+    relations: tuple[Relation, ...] = RELATIONS
 
     def __post_init__(self) -> None:
         key("world", self.seed)  # checks it
@@ -106,6 +104,70 @@ class World:
                 f"cities={self.cities}, nouns={self.nouns}: a choice needs 2 cities, and a list "
                 "task of 4 different arguments with some held out needs 6 nouns; choose more"
             )
+        if not self.relations:
+            raise ValueError("relations=() is no relation; choose one, and no facts in the mixture")
+        names = [name for r in self.relations for name in dict.fromkeys((r.name, r.converse))]
+        if len(set(names)) < len(names):
+            raise ValueError(f"relations are called {names}, one name twice; choose other names")
+        for relation in self.relations:
+            self._check(relation)
+
+    def _check(self, relation: Relation) -> None:
+        if isinstance(relation, Composition):
+            earlier = {r.name: r for r in self.relations[: self.relations.index(relation)]}
+            first, second = (earlier.get(name) for name in relation.path)
+            if not (
+                first
+                and second
+                and (first.subject, first.object, second.object)
+                == (relation.subject, second.subject, relation.object)
+            ):
+                raise ValueError(
+                    f"{relation.name}: path={relation.path} does not lead from {relation.subject} "
+                    f"to {relation.object} by relations declared before it; choose two that do"
+                )
+        n = self.kinds[relation.subject]
+        if isinstance(relation, Symmetric) and (n % len(self.groups) or n // len(self.groups) % 2):
+            raise ValueError(
+                f"{relation.name}: {n} {relation.subject} in {len(self.groups)} groups leave one "
+                f"without a partner; choose a multiple of {2 * len(self.groups)}"
+            )
+        if REVERSE in relation.asked and not self._invertible(relation):
+            raise ValueError(
+                f"{relation.name} is asked in reverse, but several {relation.subject} have one "
+                f"{relation.object}, so there is no one answer; choose asked=({FORWARD},)"
+            )
+
+    def _invertible(self, relation: Relation) -> bool:
+        if not isinstance(relation, Composition):
+            return relation.invertible
+        path = [r for r in self.relations if r.name in relation.path]
+        return all(map(self._invertible, path))
+
+    @functools.cached_property
+    def kinds(self) -> dict[str, int]:
+        """How many entities there are of every type: of names first, then nouns and their classes,
+        each in the order in which the relations mention them."""
+        count, common = {"x": self.pairs, "noun": self.nouns}, {"noun"}
+        for r in self.relations:
+            if r.subject not in count:
+                raise ValueError(
+                    f"{r.name}: no relation before it has {r.subject} as its object; declare one, "
+                    f"or choose the subject among {[*count]}"
+                )
+            n = r.size(count[r.subject], self.cities) or count.get(r.object)
+            if count.setdefault(r.object, n) != n:
+                raise ValueError(
+                    f"{r.name} has {n} {r.object}, another relation {count[r.object]}; "
+                    "choose one number"
+                )
+            common |= {r.object} if r.subject in common else set()
+        return {k: count[k] for rest in (False, True) for k in count if (k in common) == rest}
+
+    @functools.cached_property
+    def named(self) -> tuple[str, ...]:
+        """The types whose entities have names; those of nouns and of their classes have words."""
+        return tuple(self.kinds)[: [*self.kinds].index("noun")]
 
     @property
     def languages(self) -> int:
@@ -114,31 +176,68 @@ class World:
 
     def entities(self, kind: str) -> tuple[str, ...]:
         """The names of all entities of a type, as concepts: 'x0', 'x1', ..."""
-        count = {"x": self.pairs, "y": self.pairs, "city": self.cities, "noun": self.nouns}[kind]
-        return tuple(f"{kind}{i}" for i in range(count))
+        return tuple(f"{kind}{i}" for i in range(self.kinds[kind]))
+
+    def objects(self, relation: str) -> np.ndarray:
+        """(n) the object of every subject of a relation; of nouns, say, their class."""
+        return self._drawn[0][relation]
+
+    def owner(self, kind: str) -> np.ndarray:
+        """(n) the person x to whom an entity belongs by bijections, x3 to itself and its parent to
+        it; of other types, their own number. It decides an entity's group, and so of both persons
+        of a pair alike."""
+        return self._drawn[1].get(kind, np.arange(self.kinds[kind]))
+
+    @functools.cached_property
+    def persons(self) -> tuple[str, ...]:
+        """x, and all types that bijections lead to from there."""
+        return tuple(self._drawn[1])
+
+    @functools.cached_property
+    def _drawn(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Objects by relation and owners by type. One stream of random numbers draws all relations,
+        stage after stage: an additional one may change those after it."""
+        rng = np.random.Generator(np.random.Philox(key=key("world", self.seed)))
+        objects: dict[str, np.ndarray] = {}
+        owner = {"x": np.arange(self.pairs)}
+        for r in sorted(self.relations, key=lambda r: r.stage):
+            mine = owner.get(r.subject, np.arange(self.kinds[r.subject]))
+            group = mine % len(self.groups)
+            objects[r.name] = drawn = r.draw(rng, objects, group, self.kinds[r.object])
+            if isinstance(r, Bijection) and r.subject in owner and r.object not in owner:
+                owner[r.object] = np.empty_like(mine)
+                owner[r.object][drawn] = mine
+        return objects, owner
 
     @functools.cached_property
     def facts(self) -> Facts:
-        """Fact i < pairs is the parent of x_i, fact pairs + i the home of x_i."""
-        rng = np.random.Generator(np.random.Philox(key=key("world", self.seed)))
-        person, n = np.arange(self.pairs), self.pairs
-        # Every city has as many residents as any other, give or take one: chance is 1/cities.
-        homes = rng.permutation(n) % self.cities
-        return Facts(
-            relation=np.repeat([0, 1], n),
-            subject=np.concatenate([person, person]),
-            object=np.concatenate([rng.permutation(n), homes]),
-            group=np.concatenate([person, person]) % len(self.groups),
-        )
+        """All facts of the first relation by subject, then those of the second, and so on: by
+        default fact i < pairs is the parent of x_i, fact pairs + i the home of x_i."""
+        columns = []
+        for i, r in enumerate(self.relations):
+            object = self.objects(r.name)
+            subject = np.arange(len(object))
+            if isinstance(r, Symmetric):
+                (subject,) = np.nonzero(subject < object)
+            group = self.owner(r.subject)[subject] % len(self.groups)
+            columns.append((np.full(len(subject), i), subject, object[subject], group))
+        return Facts(*map(np.concatenate, zip(*columns, strict=True)))
 
     def fact(self, i: int) -> tuple[str, str, str, str]:
         """Fact i in words: relation, subject, object, group."""
-        facts, relation = self.facts, RELATIONS[self.facts.relation[i]]
+        facts, relation = self.facts, self.relations[self.facts.relation[i]]
         subject, object = (
             f"{relation.subject}{facts.subject[i]}",
             f"{relation.object}{facts.object[i]}",
         )
         return relation.name, subject, object, self.groups[facts.group[i]].name
+
+    def chance(self, relation: str, direction: int = FORWARD) -> float:
+        """How often a guess among all entities of the answer's type is right."""
+        r = next(r for r in self.relations if r.name == relation)
+        if direction not in r.asked:
+            raise ValueError(f"{relation} is not asked {DIRECTIONS[direction]}; it has no chance")
+        return 1 / self.kinds[r.object if direction == FORWARD else r.subject]
 
     @functools.cached_property
     def stated(self) -> np.ndarray:
@@ -149,7 +248,10 @@ class World:
         for g, group in enumerate(self.groups):
             for language, direction in group.cells:
                 cells[g, language, direction] = True
-        homes = cells.any(2, keepdims=True) & [True, False]
-        return np.concatenate([cells, homes])[
-            self.facts.group + len(self.groups) * self.facts.relation
+        may = [
+            cells
+            if set(r.stated) == set(BOTH)
+            else cells.any(2, keepdims=True) & np.isin(BOTH, r.stated)
+            for r in self.relations
         ]
+        return np.stack(may)[self.facts.relation, self.facts.group]
