@@ -13,7 +13,7 @@ class Naming:
     place; a whole name is nobody else's. Wang & Sun (2025) have two words and multiplicity 10.
 
     >>> Naming(words=2, multiplicity=2).parts(6, seed=0).tolist()
-    [[1, 5], [1, 4], [0, 3], [0, 4], [2, 5], [2, 3]]
+    [[0, 3], [0, 4], [2, 5], [2, 3], [1, 4], [1, 5]]
     """
 
     words: int = 1

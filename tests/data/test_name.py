@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from data import probe
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import Case, Lexicon, Names, PossessorFirst, Script
 from data.language import Pair
-from data.ledger import contamination, ledger
+from data.ledger import ledger
 from data.name import Naming
 from data.speaker import speaker
 from data.tokenizer import Character
@@ -81,7 +82,7 @@ def test_questions_end_before_a_whole_name_and_candidates_are_whole_names(letter
         gold = questions.candidates[questions.slices["candidates"][i]][questions.gold[i]]
         assert gold[gold > 0].tolist() == answer
     assert contamination(corpus, 0, 100).num_rows == 0
-    found = contamination(corpus, 0, 50, held_out=WORLD.stated).num_rows
+    found = contamination(corpus, 0, 50, WORLD.stated).num_rows
     assert found == sum(np.array(ledger(corpus, 0, 50)["exposures"]))
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data import probe
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst
 from data.language import Pair
-from data.ledger import contamination
 from data.meaning import Fact
 from data.relation import (
     CLASSES,
