@@ -19,4 +19,5 @@ def test_the_examples_of_a_docstring_are_real(name):
 
 def test_every_generator_draws_an_example():
     generators = {"world", "language", "mixture", "corpus", "text", "task", "pack", "probe"}
+    generators |= {"biography", "curriculum", "pairs", "product", "recall", "rewrite", "transform"}
     assert generators <= set(MODULES)
