@@ -198,7 +198,6 @@ def test_a_spec_has_the_same_rows_on_every_machine_and_release():
     rows = BASE.rows(1000, 1064)
     digest = hashlib.sha256(b"".join(rows[k].astype("<i4").tobytes() for k in sorted(rows)))
     assert digest.hexdigest()[:16] == "a773640393330704"
-    assert BASE.tokenizer.words[:3] == ("Zuhe", "Pili", "Hohe")
 
 
 def test_impossible_biographies_are_refused_with_the_way_out():
