@@ -24,6 +24,7 @@ from data.draw import below, chance, hashed, stretch
 from data.key import key
 from data.pack import fit, pack
 from data.pool import ATTRIBUTES, VALUES, WORDS, Pools, Vocabulary, vocabulary
+from data.stream import Documented
 from data.tokenizer import Word
 
 REGISTERS = ("biography", "question")
@@ -42,7 +43,7 @@ class _Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Biography:
+class Biography(Documented):
     """Rows of T tokens of biographies of so many `people`, and of questions about them; a document
     about someone translated is in the second language with probability `ratio`.
 
@@ -115,10 +116,6 @@ class Biography:
         place = person // 2
         spread = lambda k: np.floor(np.round(k * self.translated, 9))
         return spread(place + 1) > spread(place)
-
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and the columns of `provenance`."""

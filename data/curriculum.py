@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from data.corpus import Corpus
+from data.stream import Documented
 from data.tokenizer import Tokenizer
 
 
@@ -95,7 +96,7 @@ class Ramp:
 
 
 @dataclass(frozen=True)
-class Curriculum:
+class Curriculum(Documented):
     """The rows of `base` with the ratio of languages that `order` gives them; the `ratio` of the
     base itself is not used. The column `phase` tells the phases apart.
 
@@ -147,10 +148,6 @@ class Curriculum:
         cuts = start + np.flatnonzero(np.diff(phase, prepend=-1))
         ends = [*cuts[1:].tolist(), stop][: len(cuts)]
         return list(zip(phase[cuts - start].tolist(), cuts.tolist(), ends, strict=True))
-
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: the columns of the base, and `phase` (B, M)."""

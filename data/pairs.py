@@ -14,6 +14,7 @@ import numpy as np
 from data.draw import below, stretch
 from data.key import key
 from data.pack import lay
+from data.stream import Documented
 from data.tokenizer import Word
 from data.world import DIRECTIONS, FORWARD, REVERSE
 
@@ -22,7 +23,7 @@ _LENGTH = 4
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Documented):
     """Rows of T tokens of statements, each stated one equally often; x and y are different words
     among a `vocabulary` of them.
 
@@ -74,10 +75,6 @@ class Pairs:
         cells[single[::2], REVERSE] = False
         cells[single[1::2], FORWARD] = False
         return cells
-
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), `fact` and `direction` (B, M)."""

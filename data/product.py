@@ -20,13 +20,14 @@ import numpy as np
 from data.draw import below, stretch
 from data.key import key
 from data.pack import lay
+from data.stream import Documented
 from data.tokenizer import Word
 
 TIMES, EQUALS = 11, 12  # the digits are tokens 1 to 10
 
 
 @dataclass(frozen=True)
-class Product:
+class Product(Documented):
     """Rows of T tokens of products of two primes below `limit`.
 
     >>> product = Product(limit=100, T=24)
@@ -80,10 +81,6 @@ class Product:
             sieve[d * d :: d] = False
         primes = np.flatnonzero(sieve)
         return primes[np.stack(np.triu_indices(len(primes), 1), 1)]
-
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and the factors `p`, `q` (B, M)."""

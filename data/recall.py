@@ -20,11 +20,12 @@ import numpy as np
 
 from data.draw import below, distinct, stretch
 from data.key import key
+from data.stream import Documented
 from data.tokenizer import Word
 
 
 @dataclass(frozen=True)
-class MQAR:
+class MQAR(Documented):
     """Rows of T tokens with `pairs` keys and values; `filled` says whether random tokens stand
     where nothing is asked.
 
@@ -72,10 +73,6 @@ class MQAR:
     def space(self) -> int:
         """Places at which a key can be asked."""
         return (self.T - 2 * self.pairs) // 2
-
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and the number of `pairs` (B, 1)."""

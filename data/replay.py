@@ -17,7 +17,7 @@ _SEEN = 2**17  # tokens of the replay that are looked at for their registers
 
 
 @dataclass(frozen=True)
-class Replay:
+class Replay(Documented):
     """Row i is row i of `pretraining` with probability `share`, and else row i of `tuning`.
 
     `registers` names those that the replay contains; the column `replayed` (B, M) is 1 in its rows.
@@ -77,10 +77,6 @@ class Replay:
     def legend(self) -> dict[str, tuple[str, ...]]:
         known = self.pretraining.legend | self.tuning.legend
         return known | {"replayed": ("tuning", "replay")}
-
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: the columns of both corpora, -1 where one has none, and `replayed`."""

@@ -20,6 +20,7 @@ import numpy as np
 from data.draw import below, chance, hashed, stretch
 from data.key import key
 from data.pack import lay
+from data.stream import Documented
 from data.tokenizer import Word
 
 MARKS = (("→", ":", "="), ("⇒", ";", "≡"))
@@ -29,7 +30,7 @@ _LANGUAGE, _NOOP, _PLACE, _LETTERS = range(4)
 
 
 @dataclass(frozen=True)
-class Rewrite:
+class Rewrite(Documented):
     """Rows of T tokens of examples, drawn uniformly; `ratio` is the share of the second language.
 
     `left`, `right` and `length` are the letters of the rule's sides and of the string. `loss` is on
@@ -103,10 +104,6 @@ class Rewrite:
         sides = ((left, self.left), (right, self.right))
         return np.concatenate([side[:, None] // powers(n) % self.letters for side, n in sides], 1)
 
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
-
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and the columns of `provenance`."""
         said = self._said(start, stop)
@@ -114,11 +111,6 @@ class Rewrite:
         scored = self.loss == "all" or np.arange(self._width) >= self._prompt
         rows, kept = lay(documents, self.T, scored)
         return rows | {name: np.where(kept, c, -1).astype(np.int32) for name, c in said.items()}
-
-    def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """rule, example, language and noop (whether the string stays as it is), each (B, M)."""
-        laid = ("tokens", "weights", "segments")
-        return {k: v for k, v in self.rows(start, stop).items() if k not in laid}
 
     def questions(
         self, items: int = 256, unseen: bool = True

@@ -22,6 +22,9 @@ class Source(Protocol):
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]: ...
 
 
+LAID = ("tokens", "weights", "segments")  # the columns (B, T)
+
+
 class Documented(Source, Protocol):
     """A source that knows what its documents are: `provenance` is the columns (B, M) of `rows` that
     are of documents, -1 where there is none, and `legend` names the numbers in them."""
@@ -35,7 +38,13 @@ class Documented(Source, Protocol):
     @property
     def legend(self) -> dict[str, tuple[str, ...]]: ...
 
-    def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]: ...
+    def row(self, i: int) -> dict[str, np.ndarray]:
+        """Row i: `rows(i, i + 1)` without the leading axis."""
+        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
+
+    def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The columns (B, M) of rows start..stop."""
+        return {k: v for k, v in self.rows(start, stop).items() if k not in LAID}
 
 
 class Spanned(Documented, Protocol):

@@ -47,7 +47,7 @@ class Transform(Protocol):
 
 
 @dataclass(frozen=True)
-class Transformed:
+class Transformed(Documented):
     """The documents of `base`, a `share` of them transformed; `doubled` as above.
 
     Only those of the named `kinds` and `languages` are, or all where none is named. A transformed
@@ -124,18 +124,9 @@ class Transformed:
         made = (*known.get("transform", ("none",)), type(self.transform).__name__)
         return known | {"transform": made}
 
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
-
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: the columns of the base, and `transform` (B, M)."""
         return {k: v for k, v in self._rows(start, stop).items() if k not in ("word", "slot")}
-
-    def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """The columns (B, M) of rows start..stop."""
-        laid = ("tokens", "weights", "segments")
-        return {k: v for k, v in self.rows(start, stop).items() if k not in laid}
 
     def spans(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """`word` and `slot` (B, T) of rows start..stop; a marker has the word after it."""
