@@ -70,9 +70,11 @@ class Documents(NamedTuple):
         return rows
 
 
-def taken(rows: dict, spans: dict, u: np.ndarray) -> tuple[np.ndarray, Documents]:
-    """Which documents (B, M) some rows have, and they themselves. Without `spans` every token is a
-    word; `u` (B, T) goes with the tokens."""
+def taken(
+    rows: dict, spans: dict, begins: np.ndarray, u: np.ndarray
+) -> tuple[np.ndarray, Documents]:
+    """Which documents (B, M) some rows have, and they themselves. Without `spans` words are where
+    tokens that open one (W) say so; `u` (B, T) goes with the tokens."""
     columns = {k: v for k, v in rows.items() if k not in ("tokens", "weights", "segments")}
     segments = rows["segments"]
     filled = segments > 0
@@ -88,6 +90,8 @@ def taken(rows: dict, spans: dict, u: np.ndarray) -> tuple[np.ndarray, Documents
         u=u[filled],
         said={name: column[there] for name, column in columns.items()},
     )
-    word = spans["word"][filled] if spans else documents.place
-    slot = spans["slot"][filled] if spans else documents.slot
-    return there, documents._replace(word=word, slot=slot)
+    if spans:
+        word, slot = spans["word"][filled], spans["slot"][filled]
+        return there, documents._replace(word=word, slot=slot)
+    count = np.cumsum(begins[documents.tokens] | (documents.place < 2))
+    return there, documents._replace(word=count - count[documents.opening][document])

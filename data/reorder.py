@@ -52,6 +52,8 @@ class ReverseTokens(_Reorder):
 
 
 class ReverseWords(_Reorder):
+    offers: ClassVar = ()
+
     def rank(self, documents: Documents) -> np.ndarray:
         return _turned(documents.word)
 

@@ -29,11 +29,8 @@ class Documented(Source, Protocol):
     """A source that knows what its documents are: `provenance` is the columns (B, M) of `rows` that
     are of documents, -1 where there is none, and `legend` names the numbers in them."""
 
-    @property
-    def T(self) -> int: ...
-
-    @property
-    def tokenizer(self) -> Tokenizer: ...
+    T: int
+    tokenizer: Tokenizer
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]: ...

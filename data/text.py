@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from data.key import key
 from data.pack import pack
+from data.stream import Documented
 from data.tokenizer import Tokenizer
 
 Record = tuple[str, str]  # prompt (empty for plain text) and completion
@@ -38,7 +39,7 @@ class _Table(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Documented):
     """Rows of `T` tokens of the documents in one file, or in two line-aligned ones.
 
     Documents longer than T are cut to it; `truncated` counts them, and nothing marks their cut end.
@@ -85,9 +86,9 @@ class Text:
         """Documents that were longer than T."""
         return int(self._table.cut.sum())
 
-    def row(self, i: int) -> dict[str, np.ndarray]:
-        """Row i: `rows(i, i + 1)` without the leading axis."""
-        return {name: column[0] for name, column in self.rows(i, i + 1).items()}
+    @property
+    def legend(self) -> dict[str, tuple[str, ...]]:
+        return {"language": ("L1", "L2")[: len(self.paths)]}
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and by document `line` and

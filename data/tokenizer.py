@@ -3,7 +3,8 @@
 A tokenizer is a value: its fields are its whole content, so a spec that holds one is complete.
 Id 0 is always <doc>, which opens every document and is never produced from text. `bytes` is the
 number of UTF-8 bytes each token stands for; <doc> counts as the 1 byte of the line break it
-replaces, so that the bytes of a file's documents are the file's.
+replaces, so that the bytes of a file's documents are the file's. `begins` says which tokens open a
+word.
 
 All three encode word by word, where a word carries the space before it: encoding " a b" is encoding
 " a", then " b". (Word drops the space.) A synthetic document is the text " w1 w2 ... wn".
@@ -41,6 +42,10 @@ class Word:
     def bytes(self) -> np.ndarray:
         # The space before a word is a byte of the text too.
         return np.array([1, *(len(f" {w}".encode()) for w in self.words)], np.int32)
+
+    @property
+    def begins(self) -> np.ndarray:
+        return np.ones(self.size, bool)
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:
@@ -81,6 +86,10 @@ class Character:
     @functools.cached_property
     def bytes(self) -> np.ndarray:
         return np.array([1, *(len(c.encode()) for c in self.alphabet)], np.int32)
+
+    @functools.cached_property
+    def begins(self) -> np.ndarray:
+        return np.array([True, *(c == " " for c in self.alphabet)])
 
     @functools.cached_property
     def _ids(self) -> dict[str, int]:
@@ -147,6 +156,13 @@ class BPE:
         return np.array(
             [1, *(len(self._model.id_to_token(i)) for i in range(1, self.size))], np.int32
         )
+
+    @functools.cached_property
+    def begins(self) -> np.ndarray:
+        # The byte alphabet writes a space as "Ġ"; special tokens are words of their own.
+        special = {i for i, t in self._model.get_added_tokens_decoder().items() if t.special}
+        known = (self._model.id_to_token(i) for i in range(self.size))
+        return np.array([i in special or t.startswith("Ġ") for i, t in enumerate(known)])
 
     def encode(self, text: str) -> list[int]:
         return self._model.encode(text).ids

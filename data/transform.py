@@ -31,8 +31,8 @@ class Transform(Protocol):
     """Changes the documents that are `chosen` (D), among those `eligible`. It may say words that
     the base does not know: `words`, whose tokens are `marks`.
 
-    `offers` are the methods that the base must have: "spans" to know words and entities, "say" to
-    state a fact anew."""
+    `offers` are the methods that the base must have: "spans" to know entities, "say" to state a
+    fact anew."""
 
     offers: ClassVar[tuple[str, ...]]
 
@@ -145,7 +145,7 @@ class Transformed(Documented):
         u = stretch("transform", self.seed, first, last, 2 * self.base.T)[of]
         spans = self.base.spans(first, last) if hasattr(self.base, "spans") else {}
         rows, spans = block(self.base.rows(first, last)), block(spans)
-        there, documents = taken(rows, spans, u[:, : self.base.T])
+        there, documents = taken(rows, spans, self.base.tokenizer.begins, u[:, : self.base.T])
         begins = np.diff(rows["segments"], axis=1, prepend=0) > 0
         chosen = self._chosen(documents, u[:, self.base.T :][begins])
         if self.doubled:

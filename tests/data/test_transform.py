@@ -21,6 +21,7 @@ from data.reorder import (
 from data.restate import Bridge, Swap
 from data.speaker import speaker
 from data.template import KINDS
+from data.text import Text
 from data.tokenizer import BPE, Character, Word
 from data.transform import Transformed, extended
 from data.world import World
@@ -330,3 +331,23 @@ def test_a_spec_has_the_same_transforms_on_every_machine_and_release():
         rows = Transformed(Count(), transform, marker="!", room=8).rows(100, 164)
         digest.update(b"".join(rows[k].astype("<i4").tobytes() for k in sorted(rows)))
     assert digest.hexdigest()[:16] == "d10e1a61a16f5503"
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        Word(("the", "lower", "lowest", "owl")),
+        Character.of(" thelowrs"),
+        BPE.train([" the lower lowest owl"] * 9, size=270),
+    ],
+    ids=lambda t: type(t).__name__,
+)
+def test_words_of_text_are_where_the_tokenizer_begins_one(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text(" the lower owl\n lowest the lower\n")
+    text = Text((str(tmp_path / "a.txt"),), tokenizer, T=40)
+    made = Transformed(text, ReverseWords(), share=1, marker="←")
+    row = made.row(0)
+    said = {made.tokenizer.decode(d[2:]).strip() for d in documents(made.rows(0, 1), 0)}
+    assert said == {"owl lower the", "lower the lowest"}
+    assert row["line"].tolist()[:2] in ([0, 1], [1, 0])
+    assert (row["transform"][row["line"] >= 0] == 1).all()
