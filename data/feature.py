@@ -279,5 +279,6 @@ def _picked(i: int, share: float) -> bool:
 
 
 def _words_coined(world: World) -> set[str]:
-    """What tasks need words for that is neither a name nor a mark."""
-    return {c for k, cs in coined(world).items() if k not in ("stranger", "bracket") for c in cs}
+    """What tasks need words for that is neither a name nor a sign."""
+    others = ("stranger", "bracket", "numeral")
+    return {c for kind, new in coined(world).items() if kind not in others for c in new}

@@ -18,11 +18,12 @@ import numpy as np
 from data.language import Languages
 from data.speaker import speaker
 from data.split import ASKING, HeldOut, allowed
-from data.task import ARITIES, TASKS, Draws, Positional, held_out, spared
+from data.task import ARITIES, TASKS, Draws, Positional, held_out, leaves_open, spared
 from data.template import ENTRIES, FOLLOWED, REGISTERS, Tables, compile, concept_ids
 from data.world import World
 
 DRAWS = 16  # 32-bit random numbers a document is made of
+_TRIES = 200  # at an item that is not held out
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Sampler:
     def _languages(self, row: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The language (N) of every document: by the languages' shares among those in which its
         register may say something."""
-        if not self.mixture.held_out:
+        if self._choices[1].all():
             return np.where(row == 0, _language(u, self.fact_shares), _language(u, self.shares))
         language = _language(u, self.fact_shares)
         for r in range(1, len(REGISTERS)):
@@ -215,9 +216,9 @@ class Sampler:
         asked, all of them."""
         tasks, languages = self.world.tasks, len(self.shares)
         free = np.ones((FOLLOWED + 1, languages, len(tasks)), bool)
-        said = allowed(tasks, self.mixture.held_out, languages)
+        said = allowed(self.world, self.mixture.held_out, languages)
         free[[*map(REGISTERS.index, ASKING)]] = said
-        free[FOLLOWED] = said[ASKING.index("quiz")]
+        free[FOLLOWED] = said[ASKING.index("quiz")] & [leaves_open(task) for task in tasks]
         return np.argsort(~free, axis=2, kind="stable"), free.sum(2)
 
     @functools.cached_property

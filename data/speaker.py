@@ -25,7 +25,7 @@ from data.meaning import (
     replace_slots,
 )
 from data.relation import Symmetric
-from data.task import SAID, Task, marked, nouns, opening, shapes
+from data.task import SAID, Task, leaves_open, nouns, opening, shapes
 from data.world import World
 
 _REGISTERS = {"story": Story, "quiz": Quiz, "chat": Chat}
@@ -184,10 +184,9 @@ class Speaker:
     def _result(self, question: Question, language: int) -> list[Leaf]:
         """The answer, in its language."""
         said, task = question.said, self._task(question)
-        tongue, answer = task.tongue(question.args, language), []
+        tongue, answer = task.tongue(question, language), []
         if said is None:
-            said = task.answer(self.world, question.args)
-            said = marked(said) if question.marked else said
+            said = task.answer(self.world, question)
         for part in said:
             if isinstance(part, Fact):
                 leaves = self._fact(part, tongue)
@@ -292,7 +291,7 @@ class Speaker:
         """Every question that another one follows, in so many words."""
         grammar = self.languages[language]
         added = grammar.perturbation.added if grammar.perturbation else 0
-        asked = (q for q, task in self._questions(words, language) if "quiz" in task.registers)
+        asked = (q for q, task in self._questions(words, language) if leaves_open(task))
         opened = {opening(question): 0 for question in asked}
         for question in opened:
             context = self._context(question, language)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.task import Task
+from data.world import World
 
 ASKING = ("story", "quiz", "chat")
 
@@ -31,11 +32,13 @@ class HeldOut:
             raise ValueError("HeldOut() leaves nothing to say; name a task, register or language")
 
 
-def allowed(tasks: tuple[Task, ...], held_out: tuple[HeldOut, ...], languages: int) -> np.ndarray:
+def allowed(world: World, held_out: tuple[HeldOut, ...], languages: int) -> np.ndarray:
     """(registers, languages, tasks) bool: what may be said of ASKING."""
+    tasks = world.tasks
     free = np.ones((len(ASKING), languages, len(tasks)), bool)
     for r, register in enumerate(ASKING):
         free[r] &= [register in task.registers for task in tasks]
+        free[r] &= [[task.may(world, i) for task in tasks] for i in range(languages)]
     for cell in held_out:
         if cell.task is not None and cell.task not in tasks:
             raise ValueError(

@@ -26,7 +26,7 @@ from data.meaning import (
     slots,
 )
 from data.speaker import Speaker, speaker
-from data.task import ARITIES, SAID, nouns, opening
+from data.task import ARITIES, SAID, leaves_open, nouns, opening
 from data.tokenizer import DOC
 from data.world import DIRECTIONS, World
 
@@ -163,16 +163,19 @@ def _shapes(both: Speaker) -> Shapes:
     indices = lambda q, said: {s.index for s in slots(q) if (s.index >= SAID) == said}
     size = np.array([len(indices(q, False)) for q in questions])
     args = max(4, *size)
-    generic = [replace(opening(q), task=Slot(both.kind[q.task], 2 * SAID)) for q in questions]
-    openings = tuple(dict.fromkeys(generic))
+    generic = [
+        replace(opening(q), task=Slot(both.kind[q.task], 2 * SAID)) if leaves_open(task) else None
+        for task, q in asked
+    ]
+    openings = tuple(dict.fromkeys(filter(None, generic)))
     count = [sum(t == task for t, _ in asked) for task in both.world.tasks]
     return Shapes(
         question=questions,
         first=np.cumsum(count) - count,
-        opening=np.array([openings.index(q) for q in generic]),
+        opening=np.array([openings.index(q) if q else -1 for q in generic]),
         openings=openings,
         size=size,
-        words=tuple(dict.fromkeys(both.kind[task.name] for task in both.world.tasks)),
+        words=tuple(dict.fromkeys(both.kind[q.task] for q in questions)),
         args=args,
         slots=2 * args + 2 + max(len(indices(q, True)) for q in questions),
     )
@@ -208,7 +211,8 @@ def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.
         ):
             if register in owner[a].registers:
                 meaning = construct(shapes.place(question))
-                add(REGISTERS.index(register), lang, a, 0, meaning, *owner[a].states(question))
+                stated = owner[a].states(both.world, question)
+                add(REGISTERS.index(register), lang, a, 0, meaning, *stated)
         others = [other for other in range(languages) if other != lang]
         for (a, n), (b, other) in itertools.product(enumerate(ENTRIES), enumerate(others)):
             add(4, lang, a, b, Dictionary(nouns(n), other))

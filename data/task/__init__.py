@@ -40,6 +40,7 @@ class Task(Protocol):
     name: str
     registers: ClassVar[tuple[str, ...]] = ("story", "quiz", "chat")
     relations: ClassVar[tuple[Any, ...]] = ()  # of the facts it tells, beside the world's
+    followed: ClassVar[bool] = True  # whether its questions may be left open, and others follow
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         """The concepts, by kind, that it needs words for."""
@@ -55,15 +56,19 @@ class Task(Protocol):
         """Whether a question is one of this task."""
         return question.task == self.name and not question.marked
 
-    def states(self, question: Question) -> tuple[int, int]:
+    def may(self, world: Any, language: int) -> bool:
+        """Whether there is anything to ask in a language."""
+        return True
+
+    def states(self, world: Any, question: Question) -> tuple[int, int]:
         """Relation and direction of the fact that an answer states, -1 and -1 if it states none."""
         return -1, -1
 
-    def answer(self, world: Any, args: tuple) -> tuple[Concept | Fact, ...]:
+    def answer(self, world: Any, question: Question) -> tuple[Concept | Fact, ...]:
         """The right answer; () if there is none."""
         ...
 
-    def tongue(self, args: tuple, language: int) -> int:
+    def tongue(self, question: Question, language: int) -> int:
         """The language of the answer to what is asked in `language`."""
         return language
 
@@ -121,8 +126,8 @@ class Positional(Task):
     def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
         return (Question(self.name, nouns(n)) for n in counts)
 
-    def answer(self, world: Any, args: tuple) -> tuple:
-        return tuple(args[i] for i in self.positions(len(args)))
+    def answer(self, world: Any, question: Question) -> tuple:
+        return tuple(question.args[i] for i in self.positions(len(question.args)))
 
 
 class Copy(Positional):
@@ -183,19 +188,29 @@ def shapes(task: Task, world: Any, longest: int) -> tuple[Question, ...]:
     return tuple(task.shapes(world, range(1, longest)))
 
 
+def leaves_open(task: Task) -> bool:
+    """Whether a question of a task may be left unanswered."""
+    return task.followed and "quiz" in task.registers
+
+
 def opening(question: Question) -> Question:
     """A question that is left open: what would be answered is not there."""
     return replace(question, said=None, marked=False)
 
 
-def marked(said: tuple) -> tuple:
-    """Nouns as marked words: noun3 as marked3."""
-    return tuple(concept.replace("noun", "marked") for concept in said)
+def number(concept: str) -> int:
+    """Of noun7, 7."""
+    return int(concept.lstrip("abcdefghijklmnopqrstuvwxyz"))
 
 
 def nouns(n: int, first: int = 0) -> tuple[Slot, ...]:
     """n slots of nouns."""
     return tuple(Slot("noun", first + i) for i in range(n))
+
+
+def said(n: int, kind: str = "noun") -> tuple[Slot, ...]:
+    """n slots of an answer."""
+    return tuple(Slot(kind, SAID + i) for i in range(n))
 
 
 def held_out(task: np.ndarray, count: np.ndarray, args: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from data.world import World
 )  # fmt: skip
 def test_a_task_answers_as_its_name_says(task, expected):
     asked = next(one for one in LISTS if one.name == task)
-    assert "".join(asked.answer(None, tuple("abc"))) == expected
+    assert "".join(asked.answer(None, Question(task, tuple("abc")))) == expected
 
 
 def test_a_question_of_no_task_is_refused_with_those_there_are():

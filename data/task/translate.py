@@ -1,0 +1,61 @@
+"""Translation between languages of words, lists and sentences, into a language that is named."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from data.meaning import Fact, Question, Slot
+from data.task import Draws, Items, Task, nouns, number
+from data.task.form import named
+from data.task.retrieval import lookup
+
+WORDS = (1, 2, 3)  # nouns of a list
+
+
+@dataclass(frozen=True)
+class Translate(Task):
+    """`translate L2 a b` is what L2 calls a and b; a sentence is a statement of a fact, which the
+    answer says in L2. One document in four is a sentence. What sentences say is true of no entity:
+    a true one would be stated in both languages."""
+
+    languages: int = 2
+    name: ClassVar[str] = "translate"
+
+    def words(self, world: Any) -> dict[str, tuple[str, ...]]:
+        return {"skill": (self.name,), "language": named(self.languages)}
+
+    def _sentences(self, world: Any) -> list[tuple[Any, int]]:
+        return [(r, d) for r in world.relations if r.subject == "x" for d in r.stated]
+
+    def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
+        targets = named(self.languages)
+        for n in WORDS:
+            yield from (Question(self.name, (target, *nouns(n))) for target in targets)
+        for relation, direction in self._sentences(world):
+            ends = Slot(relation.subject, 0), Slot(relation.object, 1)
+            fact = Fact(relation.name, *ends, ends[direction])
+            yield from (Question(self.name, (target, fact)) for target in targets)
+
+    def answer(self, world: Any, question: Question) -> tuple:
+        return question.args[1:]
+
+    def tongue(self, question: Question, language: int) -> int:
+        return number(question.args[0])
+
+    def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
+        target = (language + 1 + draws.below(self.languages - 1)) % self.languages
+        sentences, form = self._sentences(world), draws.below(len(WORDS))
+        args = draws.distinct(max(WORDS), world.nouns) + ids["noun0"]
+        chosen = np.where(draws.below(4) == 0, draws.below(len(sentences)), -1)
+        for i, (relation, _) in enumerate(sentences):
+            (at,) = np.nonzero(chosen == i)
+            sub = Draws(draws.state[at])
+            true = lookup(world, relation.name).answer
+            subject, values = sub.below(len(true)), len(world.entities(relation.object))
+            object = (true[subject] + 1 + sub.below(values - 1)) % values
+            args[0, at] = subject + ids[f"{relation.subject}0"]
+            args[1, at] = object + ids[f"{relation.object}0"]
+            form[at] = len(WORDS) + i
+        return Items(form * self.languages + target, args)
