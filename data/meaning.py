@@ -7,7 +7,7 @@ a concept stands: a meaning with slots is a template, its linearisation the comp
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,10 @@ Meaning = Fact | Story | Quiz | Chat | Dictionary
 
 def fill(meaning: Meaning, values: dict[int, str]) -> Meaning:
     """The meaning of a template whose slot i says the concept `values[i]`."""
-    of = lambda slot: values[slot.index]
-    match meaning:
-        case Fact() | Story() | Chat() | Quiz() | Dictionary():
-            return replace_slots(meaning, of)
-    raise TypeError(f"{meaning!r} is not a meaning")
+    filled = replace_slots(meaning, lambda slot: values[slot.index])
+    if isinstance(filled, Story | Quiz | Chat):  # what is right to say follows from the question
+        return replace(filled, question=replace(filled.question, said=None))
+    return filled
 
 
 def slots(part) -> set[Slot]:
@@ -110,19 +109,11 @@ def slots(part) -> set[Slot]:
 
 
 def replace_slots(part, of: Callable[[Slot], Concept]):
-    """A meaning, or any part of one, with `of(slot)` for every slot. A concept in the answer of a
-    template is left out: what is right to say follows from the question."""
+    """A meaning, or any part of one, with `of(slot)` for every slot."""
     if isinstance(part, Slot):
         return of(part)
     if isinstance(part, tuple):
         return tuple(replace_slots(p, of) for p in part)
     if not is_dataclass(part):
         return part
-    values = {f.name: replace_slots(getattr(part, f.name), of) for f in fields(part)}
-    if (
-        isinstance(part, Question)
-        and part.said
-        and not any(isinstance(s, Slot) for s in values["said"])
-    ):
-        values["said"] = None
-    return type(part)(**values)
+    return type(part)(**{f.name: replace_slots(getattr(part, f.name), of) for f in fields(part)})

@@ -18,7 +18,7 @@ import numpy as np
 from data.language import Languages
 from data.speaker import speaker
 from data.split import ASKING, HeldOut, allowed
-from data.task import ARITIES, TASKS, Draws, Positional, held_out, leaves_open, spared
+from data.task import ARITIES, TASKS, Draws, Positional, distinct, held_out, leaves_open, spared
 from data.template import ENTRIES, FOLLOWED, REGISTERS, Tables, compile, concept_ids
 from data.world import World
 
@@ -273,19 +273,9 @@ def _language(u: np.ndarray, shares: Sequence[float]) -> np.ndarray:
 
 
 def _distinct(u: np.ndarray, n: int) -> np.ndarray:
-    """Four different numbers below n along axis 1: the k-th is drawn from the n - k that are left,
-    then stepped over the smaller ones that are taken."""
+    """Four different numbers below n along axis 1."""
     left = np.arange(n, n - 4, -1).astype(np.uint64)[:, None]
-    args = (u * left >> np.uint64(32)).astype(np.int64)
-    taken = [args[:, 0]]  # in rising order
-    for k in range(1, 4):
-        new = args[:, k]
-        for smaller in taken:
-            new += new >= smaller
-        for i, smaller in enumerate(taken):
-            taken[i], new = np.minimum(smaller, new), np.maximum(smaller, new)
-        taken.append(new)
-    return args
+    return distinct((u * left >> np.uint64(32)).astype(np.int64))
 
 
 def _spare_held_out(task: np.ndarray, arity: np.ndarray, args: np.ndarray, n: int) -> None:

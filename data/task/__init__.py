@@ -107,9 +107,14 @@ class Draws:
 def distinct(args: np.ndarray) -> np.ndarray:
     """Different numbers along axis -2, in place: the k-th, drawn from the n - k that are left, is
     stepped over the smaller ones that are taken."""
+    taken = [args[..., 0, :]]  # in rising order
     for k in range(1, args.shape[-2]):
-        for taken in np.moveaxis(np.sort(args[..., :k, :], axis=-2), -2, 0):
-            args[..., k, :] += args[..., k, :] >= taken
+        new = args[..., k, :]
+        for smaller in taken:
+            new += new >= smaller
+        for i, smaller in enumerate(taken):
+            taken[i], new = np.minimum(smaller, new), np.maximum(smaller, new)
+        taken.append(new)
     return args
 
 

@@ -87,7 +87,7 @@ class InContext(Told):
         relation, converse = self.relation(world)
         true, n = lookup(world, relation.name).answer, max(STATEMENTS)
         subject = draws.distinct(n, len(true))
-        object = draws.distinct(2 * n, len(world.entities(relation.object)))
+        object = draws.distinct(2 * n, world.kinds[relation.object])
         # Of a bijection, so who is not the object of a subject may stand for who is.
         object = np.where(object[:n] == true[subject], object[n:], object[:n])
         ends = subject + ids[f"{relation.subject}0"], object + ids[f"{relation.object}0"]

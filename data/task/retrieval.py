@@ -155,7 +155,7 @@ class Choose(Task):
 
 def options_of(known: Known, right, place, draws: Draws, world: Any) -> np.ndarray:
     """(OPTIONS, N) different entities of the answer's type, the right one at its place."""
-    options = draws.distinct(OPTIONS, len(world.entities(known.asked)) - 1)
+    options = draws.distinct(OPTIONS, world.kinds[known.asked] - 1)
     options += options >= right
     options[place, np.arange(len(right))] = right
     return options
@@ -173,7 +173,7 @@ def lookup(world: Any, name: str) -> Known:
     kinds = (relation.subject, relation.object)[:: 1 - 2 * direction]
     (own,) = np.nonzero(world.facts.relation == i)
     pair = (world.facts.subject[own], world.facts.object[own])[:: 1 - 2 * direction]
-    fact, found = np.full((2, len(world.entities(kinds[0]))), -1)
+    fact, found = np.full((2, world.kinds[kinds[0]]), -1)
     fact[pair[0]], found[pair[0]] = own, pair[1]
     if relation.name == relation.converse:  # symmetric: one fact answers about both
         fact[pair[1]], found[pair[1]] = own, pair[0]

@@ -53,7 +53,7 @@ class Translate(Task):
             (at,) = np.nonzero(chosen == i)
             sub = Draws(draws.state[at])
             true = lookup(world, relation.name).answer
-            subject, values = sub.below(len(true)), len(world.entities(relation.object))
+            subject, values = sub.below(len(true)), world.kinds[relation.object]
             object = (true[subject] + 1 + sub.below(values - 1)) % values
             args[0, at] = subject + ids[f"{relation.subject}0"]
             args[1, at] = object + ids[f"{relation.object}0"]

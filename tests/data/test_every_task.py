@@ -1,0 +1,192 @@
+"""Every family answers rightly, draws what its reference answers, and is parsed back everywhere."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from data.corpus import Corpus
+from data.feature import (
+    Agreement,
+    Articles,
+    Case,
+    ChatMarkers,
+    Lexicon,
+    Names,
+    Order,
+    PossessorFirst,
+    Punctuation,
+)
+from data.language import Pair
+from data.meaning import Chat, Fact, Question, Quiz, Slot, Story, replace_slots
+from data.mixture import Mixture
+from data.relation import CLASSES, RELATIONS
+from data.speaker import speaker
+from data.task import ARITIES, SAID, Draws, Positional, Task
+from data.task.every import EVERY
+from data.template import concept_ids
+from data.world import World
+
+WORLD = World(pairs=16, cities=6, nouns=8, relations=(*RELATIONS, *CLASSES), tasks=EVERY)
+NAMES = tuple(concept_ids(WORLD))
+COMPUTED = [task for task in EVERY if not isinstance(task, Positional)]
+REGISTERS = {"story": Story, "quiz": Quiz, "chat": Chat}
+PARENT = dict(zip(*(WORLD.facts[i][:16].tolist() for i in (1, 2)), strict=True))
+
+
+def drawn(task: Task, n: int, language: int = 0, seed: int = 0):
+    """n questions of a task, and what the sampler would say they are answered by."""
+    draws = Draws(np.arange(n) + 1_000_003 * seed)
+    items = task.draw(WORLD, concept_ids(WORLD), draws, np.full(n, language))
+    shapes = [*task.shapes(WORLD, ARITIES)]
+    for i in range(n):
+        shape = shapes[items.shape[i]]
+
+        def of(slot: Slot, i=i) -> str:
+            row = items.args if slot.index < SAID else items.said
+            return NAMES[row[slot.index % SAID, i]]
+
+        filled = replace_slots(shape, of)
+        yield Question(filled.task, filled.args, filled.marked), filled.said
+
+
+def ask(task: str, *args, marked: bool = False) -> tuple:
+    question = Question(task, args, marked)
+    (owner,) = (one for one in EVERY if one.takes(question))
+    return owner.answer(WORLD, question)
+
+
+def of(text: str) -> tuple[str, ...]:
+    return tuple(f"noun{i}" for i in text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "task", "args"),
+    [
+        (of("6"), "kth", ("numeral2", *of("561"))),
+        (of("024"), "sort", of("420")),
+        (of("31"), "dedup", of("3313")),
+        (("numeral2",), "count", of("3331")),
+        (("even",), "parity", of("3331")),
+        (("odd",), "parity", of("3331"[1:])),
+        (of("212"), "rewrite", of("31232")),
+        (of("1212"), "twice", (Question("copy", of("12")),)),
+        (("(", *of("21"), ")"), "bracketed", (Question("reverse", of("12")),)),
+        (of("217"), "ending", ("noun7", Question("swap", of("12")))),
+        (of("12"), "atmost", ("numeral2", Question("dup", of("123")))),
+        (of("1"), "atmost", ("numeral3", Question("first", of("123")))),
+        (of("21"), "respond", ("language1", Question("reverse", of("12")))),
+        (of("12"), "translate", ("language1", *of("12"))),
+        (("unknown",), "parent", ("stranger3",)),
+        ((f"y{PARENT[2]}",), "parent", ("x2",)),
+        (("x2",), "child", (f"y{PARENT[2]}",)),
+        ((f"city{WORLD.facts.object[18]}",), "home", ("x2",)),
+        ((f"city{WORLD.facts.object[18]}",), "home", (Question("child", (f"y{PARENT[2]}",)),)),
+        ((f"class{WORLD.objects('class')[5]}",), "class", ("noun5",)),
+        (("x2",), "choose", (Question("child", (f"y{PARENT[2]}",)), "x1", "x2", "x3", "x4")),
+        ((), "choose", (Question("child", (f"y{PARENT[2]}",)), "x1", "x5", "x3", "x4")),
+        (("y3",), "parent", (Fact("parent", "x1", "y3", "x1"), "x1")),
+        (("x1",), "child", (Fact("parent", "x1", "y3", "y3"), Fact("parent", "x2", "y4", "x2"),
+                            "y3")),
+        ((), "child", (Fact("parent", "x1", "y3", "y3"), "y4")),
+        (("box2",), "container", (Fact("content", "box1", "noun3", "box1"),
+                                  Fact("content", "box2", "noun3", "noun3"), "noun3")),
+    ],
+)  # fmt: skip
+def test_a_family_answers_as_its_name_says(answer, task, args):
+    assert ask(task, *args) == answer
+
+
+def test_a_class_filters_a_list_and_marked_words_answer_a_marked_question():
+    of_class = WORLD.objects("class")
+    wanted = tuple(f"noun{i}" for i in range(8) if of_class[i] == of_class[0])
+    assert ask("filter", f"class{of_class[0]}", *WORLD.entities("noun")) == wanted
+    assert ask("swap", "noun1", "noun2", marked=True) == ("marked2", "marked1")
+
+
+@pytest.mark.parametrize("task", COMPUTED, ids=repr)
+@pytest.mark.parametrize("language", [0, 1])
+def test_what_is_drawn_is_what_the_reference_answers(task, language):
+    seen = set()
+    for question, said in drawn(task, 600, language):
+        assert task.takes(question)
+        right = task.answer(WORLD, question)
+        assert right and right == (said if said is not None else right)
+        seen.add(question)
+    assert len(seen) > 3, "not one and the same again and again"
+
+
+def test_a_question_is_of_one_task_alone():
+    for task in EVERY:
+        for question in task.shapes(WORLD, ARITIES):
+            assert [one for one in EVERY if one.takes(question)] == [task]
+
+
+FEATURES = (
+    Lexicon(0.3), Names(0.5), PossessorFirst(), Punctuation(), ChatMarkers(), Case(4), Articles(),
+    Agreement("gender x number"),
+)  # fmt: skip
+ORDERS = st.sampled_from(("SVO", "SOV", "VSO", "VOS", "OVS", "OSV"))
+
+
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(
+    st.sets(st.sampled_from(FEATURES)), ORDERS, st.sampled_from(COMPUTED), st.integers(0, 99),
+    st.sampled_from([0, 1]),
+)  # fmt: skip
+def test_parse_returns_every_question_in_every_register(features, order, task, seed, language):
+    both = speaker(Pair((*features, Order(order))), WORLD)
+    for question, _ in drawn(task, 1, language, seed):
+        for register in task.registers:
+            meaning = REGISTERS[register](question)
+            assert both.parse(both.render(meaning, language), language) == meaning
+
+
+def test_two_open_questions_are_parsed():
+    both = speaker(Pair((Lexicon(0.3), Order("SOV"), Articles())), WORLD)
+    chosen = [next(drawn(task, 1))[0] for task in COMPUTED if task.followed][::4]
+    for first in chosen:
+        for second in chosen:
+            meaning = Quiz(Question(first.task, first.args), Question(second.task, second.args))
+            assert both.parse(both.render(meaning, 1), 1) == meaning
+
+
+def test_a_wrong_answer_is_no_document():
+    both = speaker(Pair(), WORLD)
+    words = both.render(Quiz(Question("sort", ("noun4", "noun2", "noun0"))), 0)
+    assert both.parse(words, 0)
+    with pytest.raises(ValueError, match="is no document"):
+        both.parse((*words[:-2], words[-1], words[-2]), 0)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    pair = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
+    return Corpus(WORLD, pair, T=128, mixture=Mixture(0.1, 0.3, 0.4, 0.2, answered=0.5))
+
+
+def test_compiled_documents_are_the_rendering_of_their_meaning(corpus):
+    both, said = speaker(corpus.pair, WORLD), set()
+    for i in range(70):
+        row = corpus.row(i)
+        for m, (language, meaning) in enumerate(corpus.documents(i)):
+            words = " ".join(both.render(meaning, language))
+            tokens = row["tokens"][row["segments"] == m + 1]
+            assert corpus.tokenizer.decode(tokens[1:]) == words
+            if question := getattr(meaning, "question", None):
+                said |= {task for task in EVERY if task.takes(question)}
+    assert said == {*EVERY}
+
+
+def test_any_range_of_rows_is_its_rows_one_by_one(corpus):
+    rows = corpus.rows(5, 15)
+    for i in (9, 0, 4):
+        for name, value in corpus.row(5 + i).items():
+            np.testing.assert_array_equal(rows[name][i], value, err_msg=name)
+
+
+def test_answers_state_no_fact_that_is_held_out(corpus):
+    said = corpus.provenance(0, 300)
+    asked = (said["fact"] >= 0) & (said["kind"] == 1)
+    cell = tuple(said[name][asked] for name in ("fact", "language", "direction"))
+    assert asked.sum() > 100 and WORLD.stated[cell].all()
