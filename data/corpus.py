@@ -211,7 +211,7 @@ class Corpus:
         stream = np.random.Philox(counter=start * M * _COUNTERS, key=key("corpus", self.seed))
         u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
         u = u.reshape(-1, DRAWS).T
-        drawn = self.sampler.shape(u)
+        drawn = self.sampler.shape(u, (M, self.T))
         lengths = self.tables.length[drawn.template]
         if self.subword:
             lengths = _sums(self.pieces.count[self._words(u, drawn)], lengths)

@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 
 from data.language import Languages
+from data.question import questions
 from data.speaker import speaker
 from data.split import ASKING, HeldOut, allowed
-from data.task import ARITIES, TASKS, Draws, Positional, distinct, held_out, leaves_open, spared
+from data.task import ARITIES, TASKS, Positional, distinct, held_out, leaves_open
 from data.template import ENTRIES, FOLLOWED, REGISTERS, Tables, compile, concept_ids
 from data.world import World
 
 DRAWS = 16  # 32-bit random numbers a document is made of
-_TRIES = 200  # at an item that is not held out
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,10 @@ class Sampler:
     def tables(self) -> Tables:
         return compile(self.pair, self.world)
 
-    def shape(self, u: np.ndarray) -> Shape:
+    def shape(self, u: np.ndarray, room: tuple[int, int] | None = None) -> Shape:
         """What kind of documents `u` (DRAWS, N) uint32 draws: cheap, since most of what is drawn
-        concerns the concepts in them."""
+        concerns the concepts in them. Where they are offered to rows of `room`, so many documents
+        and tokens, those that cannot begin there are left undecided."""
         below = lambda i, n: (u[i] * np.uint64(n) >> np.uint64(32)).astype(np.int64)
         chance = lambda i, p: u[i] < p * 2.0**32
         share = np.cumsum(self.mixture.registers)[:-1] * 2.0**32
@@ -134,7 +135,9 @@ class Sampler:
         task = choice[row, language, below(slice(4, 6), count[row, language])]
         arity = below(slice(6, 8), len(ARITIES))
         shapes = self.tables.shapes
-        question, fact, asked = self._others(row, language, u, task, shapes.first[task] + arity)
+        begins = self._begins(row, language, task, room)
+        question = np.minimum(shapes.first[task] + arity, len(shapes.question) - 1)
+        question, fact, asked = self._others(row, language, u, task, question, begins)
         a, b = question[0].copy(), np.zeros(len(row), np.int64)
         followed, entries = row == FOLLOWED, row == REGISTERS.index("dictionary")
         a[followed], b[followed] = shapes.opening[question[:, followed]]
@@ -154,32 +157,55 @@ class Sampler:
             language[row == r] = _language(u[row == r], self._shares[r])
         return language
 
-    def _others(self, row, language, u, task, question):
+    def _others(self, row, language, u, task, question, begins):
         """The kinds of question (2, N), the facts that answers state (N), and the concepts of what
-        is asked (slots, N): of tasks that are no list tasks, which are drawn here."""
-        shapes, fact = self.tables.shapes, np.full(len(row), -1)
-        others = [t for t in enumerate(self.world.tasks) if not isinstance(t[1], Positional)]
-        asked = np.full((shapes.slots if others else 0, len(row)), -1)
+        is asked (slots, N): of tasks that are no list tasks, which are drawn here for documents
+        that may begin."""
+        shapes, fact, listed = self.tables.shapes, np.full(len(row), -1), self._listed
+        if listed.all():
+            return question, fact, np.zeros((0, len(row)), np.int64)
+        asked = np.full((shapes.slots, len(row)), -1)
         registers = [*map(REGISTERS.index, ASKING), FOLLOWED]
-        said = np.isin(row, registers), row == FOLLOWED
-        for (t, one), which in itertools.product(others, (0, 1)):
-            (at,) = np.nonzero((task[which] == t) & said[which])
-            seed = u[8 + 4 * which, at].astype(np.uint64) << np.uint64(32) | u[9 + 4 * which, at]
-            for _ in range(_TRIES):
-                items = one.draw(self.world, self.concept, Draws(seed), language[at])
-                question[which, at] = shapes.first[t] + items.shape
-                asked[which * shapes.args :][: len(items.args), at] = items.args
-                if which == 0 and items.said is not None:
-                    asked[shapes.task(2) :][: len(items.said), at] = items.said
-                if which == 0 and items.fact is not None:
-                    fact[at] = np.where(row[at] == FOLLOWED, -1, items.fact)
-                again = spared(one, items.args, shapes.size[question[which, at]])
-                at, seed = at[again], seed[again] * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)
-                if not len(at):
-                    break
-            else:
-                raise ValueError(f"{one} has no item that is not held out; choose a larger world")
+        said = np.stack([np.isin(row, registers), row == FOLLOWED])
+        which, at = np.nonzero(said & begins & ~listed[task])
+        seed = u[8 + 4 * which, at].astype(np.uint64) << np.uint64(32) | u[9 + 4 * which, at]
+        drawn = questions(self.world, self.concept, shapes, task[which, at], language[at], seed)
+        question[which, at] = drawn.shape
+        for i in (0, 1):
+            asked[i * shapes.args : (i + 1) * shapes.args, at[which == i]] = drawn.args[
+                :, which == i
+            ]
+        answered = row[at] != FOLLOWED
+        asked[shapes.task(2) :, at[answered]] = drawn.said[:, answered]
+        fact[at[answered]] = drawn.fact[answered]
         return question, fact, asked
+
+    def _begins(self, row, language, task, room: tuple[int, int] | None) -> np.ndarray:
+        """Which documents (N) may begin in a row of `room`, so many documents and tokens: those
+        before which not all of it is taken even if all are as short as they can be."""
+        if room is None:
+            return np.ones(len(row), bool)
+        least = self._least[row, language, task[0]].reshape(-1, room[0])
+        return (np.cumsum(least, 1) - least < room[1]).ravel()
+
+    @functools.cached_property
+    def _least(self) -> np.ndarray:
+        """(rows, languages, tasks) words of the shortest document."""
+        tables, shapes = self.tables, self.tables.shapes
+        words = np.where(tables.ids >= 0, tables.length[tables.ids], np.iinfo(np.int64).max)
+        shortest = words.min((2, 3))[..., None].repeat(len(self.world.tasks), 2)
+        parts = np.split(np.arange(len(shapes.question)), shapes.first[1:])
+        for (t, own), register in itertools.product(enumerate(parts), ASKING):
+            r = REGISTERS.index(register)
+            shortest[r, :, t] = words[r, :, own, 0].min(0)
+            if shapes.opening[own[0]] >= 0:
+                shortest[FOLLOWED, :, t] = words[FOLLOWED][:, shapes.opening[own]].min((1, 2))
+        return shortest
+
+    @functools.cached_property
+    def _listed(self) -> np.ndarray:
+        """(tasks) which are list tasks."""
+        return np.array([isinstance(task, Positional) for task in self.world.tasks])
 
     def slots(self, u: np.ndarray, shape: Shape) -> np.ndarray:
         """The concepts (N, slots) in the slots of documents drawn by `u` (DRAWS, N)."""
