@@ -31,6 +31,9 @@ _OWN = dict(zip(_WRITTEN, ("¿", "·", "<v>", "<b>", "[", "]"), strict=True))
 _OWN |= {concept: chr(ord("٠") + i) for i, concept in enumerate(NUMERALS)}
 
 
+_SHUFFLED = 2**20  # words that are all drawn, in some order, where there are no more
+
+
 def gender(concept: str) -> int:
     """0 or 1, for no reason, as genders are: of the concept, and so of no group or seed."""
     return zlib.crc32(concept.encode()) & 1
@@ -86,12 +89,23 @@ class Phonology:
                 f"({len(self.consonants)} x {len(self.vowels)} syllables, {self.syllables} each); "
                 f"choose syllables={self.syllables + 1} or a smaller world"
             )
-        parts = [c + v for c in self.consonants for v in self.vowels]
-        order = np.random.Generator(np.random.Philox(key=key("lexicon", seed))).permutation(
-            capacity
-        )[:count]
-        digits = np.stack(np.unravel_index(order, (len(parts),) * self.syllables), 1)
-        return ["".join(parts[d] for d in row) for row in digits]
+        parts = np.array([c + v for c in self.consonants for v in self.vowels])
+        numbers = _different(count, capacity, np.random.Philox(key=key("lexicon", seed)))
+        digits = np.stack(np.unravel_index(numbers, (len(parts),) * self.syllables), 1)
+        return parts[digits].view(f"U{2 * self.syllables}").ravel().tolist()
+
+
+def _different(count: int, capacity: int, stream: np.random.Philox) -> np.ndarray:
+    """`count` different numbers below `capacity`, the same first ones for any count."""
+    if capacity <= _SHUFFLED or 2 * count > capacity:
+        return np.random.Generator(stream).permutation(capacity)[:count]
+    # Of many more than are needed: as they come, but for those that came before.
+    drawn = np.zeros(0, np.uint64)
+    while True:
+        drawn = np.concatenate([drawn, stream.random_raw(count + 8) % np.uint64(capacity)])
+        numbers, first = np.unique(drawn, return_index=True)
+        if len(numbers) >= count:
+            return drawn[np.sort(first)[:count]].astype(np.int64)
 
 
 def lexicons(

@@ -76,25 +76,41 @@ class Speaker:
             self.form[leaf.language].get(leaf.concept, leaf.concept), leaf
         )
 
+    def words(self, kind: str, leaf: Leaf) -> tuple[list[str], tuple[str, ...]]:
+        """A leaf's word for every concept of a kind, and these concepts: fast, since one inflection
+        serves all of a kind."""
+        concepts, form = inventory(self.world)[kind], self.form[leaf.language]
+        ending = self.languages[leaf.language].inflect("", leaf._replace(concept=concepts[0]))
+        return [form[c] + ending for c in concepts], concepts
+
     def _readings(self, language: int) -> dict[str, Concept]:
         """The concept of every word a language can say, however inflected."""
         grammar, found = self.languages[language], {}
         # One concept of each gender stands for all that a verb or an article may show.
         shown = tuple({gender(c): c for c in self.kind}.values())
-        leaves = [Leaf(c, language, role=r) for c in self.kind for r in ("", *dict(grammar.case))]
+        roles = ("", *dict(grammar.case))
+        for kind, role in itertools.product(self.world.kinds, roles):
+            for word, concept in zip(
+                *self.words(kind, Leaf(None, language, role=role)), strict=True
+            ):
+                self._read(found, word, concept)
+        few = [c for c, kind in self.kind.items() if kind not in self.world.kinds]
+        leaves = [Leaf(c, language, role=r) for c in few for r in roles]
         leaves += [Leaf(VERB, language, controller=c, plural=p) for c in shown for p in (0, 1)]
         leaves += [Leaf(THE, language, controller=c) for c in shown if grammar.articles]
         leaves += [Leaf(_tag(i), language) for i in range(len(self.languages))]
         if grammar.perturbation:
             leaves += [Leaf(marker, language) for marker in grammar.perturbation.markers]
         for leaf in leaves:
-            word = self.word(leaf)
-            if found.setdefault(word, leaf.concept) != leaf.concept:
-                raise ValueError(
-                    f"{word!r} would mean {found[word]} and {leaf.concept} in one language; "
-                    "choose another phonology or other features"
-                )
+            self._read(found, self.word(leaf), leaf.concept)
         return found
+
+    def _read(self, found: dict[str, Concept], word: str, concept: Concept) -> None:
+        if found.setdefault(word, concept) != concept:
+            raise ValueError(
+                f"{word!r} would mean {found[word]} and {concept} in one language; "
+                "choose another phonology or other features"
+            )
 
     def leaves(self, meaning: Meaning, language: int) -> list[Leaf]:
         """The words of a document, in order."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.language import Languages, Leaf
-from data.lexicon import inventory
+from data.lexicon import gender, inventory
 from data.meaning import (
     Chat,
     Dictionary,
@@ -123,7 +123,7 @@ def compile(pair: Languages, world: World) -> Tables:
     slots = [leaf and _variable(leaf) for leaf, _ in flat]
     paradigms = _paradigms(both, flat)
     literals = [both.word(l) if l and not s else DOC for (l, _), s in zip(flat, slots, strict=True)]
-    inflected = (form for row in paradigms.values() for form in row)
+    inflected = (form for row in paradigms.values() for forms in row.values() for form in forms)
     words = tuple(dict.fromkeys((DOC, *cited, *literals, *inflected)))
     word, row = {form: i for i, form in enumerate(words)}, {p: i for i, p in enumerate(paradigms)}
     return Tables(
@@ -147,7 +147,7 @@ def compile(pair: Languages, world: World) -> Tables:
         tongue=np.array(
             [row[_paradigm(both, *l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
         ),
-        form=np.array([[word[form] for form in forms] for forms in paradigms.values()], np.int32),
+        form=_forms(both, paradigms, word),
         words=words,
     )
 
@@ -240,22 +240,39 @@ def _paradigm(both: Speaker, leaf: Leaf, part: int) -> tuple[Leaf, int]:
     return common, part
 
 
-def _paradigms(both: Speaker, said: list[tuple[Leaf | None, int]]) -> dict[tuple, list[str]]:
-    """The word for every concept, of the kinds that stand there, in every paradigm in use."""
-    kinds = {(Leaf(None, language), 0): set() for language in range(len(both.languages))}
+def _paradigms(
+    both: Speaker, said: list[tuple[Leaf | None, int]]
+) -> dict[tuple, dict[str, list[str]]]:
+    """In every paradigm in use, the word for every concept of the kinds that stand there."""
+    kinds = {(Leaf(None, language), 0): {*both.kind.values()} for language in range(len(both.form))}
     for leaf, part in said:
         if leaf and (slot := _variable(leaf)):
             kinds.setdefault(_paradigm(both, leaf, part), set()).add(slot.kind)
+    order = inventory(both.world)
+    return {p: {k: _words(both, *p, k) for k in order if k in kinds[p]} for p in kinds}
 
-    def word(paradigm: Leaf, part: int, concept: str, kind: str) -> str:
-        form = both.form[paradigm.language][concept]
-        if kind in kinds[paradigm, part]:
-            place = "controller" if paradigm.concept else "concept"
-            form = both.word(paradigm._replace(**{place: concept}))
-        words = form.split()
-        return words[min(part, len(words) - 1)]
 
-    return {p: [word(*p, c, kind) for c, kind in both.kind.items()] for p in kinds}
+def _words(both: Speaker, paradigm: Leaf, part: int, kind: str) -> list[str]:
+    """The word of a paradigm for every concept of a kind."""
+    if paradigm.concept:
+        concepts = inventory(both.world)[kind]
+        shown = {gender(c): c for c in concepts}
+        shown = {g: both.word(paradigm._replace(controller=c)) for g, c in shown.items()}
+        return [shown[gender(c)] for c in concepts]
+    forms, _ = both.words(kind, paradigm)
+    return [form.split()[part] for form in forms]
+
+
+def _forms(both: Speaker, paradigms: dict[tuple, dict], word: dict[str, int]) -> np.ndarray:
+    """`Tables.form`: where a paradigm has no word for a concept, the cited one."""
+    count = [len(concepts) for concepts in inventory(both.world).values()]
+    ends = dict(zip(inventory(both.world), np.cumsum(count), strict=True))
+    form = np.zeros((len(paradigms), sum(count)), np.int32)
+    for i, ((paradigm, _), kinds) in enumerate(paradigms.items()):
+        form[i] = form[paradigm.language]
+        for kind, forms in kinds.items():
+            form[i, ends[kind] - len(forms) : ends[kind]] = [word[form] for form in forms]
+    return form
 
 
 def _skeleton(leaves) -> str:
