@@ -44,5 +44,5 @@ def test_words_of_a_large_inventory_are_different_and_the_first_ones_stay():
 
 
 def test_a_world_of_more_than_there_are_words_is_refused():
-    with pytest.raises(ValueError, match="do not fit an inventory of 6400 .* choose syllables=3"):
+    with pytest.raises(ValueError, match=r"do not fit an inventory of 6400 .* choose syllables=3"):
         Pair().languages(World(pairs=4000))
