@@ -172,7 +172,8 @@ def over(
         each = map if processes == 1 else pool.map
         done = each(functools.partial(_step, step, bare), spans)
         console = rich.console.Console(stderr=True)
-        yield from rich.progress.track(done, doing, len(spans), console=console)
+        one = len(spans) < 2
+        yield from rich.progress.track(done, doing, len(spans), console=console, disable=one)
 
 
 def _step(step: Callable, corpus: Corpus, span: tuple[int, int]) -> tuple[np.ndarray, ...]:

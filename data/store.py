@@ -153,8 +153,9 @@ def materialise(source: Source, folder: str | os.PathLike, rows: int, *, zstd: i
     path.mkdir(parents=True, exist_ok=True)
     array = ts.open(layout.spec(path), open=True, create=True).result()
     console = rich.console.Console(stderr=True)
-    shards = rich.progress.track(layout.shards, f"Writing {path.name}", console=console)
-    for k, (start, stop) in enumerate(shards):
+    shards, many = layout.shards, len(layout.shards) > 1
+    shown = rich.progress.track(shards, f"Writing {path.name}", console=console, disable=not many)
+    for k, (start, stop) in enumerate(shown):
         if k < len(manifest["shards"]) and _checksum(_file(path, k)) == manifest["shards"][k]:
             continue
         array[start:stop].write(_drawn(source, start, stop, layout)).result()

@@ -71,5 +71,5 @@ def test_edit_distance_is_levenshteins(one, two, edits):
 
 def test_an_unknown_name_is_refused_with_those_there_are():
     with pytest.raises(SystemExit, match=r"data\.preview: no experiment 'flagshp'"):
-        main(["flagshp"])
+        main("flagshp")
     assert np.isfinite(list(distances(SMALL, rows=5).values())).all()
