@@ -20,7 +20,7 @@ from data.language import Languages
 from data.lexicon import inventory
 from data.meaning import Meaning, fill
 from data.mixture import DRAWS, Mixture, Sampler, Shape
-from data.pack import fit, pack
+from data.pack import PACKINGS, fit, mates, pack
 from data.template import KINDS, REGISTERS, Tables, compile
 from data.tokenizer import BPE, Character, Tokenizer, Word
 from data.world import DIRECTIONS, World
@@ -43,7 +43,9 @@ class Corpus:
     the share of language 1 of two, or the shares of all (of facts: the weights of their cells).
 
     `loss` is "all" tokens, or the "response" alone: the answer and the <doc> that ends it.
-    `subword` tokenizes within words; without it a token is a word.
+    `subword` tokenizes within words; without it a token is a word. `packing` is "packed", "single"
+    (one document a row) or "apart": a document that states a fact which an earlier one of its row
+    states is left out, and the next takes its place.
 
     >>> from data.feature import Lexicon, Names, PossessorFirst
     >>> from data.language import Pair
@@ -67,12 +69,15 @@ class Corpus:
     loss: str = "all"
     seed: int = 0
     subword: Character | BPE | None = None
+    packing: str = "packed"
 
     def __post_init__(self) -> None:
         key("corpus", self.seed)  # checks it
         _check_shares(self.ratio, len(self.pair.names))
         if self.loss not in ("all", "response"):
             raise ValueError(f"loss={self.loss!r} is not known; choose 'all' or 'response'")
+        if self.packing not in PACKINGS:
+            raise ValueError(f"packing={self.packing!r} is not known; choose among {PACKINGS}")
         if self.world.languages > len(self.shares):
             raise ValueError(
                 f"the groups speak of {self.world.languages} languages and there are "
@@ -211,11 +216,20 @@ class Corpus:
         stream = np.random.Philox(counter=start * M * _COUNTERS, key=key("corpus", self.seed))
         u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
         u = u.reshape(-1, DRAWS).T
-        drawn = self.sampler.shape(u, (M, self.T))
+        apart = self.packing == "apart"
+        drawn = self.sampler.shape(u, None if apart else (M, self.T))
         lengths = self.tables.length[drawn.template]
         if self.subword:
             lengths = _sums(self.pieces.count[self._words(u, drawn)], lengths)
-        return u, drawn, fit(lengths.reshape(rows, M), self.T)
+        lengths = lengths.reshape(rows, M)
+        if not apart:
+            return u, drawn, fit(lengths, self.T)
+        # Those that are left out go to the end of the row.
+        spared = mates(drawn.fact.reshape(rows, M))
+        order = np.argsort(spared, axis=1, kind="stable")
+        place = (order + np.arange(rows)[:, None] * M).ravel()
+        lengths = np.take_along_axis(np.where(spared, self.T + 1, lengths), order, 1)
+        return u[:, place], drawn.of(place), fit(lengths, self.T)
 
     def _words(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
         """Word ids of documents, one after another."""
@@ -258,6 +272,8 @@ class Corpus:
     @functools.cached_property
     def _offered(self) -> int:
         """Documents drawn for a row: as many as would fill it were they all the shortest."""
+        if self.packing == "single":
+            return 1
         return -(-self.T // int(self._lengths(np.min).min()))
 
     def _lengths(self, bound) -> np.ndarray:

@@ -1,10 +1,10 @@
 """What is said how often: the draw of documents from a mixture.
 
-Facts are drawn uniformly over stated cells, so every stated cell of every fact has the same
-expected exposures however many cells its group has; the languages' shares then weight their cells.
-All other documents are in a language with the probability that is its share. Tasks are drawn
-uniformly among those that may be asked there. Arguments of list tasks are different nouns, and an
-item that `task.held_out` keeps for evaluation is moved on to the next one that it does not keep.
+Facts are drawn over stated cells (data/coverage.py), by default so that every stated cell of every
+fact has the same expected exposures; the languages' shares weight their cells. All other documents
+are in a language with the probability that is its share. Tasks are drawn uniformly among those that
+may be asked there. Arguments of list tasks are different nouns, and an item that `task.held_out`
+keeps for evaluation is moved on to the next one that it does not keep.
 """
 
 import functools
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.coverage import EXPOSURES, Cells, cells
 from data.language import Languages
 from data.question import questions
 from data.speaker import speaker
@@ -33,7 +34,8 @@ class Mixture:
     `answered` is the share of quiz documents whose question is answered; the others go on to
     another question (tier T1). Chat is what tuning alone says (tier T2). `held_out` cells are never
     said. `glossed` tasks are explained by the dictionary documents that would explain one noun
-    (tier T3: the word of a held-out task is known from them alone)."""
+    (tier T3: the word of a held-out task is known from them alone). `exposures` of facts are
+    "matched" over cells or "natural"."""
 
     facts: float = 0.40
     stories: float = 0.35
@@ -43,6 +45,7 @@ class Mixture:
     dictionary: float = 0.04
     held_out: tuple[HeldOut, ...] = ()
     glossed: tuple[str, ...] = ()
+    exposures: str = "matched"
 
     def __post_init__(self) -> None:
         shares = (*self.registers, self.answered, self.dictionary)
@@ -51,6 +54,8 @@ class Mixture:
                 f"{self}: every share is from 0 to 1 and facts + stories + quiz + chat is 1, "
                 f"here {sum(self.registers):g}; change one of the four"
             )
+        if self.exposures not in EXPOSURES:
+            raise ValueError(f"exposures={self.exposures!r} is not known; choose among {EXPOSURES}")
 
     @property
     def registers(self) -> tuple[float, ...]:
@@ -75,15 +80,6 @@ class Shape(NamedTuple):
         return Shape(*(column[..., chosen] for column in self))
 
 
-class Cells(NamedTuple):
-    """Stated cells, those of language 0 first."""
-
-    fact: np.ndarray
-    direction: np.ndarray
-    first: np.ndarray  # (languages) where a language's cells begin
-    count: np.ndarray  # (languages)
-
-
 @dataclass(frozen=True)
 class Sampler:
     """Turns random numbers into documents.
@@ -105,15 +101,15 @@ class Sampler:
 
     @functools.cached_property
     def cells(self) -> Cells:
-        language, fact, direction = np.nonzero(self.world.stated.transpose(1, 0, 2))
-        count = np.bincount(language, minlength=len(self.shares))
-        return Cells(fact, direction, np.cumsum(count) - count, count)
+        stated, languages = self.world.stated, len(self.shares)
+        stated = np.pad(stated, ((0, 0), (0, languages - stated.shape[1]), (0, 0)))
+        return cells(stated, self.shares, self.mixture.exposures)
 
     @functools.cached_property
     def fact_shares(self) -> np.ndarray:
         """The languages' shares of the documents that state facts: of all cells, each weighted by
         its language's share."""
-        weight = self.cells.count * self.shares
+        weight = self.cells.total(len(self.shares)) * self.shares
         return weight / max(weight.sum(), 1e-300)
 
     @property
@@ -230,11 +226,9 @@ class Sampler:
         """Puts the facts (N) of statements into `fact`, and their relations and directions into `a`
         and `b`, in place."""
         (at,) = np.nonzero(row == 0)
-        spoken, cells = language[at], self.cells
-        cell = (u[at] * cells.count[spoken].astype(np.uint64) >> np.uint64(32)).astype(np.int64)
-        cell += cells.first[spoken]
-        fact[at] = f = cells.fact[cell]
-        a[at], b[at] = self.world.facts.relation[f], cells.direction[cell]
+        cell = self.cells.pick(u[at], language[at])
+        fact[at] = f = self.cells.fact[cell]
+        a[at], b[at] = self.world.facts.relation[f], self.cells.direction[cell]
 
     @functools.cached_property
     def _choices(self) -> tuple[np.ndarray, np.ndarray]:

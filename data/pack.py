@@ -2,11 +2,29 @@
 
 import numpy as np
 
+# How documents share a row: as many as fit; one; as many as fit of which no two state one fact, so
+# that no statement of a fact can be copied from another one in the window.
+PACKINGS = ("packed", "single", "apart")
+
 
 def fit(lengths: np.ndarray, T: int) -> np.ndarray:
     """(B, M) bool: which of the offered documents, of `lengths` (B, M), fill a row of T tokens,
     taken in order until the next does not fit."""
     return np.cumsum(lengths, axis=1) <= T
+
+
+def mates(fact: np.ndarray) -> np.ndarray:
+    """(B, M) bool: which documents state a fact (B, M; -1 for none) that an earlier one of their
+    row has stated.
+
+    >>> mates(np.array([[7, -1, 3, 7, -1, 7]])).astype(int)
+    array([[0, 0, 0, 1, 0, 1]])
+    """
+    order = np.argsort(fact, axis=1, kind="stable")
+    known = np.take_along_axis(fact, order, 1)
+    again = np.zeros(fact.shape, bool)
+    np.put_along_axis(again, order[:, 1:], (known[:, 1:] == known[:, :-1]) & (known[:, 1:] >= 0), 1)
+    return again
 
 
 def pack(

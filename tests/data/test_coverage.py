@@ -1,0 +1,93 @@
+"""Every cell is stated as often as is said: matched, natural, or refused."""
+
+import dataclasses
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+
+from data.corpus import Corpus
+from data.coverage import cells
+from data.feature import Lexicon, Names
+from data.language import Pair
+from data.ledger import ledger
+from data.mixture import Mixture
+from data.world import Group, World
+
+PAIR = Pair((Lexicon(0.3), Names(0.5)))
+groups = st.lists(st.sets(st.tuples(st.integers(0, 2), st.integers(0, 1))), min_size=1, max_size=6)
+
+
+def drawn(found, stated: np.ndarray, shares) -> np.ndarray:
+    """(facts, languages, directions) the probability of every cell."""
+    total = found.total(len(shares)) * shares
+    share = np.zeros(stated.shape)
+    for first, count, weight, language in zip(
+        found.first, found.count, found.weight, found.language, strict=True
+    ):
+        own = slice(first, first + count)
+        share[found.fact[own], language, found.direction[own]] = weight * shares[language]
+    return share / total.sum()
+
+
+@hypothesis.given(groups, st.floats(0, 0.3))
+def test_matched_cells_are_exposed_alike_however_often_they_are_said_again(chosen, again):
+    world = World(
+        pairs=len(chosen), groups=tuple(Group(str(i), (*g,)) for i, g in enumerate(chosen))
+    )
+    stated = np.pad(world.stated, ((0, 0), (0, 3 - world.languages), (0, 0)))
+    hypothesis.assume(stated.any())
+    shares = np.array([0.4, 0.35, 0.25])
+    share = drawn(cells(stated, (*shares,), again=again), stated, shares)
+    others = share.sum(1, keepdims=True) - share
+    exposures = (share + again * others) / shares[:, None]
+    alike = exposures[stated]
+    np.testing.assert_allclose(alike, alike[0])
+    assert not share[~stated].any()
+
+
+@hypothesis.given(groups)
+def test_natural_facts_have_equally_many_documents(chosen):
+    world = World(
+        pairs=len(chosen), groups=tuple(Group(str(i), (*g,)) for i, g in enumerate(chosen))
+    )
+    stated = np.pad(world.stated, ((0, 0), (0, 3 - world.languages), (0, 0)))
+    hypothesis.assume(stated.any())
+    shares = np.array([0.5, 0.3, 0.2])
+    share = drawn(cells(stated, (*shares,), "natural"), stated, shares)
+    told = stated.any((1, 2))
+    np.testing.assert_allclose(share.sum((1, 2))[told], 1 / told.sum())
+
+
+def test_what_is_said_again_more_than_a_share_allows_cannot_be_matched():
+    stated = World().stated
+    cells(stated, (0.9, 0.1), again=0.1)
+    with pytest.raises(ValueError, match="exceeds the share of the smaller; choose") as error:
+        cells(stated, (0.9, 0.1), again=0.2)
+    assert "\n" not in str(error.value)
+    assert cells(stated, (0.5, 0.5), again=1).weight.min() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("exposures", ["matched", "natural"])
+def test_the_ledger_counts_what_coverage_says(exposures):
+    corpus = Corpus(World(pairs=16, cities=4), PAIR, ratio=0.3, T=256,
+                    mixture=Mixture(exposures=exposures))  # fmt: skip
+    table = ledger(corpus, 0, 12_000).to_pydict()
+    shares = np.array([0.7, 0.3])
+    expected = drawn(corpus.sampler.cells, corpus.stated, shares)
+    language = np.array(table["language"]) == "L2"
+    direction = np.array(table["direction"]) == "reverse"
+    cell = table["fact"], language.astype(int), direction.astype(int)
+    count = np.zeros(expected.shape)
+    np.add.at(count, cell, table["exposures"])
+    assert not count[expected == 0].any()
+    mean = expected * count.sum()
+    assert mean[expected > 0].min() > 100
+    assert (np.abs(count - mean) <= 5 * np.sqrt(mean)).all()
+
+
+def test_unknown_exposures_are_refused():
+    with pytest.raises(ValueError, match="choose among"):
+        Mixture(exposures="equal")
+    assert dataclasses.asdict(Mixture())["exposures"] == "matched"
