@@ -7,6 +7,7 @@ a constant batch of the same size.
 
 import functools
 import itertools
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -159,7 +160,8 @@ def memory() -> Table:
 
 
 def main() -> None:
-    console, found = Console(), []
+    # In a pipe there is no width to ask for, and 80 columns would break every line.
+    console, found = Console(width=None if sys.stdout.isatty() else 120), []
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         todo = itertools.chain(lines(), stored(one, 0), stored(two, 3))
         for line in rich.progress.track(todo, "Measuring", 30, console=Console(stderr=True)):

@@ -45,6 +45,7 @@ import pyarrow.compute as pc
 from data.corpus import Corpus
 from data.feature import Lexicon, Names, PossessorFirst
 from data.language import Pair
+from data.lexicon import Phonology
 from data.mixture import Mixture
 from data.world import World
 from experiments import report, stats
@@ -76,6 +77,7 @@ class Size:
     pretrain: Recipe
     tune: Recipe
     at: tuple[int, ...]  # tuning steps at which instruction following is measured
+    syllables: int = 2  # of a word: a large world needs longer ones
 
 
 SIZES = {
@@ -105,6 +107,7 @@ SIZES = {
         pretrain=Recipe(steps=18_000, batch=128, optimizer=AdamW(lr=1e-3)),
         tune=Recipe(steps=1_000, batch=16, optimizer=AdamW(lr=5e-5), schedule=Constant()),
         at=(0, 10, 30, 100, 300, 1_000),
+        syllables=3,
     ),
 }
 
@@ -120,7 +123,8 @@ class Settings:
 
 def corpus(size: Size, seed: int) -> Corpus:
     """The pretraining corpus of a seed: its world, its languages and its documents."""
-    twin = Pair(seed=seed, features=(Lexicon(0.3), Names(0.5), PossessorFirst()))
+    features = (Lexicon(0.3), Names(0.5), PossessorFirst())
+    twin = Pair(features, seed, Phonology(syllables=size.syllables))
     world = dataclasses.replace(size.world, seed=seed)
     return Corpus(world, twin, T=size.T, mixture=MIXTURE, seed=seed)
 
