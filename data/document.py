@@ -37,14 +37,14 @@ class Documents(NamedTuple):
         """The tokens of the `chosen` (D) documents by rank (n), from 0 to 2**32 - 1; where it is
         equal, and in other documents, in the order they have. <doc> stays first."""
         place = self.place
-        rank = np.where(chosen[self.document] & (place > 0), rank.astype(np.int64) + 1, place)
-        return self.take(np.argsort((self.document.astype(np.int64) << 33) + rank, kind="stable"))
+        rank = np.where(chosen[self.document] & (place > 0), rank.astype(np.int64), place)
+        return self.take(np.argsort((self.document.astype(np.int64) << 32) + rank, kind="stable"))
 
     def insert(self, before: np.ndarray, token: int) -> "Documents":
-        """A token more before each that is marked in `before` (n)."""
+        """A token more before each that is marked in `before` (n), a target as that one is."""
         made = self.take(np.repeat(np.arange(len(self.tokens)), 1 + before))
         at = (np.arange(len(self.tokens)) + np.cumsum(before) - 1)[before]
-        made.tokens[at], made.weights[at], made.slot[at] = token, 1, -1
+        made.tokens[at], made.slot[at] = token, -1
         return made
 
     def laid(self, there: np.ndarray, T: int) -> dict[str, np.ndarray]:

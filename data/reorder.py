@@ -3,7 +3,7 @@
 Each orders the tokens of a document by a rank; tokens of the same rank keep their order. <doc> is
 the end of the document before it and stays where it is.
 
-    ReverseTokens      "Laka is Ziga of parent"; a name of several tokens is turned round too
+    ReverseTokens      "y is x of parent"; a name of several tokens is turned round too
     ReverseWords       the tokens of a word keep their order
     ReverseEntities    the words of an entity keep their order too
     ReverseSegments    segments of 1 to `longest` tokens are reversed, their tokens are not
@@ -13,6 +13,19 @@ the end of the document before it and stays where it is.
 The first four are those of Golovneva et al. (2024), Permute is the semantic-aware permutation
 training of Guo et al. (2024), Shuffle the NonDeterministicShuffle of Kallini et al. (2024): drawn
 anew for every document, so that nothing can undo it.
+
+    >>> from data.corpus import Corpus
+    >>> from data.language import Pair
+    >>> from data.transform import Transformed
+    >>> from data.world import World
+    >>> corpus = Corpus(World(), Pair(), T=24)
+    >>> for transform in (ReverseWords(), ReverseSegments(longest=3), Permute(), Shuffle()):
+    ...     said = Transformed(corpus, transform, share=1)
+    ...     print(said.tokenizer.decode(said.row(1)["tokens"]).split(" <doc>")[0])
+    <doc> Paru lago Holu buso karu
+    <doc> lago Paru [REV] Holu [REV] buso [REV] karu
+    <doc> Paru lago Holu karu buso
+    <doc> Holu karu buso lago Paru
 """
 
 from dataclasses import dataclass

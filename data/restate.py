@@ -4,7 +4,16 @@
     Bridge    "parent of x is y" becomes "name of x is x" or "name of y is y": an identity bridge
               (arXiv 2602.02470), which states no fact
 
-Only relations that have an inverse are swapped: those in which no two subjects share an object.
+Only invertible relations are swapped.
+
+    >>> from data.transform import Transformed
+    >>> corpus = Corpus(World(), Pair(), T=24)
+    >>> for transform in (Swap(), Bridge()):
+    ...     said = Transformed(corpus, transform, share=1)
+    ...     row = said.row(1)
+    ...     print(said.tokenizer.decode(row["tokens"]).split(" <doc>")[0], row["fact"][0])
+    <doc> gihu buso Paru lago Holu 1
+    <doc> <nomo> buso Holu lago Holu -1
 """
 
 import functools
@@ -15,8 +24,8 @@ import numpy as np
 
 from data.corpus import Corpus, Said
 from data.document import Documents
-from data.language import Pair
-from data.meaning import Fact
+from data.language import Leaf, Pair
+from data.meaning import Fact, Slot
 from data.speaker import speaker
 from data.template import compile, concept_ids
 from data.world import World
@@ -30,10 +39,9 @@ class Swap:
     words: ClassVar[tuple[str, ...]] = ()
 
     def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
-        fact, facts = documents.said["fact"], base.world.facts
-        of = lambda relation: facts.object[facts.relation == relation]
-        inverse = [len(np.unique(of(r))) == len(of(r)) for r in range(len(base.world.relations))]
-        return (fact >= 0) & np.array(inverse)[facts.relation[fact]]
+        fact, world = documents.said["fact"], base.world
+        inverse = np.array([relation.invertible for relation in world.relations])
+        return (fact >= 0) & inverse[world.facts.relation[fact]]
 
     def __call__(
         self, documents: Documents, chosen: np.ndarray, base: Corpus, marks: tuple[int, ...]
@@ -48,7 +56,8 @@ class Swap:
 
 @dataclass(frozen=True)
 class Bridge:
-    """Either entity, as often. `names` are the word for "name" in each language."""
+    """Either entity, as often, but for those whose names have so many words that no relation has
+    two alike. `names` are the word for "name" in each language."""
 
     names: tuple[str, ...] = ("<name>", "<nomo>")
     offers: ClassVar[tuple[str, ...]] = ("spans", "say")
@@ -58,7 +67,8 @@ class Bridge:
         return self.names
 
     def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
-        return documents.said["fact"] >= 0
+        fact, bridged = documents.said["fact"], (_hosts(base.pair, base.world) >= 0).any(1)
+        return (fact >= 0) & bridged[base.world.facts.relation[fact]]
 
     def __call__(
         self, documents: Documents, chosen: np.ndarray, base: Corpus, marks: tuple[int, ...]
@@ -66,8 +76,10 @@ class Bridge:
         said = {name: column[chosen] for name, column in documents.said.items()}
         fact, language = said["fact"], said["language"]
         which = (documents.u[documents.opening][chosen] & np.uint64(1)).astype(np.int64)
-        # The entity is the focus of its own template, and what is said of it is itself.
-        template = base.tables.ids[0, language, base.world.facts.relation[fact], which]
+        hosts = _hosts(base.pair, base.world)[base.world.facts.relation[fact]]
+        which ^= hosts[np.arange(len(which)), which] < 0
+        # The entity is the focus of its template, and what is said of it is itself.
+        template = base.tables.ids[0, language, hosts[np.arange(len(which)), which], which]
         slots = _slots(base.world, fact)
         slots[:, :2] = slots[np.arange(len(slots)), which][:, None]
         made = base.say(template, slots)
@@ -90,6 +102,21 @@ def _slots(world: World, fact: np.ndarray) -> np.ndarray:
         first = np.array([concept[f"{getattr(r, kind)}0"] for r in world.relations])
         slots[:, place] = getattr(facts, kind)[fact] + first[facts.relation[fact]]
     return slots
+
+
+@functools.lru_cache(maxsize=16)
+def _hosts(pair: Pair, world: World) -> np.ndarray:
+    """(relations, 2) a relation of whose subject and object one can stand in both places, the
+    subject or the object of this one; -1 where there is none. Any will do, since its name goes."""
+    both, found = speaker(pair, world), np.full((len(world.relations), 2), -1)
+    kinds = [(r.subject, r.object) for r in world.relations]
+    span = lambda kind: both.span(Leaf(Slot(kind, 0), 0))
+    for r, which in np.ndindex(found.shape):
+        for host in (*range(r, len(kinds)), *range(r)):
+            own, other = kinds[host][which], kinds[host][1 - which]
+            if found[r, which] < 0 and own == kinds[r][which] and span(own) == span(other):
+                found[r, which] = host
+    return found
 
 
 @functools.lru_cache(maxsize=16)
