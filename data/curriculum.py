@@ -157,10 +157,16 @@ class Curriculum(Documented):
         """The columns (B, M) of rows start..stop."""
         return self._joined("provenance", start, stop)
 
+    def spans(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """`word` and `slot` (B, T) of rows start..stop."""
+        return self._joined("spans", start, stop)
+
     def _joined(self, what: str, start: int, stop: int) -> dict[str, np.ndarray]:
         parts = [self._part(what, *stretch) for stretch in self.phases(start, stop) or [(0, 0, 0)]]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _part(self, what: str, phase: int, start: int, stop: int) -> dict[str, np.ndarray]:
         part = getattr(self.corpora[phase], what)(start, stop)
+        if what == "spans":
+            return part
         return part | {"phase": np.where(part["language"] >= 0, phase, -1).astype(np.int32)}

@@ -89,6 +89,15 @@ class Pairs(Documented):
         cell = below(stretch("pairs", self.seed, start, stop, self.T // _LENGTH), len(fact))
         return dict(fact=fact[cell].astype(np.int32), direction=direction[cell].astype(np.int32))
 
+    def spans(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """`word` and `slot` (B, T) of rows start..stop: x is said in slot 0 and y in slot 1."""
+        direction = self.provenance(start, stop)["direction"]
+        none = np.full_like(direction, -1)
+        slot = np.stack([none, direction, none, 1 - direction], -1).reshape(stop - start, -1)
+        word = np.tile(np.arange(_LENGTH, dtype=np.int32), (stop - start, self.T // _LENGTH))
+        pad = lambda x: np.pad(x, ((0, 0), (0, self.T - x.shape[1])), constant_values=-1)
+        return dict(word=pad(word), slot=pad(slot))
+
     def questions(self) -> tuple[list[tuple[str, str]], dict[str, np.ndarray]]:
         """Every pair asked in both directions, as (prompt, answer), and the slices `fact`,
         `direction` and `stated`: what data.probe.completion takes."""

@@ -1,4 +1,4 @@
-"""Products of primes, for the arrow of time (Papadopoulos et al. 2024, 2401.17505, section 4).
+"""Products of primes, for the arrow of time (after Papadopoulos et al. 2024, 2401.17505).
 
 A document says `p × q = n` for primes p < q, in decimal digits; factors have as many digits as the
 limit asks for, the product twice as many and the last of them first, as one multiplies by hand. The

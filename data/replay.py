@@ -46,6 +46,11 @@ class Replay(Documented):
         if not 0 <= self.share <= 1:
             raise ValueError(f"share={self.share} is not a share; choose a number from 0 to 1")
         one, two = self.tuning, self.pretraining
+        for corpus in (one, two):
+            if "register" not in corpus.legend:
+                raise ValueError(
+                    f"{type(corpus).__name__} has no registers to state; choose a corpus that does"
+                )
         if one.T != two.T or one.tokenizer != two.tokenizer:
             raise ValueError(
                 f"rows of {one.T} tokens of {one.tokenizer.size} and of {two.T} of "

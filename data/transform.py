@@ -13,6 +13,7 @@ Provenance says how a document counts. Its `direction` is that of the entity men
 the transform, `fact` is -1 where no fact is stated any more, and `transform` names what was done.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -91,6 +92,11 @@ class Transformed(Documented):
                     f"{transform} needs a corpus with {method}(), and {base} has none; transform "
                     "a Corpus, or choose a transform of tokens"
                 )
+        if "direction" in self.base.legend and not hasattr(self.base, "spans"):
+            raise ValueError(
+                f"{base} has directions but no spans(), so nobody could say what they are after a "
+                "transform; choose a corpus that has"
+            )
         for column, named in (("kind", self.kinds), ("language", self.languages)):
             known = self.base.legend.get(column, ())
             if not set(named) <= {*known, *range(len(known))}:
@@ -100,7 +106,7 @@ class Transformed(Documented):
                 f"seed={self.seed} is the base's too, so both would choose the same documents; "
                 "choose another"
             )
-        extended(self.base.tokenizer, self._marks)  # checks that new words are new
+        self.tokenizer  # noqa: B018  checks that new words are new
 
     @property
     def T(self) -> int:
@@ -114,7 +120,7 @@ class Transformed(Documented):
     def tables(self) -> Tables:
         return self.base.tables
 
-    @property
+    @functools.cached_property
     def tokenizer(self) -> Tokenizer:
         return extended(self.base.tokenizer, self._marks)
 

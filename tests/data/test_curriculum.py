@@ -11,7 +11,9 @@ from data.corpus import Corpus
 from data.curriculum import Alternating, Curriculum, Ramp, Sequential
 from data.feature import Lexicon
 from data.language import Pair
+from data.reorder import ReverseEntities
 from data.tally import tally
+from data.transform import Transformed
 from data.world import World
 
 BASE = Corpus(World(pairs=16, cities=4, nouns=8), Pair((Lexicon(0.3),)), T=32)
@@ -41,6 +43,13 @@ def test_a_row_is_that_of_the_corpus_with_its_ratio(course):
         other = replace(BASE, ratio=course.order.ratios[phase]).row(i)
         for name in other:
             np.testing.assert_array_equal(rows[name][i], other[name], err_msg=name)
+
+
+def test_a_curriculum_can_be_transformed(course):
+    made, plain = Transformed(course, ReverseEntities(), share=1).rows(30, 50), course.rows(30, 50)
+    np.testing.assert_array_equal(made["phase"], plain["phase"])
+    stated = plain["fact"] >= 0
+    assert (made["direction"][stated] != plain["direction"][stated]).all()
 
 
 def test_phases_are_the_stretches_of_equal_ratio(course):

@@ -7,7 +7,9 @@ import pytest
 
 from data.pairs import ARROWS, Pairs
 from data.probe import completion
+from data.reorder import ReverseTokens
 from data.tally import tally
+from data.transform import Transformed
 from data.world import FORWARD, REVERSE
 
 PAIRS = Pairs()
@@ -47,6 +49,18 @@ def test_only_the_last_entity_is_a_target():
     rows = PAIRS.rows(0, 10)
     np.testing.assert_array_equal(rows["weights"], np.tile([0, 0, 0, 1], (10, 8)))
     np.testing.assert_array_equal(rows["segments"][0], np.repeat(np.arange(1, 9), 4))
+
+
+def test_a_statement_that_is_reversed_counts_in_the_other_direction():
+    pairs = Pairs(T=30)
+    made = Transformed(pairs, ReverseTokens(), share=1)
+    rows, before = made.rows(0, 50), pairs.rows(0, 50)
+    np.testing.assert_array_equal(rows["direction"], 1 - before["direction"])
+    statements = before["tokens"][:, :28].reshape(50, 7, 4)
+    np.testing.assert_array_equal(
+        rows["tokens"][:, :28].reshape(50, 7, 4)[..., 1:], statements[..., :0:-1]
+    )
+    np.testing.assert_array_equal(pairs.spans(3, 9)["slot"][:, 28:], -1)
 
 
 def test_questions_are_all_cells_with_what_is_stated():

@@ -10,6 +10,7 @@ from data.draw import chance, stretch
 from data.feature import Lexicon
 from data.language import Pair
 from data.mixture import Mixture
+from data.recall import MQAR
 from data.replay import Replay
 from data.tally import tally
 from data.world import World
@@ -60,6 +61,8 @@ def test_what_is_replayed_has_to_be_stated():
 
 
 def test_corpora_that_do_not_mix_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="MQAR has no registers"):
+        Replay(CHAT, MQAR(), 0.3, ())
     with pytest.raises(ValueError, match="share=3"):
         Replay(CHAT, BASE, 3, EVERY)
     with pytest.raises(ValueError, match="one T and one tokenizer"):

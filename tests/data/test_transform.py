@@ -221,6 +221,9 @@ def test_a_swap_says_the_same_fact_in_the_other_direction(base):
                 other = meaning.object if meaning.focus == meaning.subject else meaning.subject
                 meaning = replace(meaning, focus=other)
                 assert rows["direction"][i, m] == (other == meaning.object)
+                z = rows["template"][i, m]
+                assert base.tables.direction[z] == rows["direction"][i, m]
+                assert base.tables.language[z] == language
             assert new == [0, *encode(both.render(meaning, language))]
     assert swapped > 10
 
