@@ -131,6 +131,9 @@ class Choose(Task):
     def may(self, world: Any, language: int) -> bool:
         return all(len(_facts(world, (name,), language)) for name in self.names)
 
+    def takes(self, question: Question) -> bool:
+        return question.task == self.name and question.args[0].task in self.names
+
     def states(self, world: Any, question: Question) -> tuple[int, int]:
         return lookup(world, question.args[0].task)[:2]
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.corpus import Corpus
-from data.probe import Probe, facts
+from data.fact import facts
+from data.probe import Probe
 from experiments import figure, report
 from experiments.measure.score import answer_logprobs, decoded, next_logprobs, table
 from model.lm import LM

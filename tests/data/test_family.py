@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data import probe
+from data import fact, probe
 from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import Clone, Digits, Lexicon, Names, Order, PossessorFirst, Script
@@ -84,7 +84,7 @@ def test_the_ledger_counts_and_the_search_proves_in_every_language():
 
 
 def test_questions_are_asked_in_every_language_and_the_other_of_a_twin_is_the_base():
-    facts, tasks = probe.facts(CORPUS), probe.tasks(CORPUS, "quiz", items=2)
+    facts, tasks = fact.facts(CORPUS), probe.tasks(CORPUS, "quiz", items=2)
     for questions in (facts, tasks):
         assert set(questions.slices["language"]) == {"L1", "L2", "L3"}
     both = speaker(THREE, WORLD)

@@ -5,9 +5,9 @@ import collections
 import numpy as np
 import pytest
 
-from data import probe
 from data.contamination import contamination
 from data.corpus import Corpus
+from data.fact import facts
 from data.feature import Case, Lexicon, Names, PossessorFirst, Script
 from data.language import Pair
 from data.ledger import ledger
@@ -71,15 +71,15 @@ def test_half_a_name_is_no_name():
 
 
 @pytest.mark.parametrize("letters", [False, True])
-def test_questions_end_before_a_whole_name_and_candidates_are_whole_names(letters):
+def test_questions_end_before_a_whole_name_and_options_are_whole_names(letters):
     words = Corpus(WORLD, SHARED)
     alphabet = Character.of(" ".join(words.tables.words))
     corpus = Corpus(WORLD, SHARED, T=256, subword=alphabet) if letters else words
-    questions = probe.facts(corpus)
+    questions = facts(corpus)
     for i in np.nonzero(questions.slices["relation"] == "parent")[0]:
         answer = [t for t in questions.answers[i].tolist() if t]
         assert len(corpus.tokenizer.decode(answer).split()) == 2
-        gold = questions.candidates[questions.slices["candidates"][i]][questions.gold[i]]
+        gold = questions.options[i, questions.gold[i]]
         assert gold[gold > 0].tolist() == answer
     assert contamination(corpus, 0, 100).num_rows == 0
     found = contamination(corpus, 0, 50, WORLD.stated).num_rows

@@ -1,6 +1,7 @@
 """Questions end where answers begin, in the words training uses, with the right slices."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -19,8 +20,11 @@ from data.feature import (
     Punctuation,
 )
 from data.language import Pair
-from data.meaning import Fact
+from data.relation import CLASSES, RELATIONS
+from data.sample import label
 from data.speaker import speaker
+from data.task import TASKS, held_out
+from data.task.every import EVERY
 from data.tokenizer import Character
 from data.world import World
 
@@ -55,51 +59,6 @@ def parsed(corpus: Corpus, tokens: list[int], language: str):
     assert tokens[0] == 0
     words = tuple(corpus.tokenizer.decode(tokens[1:]).split())
     return speaker(corpus.pair, corpus.world).parse(words, int(language == "L2"))
-
-
-def test_a_fact_and_its_answer_are_the_statement_of_the_fact(corpus):
-    questions = probe.facts(corpus)
-    slices = questions.slices
-    assert len(questions.prompts) == corpus.world.pairs * 6
-    for i in range(0, len(questions.prompts), 7):
-        relation, subject, object, group = corpus.world.fact(slices["fact"][i])
-        focus = subject if slices["direction"][i] == "forward" else object
-        said = parsed(corpus, whole(questions, i, questions.answers), slices["language"][i])
-        assert said == Fact(relation, subject, object, focus)
-        assert (relation, group) == (slices["relation"][i], slices["group"][i])
-
-
-def test_stated_slices_are_what_the_corpus_states():
-    slices = probe.facts(WORDS).slices
-    said = WORDS.provenance(0, 4000)
-    seen = {
-        *zip(*(said[k][said["kind"] == 0] for k in ("fact", "language", "direction")), strict=True)
-    }
-    for fact, language, direction, stated in zip(
-        *(slices[k] for k in ("fact", "language", "direction", "stated")), strict=True
-    ):
-        assert ((fact, int(language == "L2"), int(direction == "reverse")) in seen) == stated
-
-
-def test_the_gold_candidate_begins_the_answer_and_all_of_a_type_are_candidates(corpus):
-    questions = probe.facts(corpus)
-    size = {"x": corpus.world.pairs, "y": corpus.world.pairs, "city": corpus.world.cities}
-    for i, name in enumerate(questions.slices["candidates"]):
-        candidates = questions.candidates[name]
-        assert len(np.unique(candidates, axis=0)) == len(candidates) == size[name.split()[0]]
-        gold = [t for t in candidates[questions.gold[i]].tolist() if t]
-        assert questions.answers[i, : len(gold)].tolist() == gold
-
-
-def test_names_are_shared_by_half_of_every_group_and_ambiguous_only_then():
-    slices = probe.facts(WORDS).slices
-    parents = slices["relation"] == "parent"
-    for group in np.unique(slices["group"]):
-        own = slices["names"][parents & (slices["group"] == group)]
-        assert (own == "shared").mean() == (own == "own").mean() == 0.5
-    np.testing.assert_array_equal(
-        slices["ambiguous"][parents], (slices["names"] == "shared")[parents]
-    )
 
 
 @pytest.mark.parametrize("register", ["story", "quiz", "chat"])
@@ -148,18 +107,6 @@ def test_openers_tell_an_answer_from_another_question():
     assert len({*openers["answer L1"]} & {*openers["answer L2"]}) == 9
 
 
-def test_a_fact_told_in_context_is_asked_of_facts_never_stated():
-    questions = probe.in_context(WORDS)
-    assert not questions.slices["stated"].any() and set(questions.slices["group"]) == {"G7"}
-    tokens = whole(questions, 1, questions.answers)
-    statement, query = tokens[1:6], tokens[6:]
-    told, asked = (parsed(WORDS, [0, *part], "L1") for part in (statement, query))
-    assert (told.subject, told.object) == (asked.subject, asked.object)
-    assert told.focus != asked.focus
-    with pytest.raises(ValueError, match=r"choose among \['G0'"):
-        probe.in_context(WORDS, groups=("G9",))
-
-
 def test_completions_of_real_text_keep_their_slices():
     questions = probe.completion([("ab", "c"), ("a", "bca")], Character("abc"), shuffled=False)
     assert questions.prompts.tolist() == [[0, 1, 2], [0, 0, 1]]
@@ -168,16 +115,61 @@ def test_completions_of_real_text_keep_their_slices():
     assert questions.table().column_names == ["shuffled"]
 
 
-@pytest.mark.parametrize("order", ["OVS", "VOS", "OSV"])
-def test_an_order_that_answers_before_it_is_asked_is_refused(order):
-    corpus = Corpus(SMALL, Pair((Order(order), PossessorFirst())))
-    with pytest.raises(ValueError, match="cannot be asked by completion"):
-        probe.facts(corpus)
-    probe.facts(dataclasses.replace(corpus, pair=Pair((Order(order),))))
-
-
 def test_other_seeds_ask_other_items_and_unknown_registers_are_refused():
     one, two = (probe.tasks(WORDS, "story", seed=seed) for seed in (0, 1))
     assert one.prompts.shape != two.prompts.shape or (one.prompts != two.prompts).any()
     with pytest.raises(ValueError, match="choose among"):
         probe.tasks(WORDS, "letter")
+
+
+@pytest.mark.parametrize("examples", [None, 0, 1])
+@pytest.mark.parametrize("shots", [1, 3])
+def test_examples_are_answered_documents_of_the_same_task_and_none_is_held_out(shots, examples):
+    corpus = dataclasses.replace(WORDS, T=128)
+    questions, plain = (
+        probe.tasks(corpus, "quiz", 3, shots=k, examples=examples) for k in (shots, 0)
+    )
+    both = speaker(TWIN, WORDS.world)
+    mark = [corpus.tokenizer.encode(f" {form['question']}")[0] for form in both.form]
+    for i in range(len(questions.prompts)):
+        own = int(questions.slices["language"][i] == "L2")
+        shown = own if examples is None else examples
+        prompt = questions.prompts[i, -questions.lengths[i] :].tolist()
+        asked = plain.prompts[i, -plain.lengths[i] + 1 :].tolist()
+        assert prompt[-len(asked) :] == asked and prompt[0] == 0 and 0 not in prompt[1:]
+        rest = prompt[1 : -len(asked)]
+        begin = [p for p, token in enumerate(rest) if token == mark[shown]]
+        assert len(begin) == shots and questions.slices["shots"][i] == shots
+        for a, b in itertools.pairwise([*begin, len(rest)]):
+            said = parsed(corpus, [0, *rest[a:b]], ("L1", "L2")[shown])
+            assert said.question.task == questions.slices["task"][i]
+            args = np.array([int(noun[4:]) for noun in (*said.question.args, *["noun0"] * 3)])[:4]
+            task = np.array([TASKS.index(said.question.task)])
+            assert not held_out(task, np.array([len(said.question.args)]), args[:, None]).any()
+    np.testing.assert_array_equal(questions.answers, plain.answers)
+
+
+def test_too_many_examples_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="choose fewer, or a corpus of longer rows"):
+        probe.tasks(WORDS, "chat", items=1, shots=30)
+    with pytest.raises(ValueError, match="choose 0 or more"):
+        probe.tasks(WORDS, "chat", items=1, shots=-1)
+
+
+def test_every_task_is_asked_wherever_it_may_be_and_held_out_items_first():
+    world = World(pairs=16, cities=6, nouns=8, relations=(*RELATIONS, *CLASSES), tasks=EVERY)
+    corpus = dataclasses.replace(WORDS, world=world, T=128)
+    for register in ("story", "quiz"):
+        questions = probe.tasks(corpus, register, items=2, shots=1)
+        asked = {*questions.slices["task"].tolist()}
+        assert asked == {label(task) for task in EVERY if register in task.registers}
+        both = speaker(TWIN, world)
+        for i in range(0, len(questions.prompts), 5):
+            language = questions.slices["language"][i]
+            tokens = whole(questions, i, questions.answers)
+            words = corpus.tokenizer.decode(tokens[1:]).split()
+            opens = [p for p, w in enumerate(words) if w == both.form[language == "L2"]["question"]]
+            if register == "quiz":
+                assert both.parse(tuple(words[opens[-1] :]), int(language == "L2"))
+        sort = questions.slices["task"] == "Sort()"
+        assert questions.slices["held_out"][sort].all()

@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from data import probe
 from data.contamination import contamination
 from data.corpus import Corpus
+from data.fact import facts
 from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst
 from data.language import Pair
 from data.meaning import Fact
@@ -116,7 +116,7 @@ def test_a_symmetric_fact_told_the_wrong_way_round_is_the_same_fact():
 
 def test_two_hops_are_asked_and_nowhere_told():
     corpus = Corpus(WORLD, PAIRS[0])
-    slices = probe.facts(corpus).slices
+    slices = facts(corpus).slices
     origin = slices["relation"] == "origin"
     assert set(slices["direction"][origin]) == {"forward"} and origin.sum() == 2 * 32
     assert not slices["stated"][origin].any()

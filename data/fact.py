@@ -1,0 +1,153 @@
+"""Facts in four formats: completed, asked openly, chosen from options, and read from the context.
+
+The same facts, with the same options, so that what differs is the format alone (Berglund et al.
+2023 and after: reversal is hard in the first two and easy in the others).
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from data.corpus import Corpus
+from data.key import key
+from data.meaning import Fact, Meaning, Question, Quiz, Story
+from data.probe import Probe, encode, item, padded, probe
+from data.speaker import speaker
+from data.task.retrieval import OPTIONS
+from data.world import DIRECTIONS
+
+FORMATS = ("completion", "open", "choice", "context")
+
+
+def facts(
+    corpus: Corpus,
+    format: str = "completion",
+    groups: tuple[str, ...] | None = None,
+    seed: int = 0,
+) -> Probe:
+    """Every fact, or those of `groups`, in all languages and the directions in which its relation
+    may be asked: homes forward only.
+
+        completion  parent of x is            the statement
+        open        question parent x ?
+        choice      question choose parent x a b c d ?  with the options in OPTIONS orders, so that
+                    the answer stands in every place once
+        context     parent of x is y , parent of x is   told in either direction, of bijections
+
+    All but the first ask what the world has tasks for (data/task/retrieval.py, context.py), and
+    leave the other facts out. Where a type has fewer entities than OPTIONS, options are empty.
+
+    Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
+    entities have the same form in all languages), stated (in pretraining, in this very cell),
+    format, place (of the answer among the options), told (the direction of the statement in the
+    context, "" where there is none)."""
+    if format not in FORMATS:
+        raise ValueError(f"format={format!r} is not known; choose among {', '.join(FORMATS)}")
+    world, items, options = corpus.world, [], []
+    known = [group.name for group in world.groups]
+    if groups is not None and not {*groups} <= {*known}:
+        raise ValueError(f"groups={groups} are not all groups of the world; choose among {known}")
+    directions = {r.name: r.asked for r in world.relations}
+    rng = np.random.Generator(np.random.Philox(key=key("probe", seed)))
+    for fact in range(len(world.facts.group)):
+        relation, *ends, group = world.fact(fact)
+        if groups is not None and group not in groups:
+            continue
+        counts = [world.kinds[_kind(end)] for end in reversed(ends)]
+        orders = [rng.permutation(count) for count in counts]
+        for language, direction in itertools.product(
+            range(len(corpus.pair.names)), directions[relation]
+        ):
+            slices = _slices(corpus, fact, language, direction) | dict(format=format)
+            right = ends[1 - direction]
+            others = _distractors(corpus, right, orders[direction], language)
+            for asked, more in _asked(corpus, format, fact, direction, right, others):
+                place = more["place"]
+                own = (*others[:place], right, *others[place:])
+                items.append(item(corpus, asked, language, slices | more))
+                said = [_answer(corpus, asked, language, o, right) for o in own]
+                options.append(said + [[]] * (OPTIONS - len(said)))
+    if not items:
+        raise ValueError(
+            f"format={format!r}: no task of the world asks this of its facts; give it those of "
+            "data/task/retrieval.py and context.py, or tasks=EVERY of data/task/every.py"
+        )
+    made = probe(items)
+    return replace(made, options=_stacked(options), gold=made.slices["place"])
+
+
+def _asked(
+    corpus: Corpus, format: str, fact: int, direction: int, right: str, others: list[str]
+) -> Iterator[tuple[Meaning, dict]]:
+    """What is asked of a fact in a format, and the slices of that."""
+    relation, *ends, _ = corpus.world.fact(fact)
+    given, none = ends[direction], dict(place=0, told="")
+    known = next(r for r in corpus.world.relations if r.name == relation)
+    question = Question(known.converse if direction else known.name, (given,))
+    match format:
+        case "completion":
+            yield Fact(relation, *ends, given), none
+        case "open" if _may(corpus, question):
+            yield Quiz(question), none
+        case "choice" if len(others) == OPTIONS - 1:
+            for place in range(OPTIONS):
+                asked = Question("choose", (question, *others[:place], right, *others[place:]))
+                if _may(corpus, asked):
+                    yield Quiz(asked), none | dict(place=place)
+        case "context":
+            for told in (0, 1):
+                statement = Fact(relation, *ends, ends[told])
+                asked = Question(question.task, (statement, given))
+                if _may(corpus, asked):
+                    yield Story(asked), none | dict(told=DIRECTIONS[told])
+
+
+def _may(corpus: Corpus, question: Question) -> bool:
+    """Whether a task of the world asks this."""
+    return any(task.takes(question) for task in corpus.world.tasks)
+
+
+def _distractors(corpus: Corpus, right: str, order: np.ndarray, language: int) -> list[str]:
+    """OPTIONS - 1 other entities of the answer's type, or as many as there are, of as many tokens
+    as the answer or nearly so, in the given order of preference."""
+    kind, form = _kind(right), speaker(corpus.pair, corpus.world).form[language]
+    length = lambda concept: len(encode(corpus, [form[concept]]))
+    wanted = length(right)
+    others = [name for i in order[: 8 * OPTIONS].tolist() if (name := f"{kind}{i}") != right]
+    return sorted(others, key=lambda name: abs(length(name) - wanted))[: OPTIONS - 1]
+
+
+def _answer(corpus: Corpus, asked: Meaning, language: int, option: str, right: str) -> list[int]:
+    """How `option` would be said where `right` is the answer, in the answer's case."""
+    both = speaker(corpus.pair, corpus.world)
+    leaves = both.leaves(asked, language)
+    begin = next(i for i, leaf in enumerate(leaves) if leaf.answer)
+    said = [x._replace(concept=option) if x.concept == right else x for x in leaves[begin:]]
+    return encode(corpus, tuple(map(both.word, said)))
+
+
+def _slices(corpus: Corpus, fact: int, language: int, direction: int) -> dict:
+    relation, subject, object, group = corpus.world.fact(fact)
+    forms = speaker(corpus.pair, corpus.world).form
+    shared = {len({form[entity] for form in forms}) == 1 for entity in (subject, object)}
+    return dict(
+        fact=fact,
+        relation=relation,
+        group=group,
+        language=corpus.pair.names[language],
+        direction=DIRECTIONS[direction],
+        names="mixed" if len(shared) == 2 else "shared" if shared.pop() else "own",
+        stated=bool(corpus.stated[fact, language, direction]),
+    )
+
+
+def _kind(entity: str) -> str:
+    return entity.rstrip("0123456789")
+
+
+def _stacked(options: list[list[list[int]]]) -> np.ndarray:
+    """(N, O, A)"""
+    flat = padded([option for own in options for option in own])
+    return flat.reshape(len(options), OPTIONS, -1)
