@@ -83,6 +83,7 @@ class Corpus:
                 f"the groups speak of {self.world.languages} languages and there are "
                 f"{len(self.shares)}; choose cells of languages 0 to {len(self.shares) - 1}"
             )
+        self.sampler.check()
         if self.mixture.facts and not self.sampler.fact_shares.any():
             raise ValueError(
                 f"facts={self.mixture.facts}, but no group states a fact in a language that "

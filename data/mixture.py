@@ -241,16 +241,27 @@ class Sampler:
         free[FOLLOWED] = said[ASKING.index("quiz")] & [leaves_open(task) for task in tasks]
         return np.argsort(~free, axis=2, kind="stable"), free.sum(2)
 
-    @functools.cached_property
-    def _shares(self) -> np.ndarray:
-        """(registers, languages) the languages' shares among those a register may ask in."""
-        shares = (self._choices[1][: len(REGISTERS)] > 0) * self.shares
+    def check(self) -> None:
+        """ValueError if the mixture asks for what there is none of."""
+        free = (self._choices[1][: len(REGISTERS)] > 0) * self.shares
         for r, share in enumerate(self.mixture.registers):
-            if share and not shares[r].any():
+            if share and not free[r].any():
                 raise ValueError(
                     f"{REGISTERS[r]}: the mixture's share is {share}, but every task is held out "
                     f"in every language that has a share, {self.shares}; hold out less"
                 )
+        names = [task.name for task in self.world.tasks]
+        for name in self.mixture.glossed:
+            if name not in names:
+                raise ValueError(
+                    f"glossed={self.mixture.glossed}: {name!r} is the name of no task of the "
+                    f"world; choose among {', '.join(names)}"
+                )
+
+    @functools.cached_property
+    def _shares(self) -> np.ndarray:
+        """(registers, languages) the languages' shares among those a register may ask in."""
+        shares = (self._choices[1][: len(REGISTERS)] > 0) * self.shares
         return shares / np.maximum(shares.sum(1, keepdims=True), 1e-300)
 
     @functools.cached_property

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.task import Draws, spared
+from data.task import Draws
 from data.template import Shapes
 from data.world import World
 
@@ -46,7 +46,7 @@ def questions(
                 said[: len(items.said), at] = items.said
             if items.fact is not None:
                 fact[at] = items.fact
-            again = spared(one, items.args, shapes.size[shape[at]])
+            again = one.spared(concept, items, shapes.size[shape[at]])
             at, state = at[again], state[again] * np.uint64(0xD1B54A32D192ED03) + np.uint64(1)
         else:
             raise ValueError(f"{one} has no item that is not held out; choose a larger world")

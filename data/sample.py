@@ -7,7 +7,7 @@ import numpy as np
 
 from data.key import key
 from data.meaning import Question, Slot, replace_slots, slots
-from data.task import ARITIES, SAID, TASKS, Draws, Items, Positional, Task, held_out, spared
+from data.task import ARITIES, SAID, TASKS, Draws, Items, Positional, Task, held_out
 from data.template import concept_ids
 from data.world import World
 
@@ -70,7 +70,7 @@ def drawn_questions(
     else:
         items = task.draw(world, concept_ids(world), draws, np.full(n, language))
         size = np.array([sum(slot.index < SAID for slot in slots(q)) for q in shapes])
-        kept = spared(task, items.args, size[items.shape])
+        kept = task.spared(concept_ids(world), items, size[items.shape])
     filled = []
     for i in range(n):
         concept = lambda slot, i=i: names[_row(items, slot)[i]]

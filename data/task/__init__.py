@@ -76,6 +76,12 @@ class Task(Protocol):
         """Questions in `language` (N), and their answers."""
         ...
 
+    def spared(self, ids: dict[str, int], items: Items, size: np.ndarray) -> np.ndarray:
+        """Which items (N), of `size` (N) arguments, are kept for evaluation, in every language
+        alike: a hash of task and arguments."""
+        code = np.full(len(size), zlib.crc32(repr(self).encode()))
+        return _one_in(_hash(code, items.args, size))
+
 
 class Draws:
     """Uniform numbers for N documents, from splitmix64 (Steele, Lea & Flood 2014) with a seed (N)
@@ -224,12 +230,6 @@ def held_out(task: np.ndarray, count: np.ndarray, args: np.ndarray) -> np.ndarra
     `task` and `count` (...) are indices into TASKS and numbers of arguments; `args` (4, ...) are
     indices of nouns, of which the first `count` matter."""
     return _one_in(_hash(task * 8 + count, args, count)) & (count >= 3)
-
-
-def spared(task: Task, args: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """As `held_out`, of a task that is no list task: `args` (A, N) as in `Items`, the first `count`
-    (N) of which matter."""
-    return _one_in(_hash(np.full(len(count), zlib.crc32(repr(task).encode())), args, count))
 
 
 def _hash(code: np.ndarray, args: np.ndarray, count: np.ndarray) -> np.ndarray:

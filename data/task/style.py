@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from data.meaning import Question
-from data.task import ARITIES, LISTS, Draws, Items, Task, nouns, said
+from data.task import ARITIES, LISTS, Draws, Items, Task, held_out, nouns, said
 from data.task.form import positions
 
 
@@ -46,3 +46,7 @@ class Marked(Task):
         args = draws.distinct(max(ARITIES), world.nouns)
         answer = args[positions()[0][task, arity].T, np.arange(len(task))] + ids["marked0"]
         return Items(task * len(ARITIES) + arity, args + ids["noun0"], answer)
+
+    def spared(self, ids: dict[str, int], items: Items, size: np.ndarray) -> np.ndarray:
+        """What is kept of the list tasks themselves: no item is known by its marked answer."""
+        return held_out(items.shape // len(ARITIES), size, items.args - ids["noun0"])
