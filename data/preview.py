@@ -21,6 +21,7 @@ from data.corpus import Corpus
 from data.gloss import formula, interlinear
 from data.lexicon import inventory
 from data.meaning import Dictionary, Meaning
+from data.outline import outline
 from data.page import page
 from data.speaker import Speaker, speaker
 from data.survey import Survey, survey
@@ -32,10 +33,13 @@ _STYLES = {"given": "blue", "relation": "green", "answer": "yellow underline", "
 
 
 def preview(corpus: Corpus, rows: int = 20_000, console: Console | None = None) -> None:
-    """Prints all of it; `rows` are counted and searched."""
+    """Prints all of it; `rows` are counted and searched. Of a corpus that does not say what its
+    documents mean, prints documents and a tally."""
     # In a pipe there is no width to ask for, and 80 columns would break every line.
     wide = None if sys.stdout.isatty() else 120
     print_ = (console or Console(highlight=False, width=wide)).print
+    if not hasattr(corpus, "documents"):
+        return print_(*outline(corpus, rows))
     counted = ", ".join(f"{n} {kind}" for kind, n in corpus.world.kinds.items())
     related = ", ".join(f"{r.name}: {r.subject} → {r.object}" for r in corpus.world.relations)
     print_(
@@ -163,6 +167,11 @@ def main(
         corpus = spec.corpus(name) if name else DEFAULT
         if html is None:
             return preview(corpus, rows)
+        if not hasattr(corpus, "documents"):
+            raise ValueError(
+                f"{type(corpus).__name__} does not say what its documents mean, so it has no page; "
+                "leave out --html"
+            )
         html.write_text(page(survey(corpus, rows), f"{name or 'default'}: the corpus"))
         print(html)
     except (ValueError, OSError) as error:

@@ -39,13 +39,14 @@ def tally(source: Documented, start: int, stop: int, by: tuple[str, ...] = ()) -
     for first in range(start, stop, step):
         said = source.provenance(first, min(first + step, stop))
         there = np.any([column >= 0 for column in said.values()], axis=0)
-        columns = np.stack([said[name][there] + 1 for name in by]).astype(np.int64)
+        # A column of zeros in front counts all documents where nothing is named to count by.
+        columns = np.stack([np.zeros(there.sum(), int), *(said[name][there] + 1 for name in by)])
         sizes = columns.max(1, initial=0) + 1
         cells, documents = np.unique(np.ravel_multi_index(columns, sizes), return_counts=True)
         keys = zip(*(c.tolist() for c in np.unravel_index(cells, sizes)), strict=True)
         counts.update(dict(zip(keys, documents.tolist(), strict=True)))
     cells = sorted(counts)
-    table = {name: _named(source, name, [c[k] - 1 for c in cells]) for k, name in enumerate(by)}
+    table = {name: _named(source, name, [c[k] - 1 for c in cells]) for k, name in enumerate(by, 1)}
     return pa.table(table | {"documents": pa.array([counts[c] for c in cells], pa.int64())})
 
 

@@ -1,0 +1,42 @@
+"""Any corpus that knows its documents can be looked at."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from data.bench import DEFAULT
+from data.biography import Biography
+from data.curriculum import Curriculum, Sequential
+from data.pairs import Pairs
+from data.preview import preview
+from data.product import Product
+from data.recall import MQAR
+from data.reorder import ReverseSegments
+from data.rewrite import Rewrite
+from data.tally import tally
+from data.transform import Transformed
+
+CORPORA = (
+    Transformed(DEFAULT, ReverseSegments(3), kinds=("fact",), room=16),
+    Curriculum(DEFAULT, Sequential(20)),
+    Biography(people=20, asked=0.5, T=128),
+    Rewrite(rules=20, examples=100, ratio=0.5),
+    MQAR(pairs=2, vocabulary=32, T=16),
+    Product(),
+    Pairs(),
+)
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=lambda c: type(c).__name__)
+def test_a_preview_shows_documents_with_what_they_are_and_a_tally(corpus):
+    out = io.StringIO()
+    preview(corpus, 100, Console(file=out, width=1000))
+    text = " ".join(out.getvalue().split())
+    row = corpus.row(0)
+    first = corpus.tokenizer.decode(row["tokens"][row["segments"] == 1])
+    assert first in text or len(corpus.legend) > 1  # where there are kinds, some of each are shown
+    assert all(name in text for name in corpus.provenance(0, 1))
+    counts = tally(corpus, 0, 100).sort_by([("documents", "descending")]).to_pylist()
+    for counted in counts[:20]:
+        assert " ".join(str(value) for value in counted.values() if value is not None) in text
