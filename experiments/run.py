@@ -189,9 +189,17 @@ def run(module, settings, folder: pathlib.Path) -> pathlib.Path:
     # Compiled programs outlive the process: a run that continues does not compile again.
     jax.config.update("jax_compilation_cache_dir", str(FOLDER.parent / ".cache" / "jax"))
     start = time.monotonic()
+    lost: dict[stage.Stage, FloatingPointError] = {}
     with stage.Display(stages) as display:
-        for each in stages:
-            stage.complete(each, folder, display)
+        for group in stage.groups(stages, stage.room):
+            ready = [each for each in group if each.base not in lost]
+            lost |= {each: lost[each.base] for each in group if each.base in lost}
+            lost |= stage.complete(ready, folder, display) if ready else {}
+    if lost:
+        reasons = "; ".join(dict.fromkeys(str(error) for error in lost.values()))
+        raise FloatingPointError(
+            f"{len(lost)} of {len(stages)} stages were lost, the others are complete: {reasons}"
+        )
     gather(folder, module, stages, time.monotonic() - start)
     return report.write(folder)
 

@@ -5,27 +5,37 @@
                              <measure>-<step>.parquet   one row an item
 A stage whose files are all there is not run again; ten tunings of one base train it once. What is
 measured is no part of the identity: a new measure of a finished stage does not train it anew.
+
+Stages that differ only in seeds, text and numbers train together as members of one ensemble
+(`groups`); each keeps its own folder, and nothing in it tells who trained beside it.
 """
 
+import collections
 import dataclasses
+import math
+import os
 import pathlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import jax
+import jax.numpy as jnp
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rich.console
+import rich.live
 import rich.progress
+import rich.table
 
 from data.corpus import Corpus
 from data.ledger import ledger as count
 from data.stream import stream
 from data.text import Text
 from model.lm import LM, shapes
-from train.loop import fit
+from train.loop import Member, NotFinite, Progress, fit
+from train.plan import memory
 from train.recipe import Recipe
 from train.store import Store, how, identity, load_params, save_params
 
@@ -83,44 +93,105 @@ def home(out: pathlib.Path, stage: Stage) -> pathlib.Path:
     return out / "stages" / identity(stage)
 
 
-def complete(stage: Stage, out: pathlib.Path, display: "Display") -> None:
-    """Trains and measures what is missing of a stage; its base must be complete."""
-    folder, last = home(out, stage), stage.recipe.steps
-    display.begin(stage)
-    missing = [
-        step for step in stage.at if not all(p.exists() for p in _files(folder, stage, step))
-    ]
-    finished = (folder / "params").is_dir()
-    if finished and set(missing) <= {last}:
-        if missing:
+def groups(stages: Sequence[Stage], room: Callable[[Stage], int]) -> list[list[Stage]]:
+    """Stages that can train together, bases before what starts from them.
+
+    One group has one model, one length of rows and one structure of recipe; `room(stage)` is how
+    many members like it the machine holds.
+    """
+    found: dict[tuple, list[Stage]] = {}
+    folders: collections.Counter[str] = collections.Counter()
+    for stage in sorted(stages, key=_depth):
+        alike = (stage.model, stage.corpus.T, stage.recipe.structure(), stage.base is None)
+        again = folders[identity(stage)]  # the same training asked for twice is found done
+        folders[identity(stage)] += 1
+        found.setdefault((_depth(stage), again, *alike), []).append(stage)
+    split = lambda group, size: [group[i : i + size] for i in range(0, len(group), size)]
+    return [part for group in found.values() for part in split(group, room(group[0]))]
+
+
+def _depth(stage: Stage) -> int:
+    return 0 if stage.base is None else 1 + _depth(stage.base)
+
+
+def room(stage: Stage) -> int:
+    """How many members like this one fit: 4/5 of an accelerator's memory, half of a host's."""
+    device = jax.local_devices()[0]
+    together = device.platform != "cpu"  # on a CPU members take turns: one's activations at a time
+    held, used = memory(stage.model, stage.recipe.batch, stage.corpus.T)
+    if together:
+        free = 0.8 * device.memory_stats()["bytes_limit"]
+        return max(1, int(free / (held + used)))
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, int((0.5 * host - used) / held))
+
+
+def complete(
+    group: Sequence[Stage], out: pathlib.Path, display: "Display"
+) -> dict[Stage, NotFinite]:
+    """Trains and measures what is missing of a group; its bases must be complete.
+
+    Returns the stages that were lost, with the reason; the others are complete.
+    """
+    display.begin(group)
+    missing = {stage: _missing(out, stage) for stage in group}
+    train = []
+    for stage in group:
+        folder, last = home(out, stage), stage.recipe.steps
+        if not (folder / "params").is_dir() or not set(missing[stage]) <= {last}:
+            train.append(stage)
+        elif missing[stage]:
             params = load_params(folder, _stacked(stage.model))
-            _measure(stage, folder, last, params)
-    else:
-        _train(stage, out, folder, missing, display)
-    exposures = folder / "ledger.parquet"
-    if isinstance(stage.corpus, Corpus) and stage.corpus.mixture.facts and not exposures.exists():
-        _write(count(stage.corpus, 0, last * stage.recipe.batch), exposures)
-    display.end(stage)
+            _measure(stage, folder, last, jax.tree.map(lambda leaf: leaf[0], params))
+    lost = _train(train, out, missing, display) if train else {}
+    for stage in group:
+        if stage not in lost:
+            _count(stage, home(out, stage) / "ledger.parquet")
+            display.end(stage)
+    return lost
 
 
-def _train(stage, out, folder, missing, display) -> None:
+def _missing(out: pathlib.Path, stage: Stage) -> list[int]:
+    """The steps whose measurements are not all there."""
+    there = lambda step: all(path.exists() for path in _files(home(out, stage), stage, step))
+    return [step for step in stage.at if not there(step)]
+
+
+def _count(stage: Stage, path: pathlib.Path) -> None:
+    if isinstance(stage.corpus, Corpus) and stage.corpus.mixture.facts and not path.exists():
+        _write(count(stage.corpus, 0, stage.recipe.steps * stage.recipe.batch), path)
+
+
+def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
+    """The stages as one ensemble; their parameters as soon as all are through."""
+    members = [_member(stage, home(out, stage), missing[stage]) for stage in train]
+    params = None
+    if train[0].base is not None:
+        bases = [load_params(home(out, s.base), _stacked(s.base.model)) for s in train]
+        params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *bases)
+    state, lost = fit(
+        train[0].model, members, params=params, on_step=lambda p: display.advance(train, p)
+    )
+    for s, (stage, member) in enumerate(zip(train, members, strict=True)):
+        member.store.close()
+        if s not in lost:
+            own = jax.tree.map(lambda leaf, s=s: leaf[s : s + 1], state.trained)
+            save_params(home(out, stage), own)
+    return {train[s]: error for s, error in lost.items()}
+
+
+def _member(stage: Stage, folder: pathlib.Path, missing: Sequence[int]) -> Member:
     resumed = [int(p.name) for p in (folder / "checkpoints").glob("[0-9]*") if p.name.isdigit()]
     if (folder / "params").is_dir() or any(step < max(resumed, default=0) for step in missing):
         shutil.rmtree(folder)  # asked for a step that has gone by: only a new training passes it
-    store = Store(folder)
-    base = stage.base and load_params(home(out, stage.base), _stacked(stage.base.model))
-    state = fit(
-        stage.model,
-        stage.recipe,
-        [stream(stage.corpus, stage.recipe.batch)],
-        params=base,
-        store=store,
-        on_step=lambda step, metrics: display.advance(stage, step, metrics),
+    return Member(
+        recipe=stage.recipe,
+        batches=stream(stage.corpus, stage.recipe.batch),
+        name=stage.title,
+        store=Store(folder),
         evaluate_at=stage.at,
         evaluate=lambda step, params: _measure(stage, folder, step, params),
     )
-    store.close()
-    save_params(folder, state.trained)
 
 
 def _stacked(cfg: LM) -> dict:
@@ -136,9 +207,8 @@ def _files(folder: pathlib.Path, stage: Stage, step: int) -> list[pathlib.Path]:
 
 
 def _measure(stage: Stage, folder: pathlib.Path, step: int, params: dict) -> None:
-    own = jax.tree.map(lambda leaf: leaf[0], params)
     for measure, path in zip(stage.measures, _files(folder, stage, step), strict=True):
-        _write(measure(stage.model, own), path)
+        _write(measure(stage.model, params), path)
 
 
 def _write(table: pa.Table, path: pathlib.Path) -> None:
@@ -179,7 +249,7 @@ def _labelled(table: pa.Table, stage: Stage, **more: str | int) -> pa.Table:
 
 
 class Display:
-    """Where a run is: the stage, its loss, tokens/s, and the time left of stage and run."""
+    """Where a run is: members that train together as rows, tokens/s, the time left of the run."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.console = rich.console.Console()
@@ -195,33 +265,62 @@ class Display:
         self.progress = rich.progress.Progress(*columns, console=self.console)
         total = sum(stage.tokens for stage in stages)
         self.all = self.progress.add_task("all stages", total=total, note="")
-        self.count, self.number = len(stages), 0
+        self.live = rich.live.Live(self, console=self.console, refresh_per_second=2)
+        self.losses: dict[Stage, list[float]] = {}
+        self.done: dict[Stage, int] = {}
 
     def __enter__(self) -> "Display":
-        self.progress.start()
+        self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        self.live.stop()
 
-    def begin(self, stage: Stage) -> None:
-        self.number += 1
-        name = f"{self.number}/{self.count} {stage.title}"
-        self.task = self.progress.add_task(name, total=stage.recipe.steps, note="")
-        self.started, self.done, self.note = time.monotonic(), 0, "already there"
+    def __rich__(self) -> rich.console.Group:
+        rows = rich.table.Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        for stage, losses in self.losses.items():
+            loss = f"loss {losses[-1]:.3f}" if losses else ""
+            step = f"{self.done[stage]}/{stage.recipe.steps}"
+            rows.add_row(stage.title, sparkline(losses), loss, step)
+        return rich.console.Group(rows, self.progress)
 
-    def advance(self, stage: Stage, step: int, metrics: dict) -> None:
-        loss, speed = float(metrics["loss"][0]), metrics["tokens_per_second"]
-        self.note = f"loss {loss:.3f}  {speed / 1e3:.1f}k tok/s"
-        self.progress.update(self.task, completed=step, note=self.note)
-        self._spent(stage, step)
+    def begin(self, group: Sequence[Stage]) -> None:
+        self.started = time.monotonic()
+        self.losses = {stage: [] for stage in group}
+        self.done = dict.fromkeys(group, 0)
+
+    def advance(self, group: Sequence[Stage], progress: Progress) -> None:
+        for stage, step, loss in zip(group, progress.step, progress.loss, strict=True):
+            self._spent(stage, step)
+            if not math.isnan(loss):
+                self.losses[stage].append(float(loss))
+        note = f"{progress.tokens_per_second / 1e3:.1f}k tok/s"
+        self.progress.update(self.all, note=note)
 
     def _spent(self, stage: Stage, step: int) -> None:
-        self.progress.advance(self.all, stage.tokens * (step - self.done) / stage.recipe.steps)
-        self.done = step
+        share = (step - self.done[stage]) / stage.recipe.steps
+        self.progress.advance(self.all, stage.tokens * share)
+        self.done[stage] = step
 
     def end(self, stage: Stage) -> None:
         self._spent(stage, stage.recipe.steps)
-        self.progress.remove_task(self.task)
+        losses = self.losses[stage]
+        note = f"{sparkline(losses)}  loss {losses[-1]:.3f}" if losses else "already there"
         seconds = time.monotonic() - self.started
-        self.console.print(f"{stage.title:28s} {self.note:28s} {seconds:6.1f} s", highlight=False)
+        self.console.print(f"{stage.title:28s} {note:28s} {seconds:6.1f} s", highlight=False)
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """At most `width` values spread over the series, from the lowest to the highest bar.
+
+    >>> sparkline([4.0, 3.0, 2.0, 1.0])
+    '█▆▃▁'
+    """
+    bars = "▁▂▃▄▅▆▇█"
+    if not values:
+        return ""
+    count = min(width, len(values))
+    shown = [values[i * len(values) // count] for i in range(count)]
+    low, high = min(shown), max(shown)
+    scale = (len(bars) - 1) / (high - low) if high > low else 0
+    return "".join(bars[round((value - low) * scale)] for value in shown)

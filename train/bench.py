@@ -22,9 +22,8 @@ import tyro
 from model.gla import GLA
 from model.lm import LM, shapes
 from model.softmax import Softmax
-from train.adapter import Full
 from train.recipe import Recipe
-from train.step import begin, chunk, parameters
+from train.step import Span, begin, chunk, constants, parameters
 
 SIZES = {  # W, D, layers, T, B
     "toy": (900, 128, 2, 64, 32),
@@ -98,12 +97,14 @@ def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], in
         "weights": jnp.ones(tokens.shape),
         "segments": jnp.broadcast_to(1 + jnp.arange(T) // 16, tokens.shape),
     }
-    run = chunk(cfg, recipe, Full())
+    run, own = chunk(cfg, recipe), constants((recipe,) * members)
     state, done = begin(recipe, parameters(cfg, tuple(range(members)))), 0
+    rates = jnp.full((members, n), 1e-3)
 
     def steps() -> None:
         nonlocal state, done
-        state, metrics = run(state, {}, batches, done, n)
+        span = Span(batches, rates, jnp.full(members, done), jnp.full(members, n))
+        state, metrics = run(state, {}, own, span)
         metrics.loss.block_until_ready()
         done += n
 

@@ -19,7 +19,7 @@ import tyro
 
 from data.stream import stream
 from model.lm import LM
-from train.loop import fit
+from train.loop import Member, fit
 from train.recipe import Recipe
 from train.store import Store, describe, differences, identity, save_params
 
@@ -38,7 +38,7 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
     """
     name, *rest = sys.argv[1:] or [""]
     spec = find(name, function)
-    model = _concrete(spec.model)
+    model = concrete(spec.model)
     fields = [
         ("model", type(model), model),
         ("corpus", type(spec.corpus), spec.corpus),
@@ -52,7 +52,7 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
         default=launch(*(default for *_, default in fields)),
         args=rest,
     )
-    model = LM(**{f.name: getattr(found.model, f.name) for f in dataclasses.fields(LM)})
+    model = exactly(found.model)
     return dataclasses.replace(spec, model=model, corpus=found.corpus, recipe=found.recipe), found
 
 
@@ -61,12 +61,13 @@ def folder(spec: Any) -> pathlib.Path:
     return pathlib.Path("runs") / identity(spec)
 
 
-def find(name: str, function: str) -> Any:
+def find(name: str, function: str, also: tuple[str, ...] = ()) -> Any:
     """What `function` of experiments/NAME.py gives; ValueError lists those there are."""
     name = name.removeprefix("experiments.")
     files = sorted(EXPERIMENTS.glob("*.py"))
     names = [f.stem for f in files if f"\ndef {function}(" in f.read_text(encoding="utf-8")]
     if name not in names:
+        names += also
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"no experiment {name!r} to launch{hint} There are: {', '.join(names)}")
@@ -79,14 +80,17 @@ def train(spec: Any, out: pathlib.Path, base: Any = None) -> None:
     store = Store(out)
     last = spec.recipe.steps
 
-    def show(step, metrics):
-        speed = f"{metrics['tokens_per_second']:,.0f} tokens/s"
-        print(f"step {step}/{last}  loss {metrics['loss'][0]:.4f}  {speed}", flush=True)
+    def show(progress):
+        speed = f"{progress.tokens_per_second:,.0f} tokens/s"
+        print(f"step {progress.step[0]}/{last}  loss {progress.loss[0]:.4f}  {speed}", flush=True)
 
     if base is not None:
         base = jax.tree.map(lambda leaf: leaf[None], base)
     batches = stream(spec.corpus, spec.recipe.batch)
-    state = fit(spec.model, spec.recipe, [batches], params=base, store=store, on_step=show)
+    member = Member(recipe=spec.recipe, batches=batches, name=str(out), store=store)
+    state, lost = fit(spec.model, [member], params=base, on_step=show)
+    for error in lost.values():
+        raise error
     store.close()
     save_params(out, jax.tree.map(lambda leaf: leaf[0], state.trained))
     print(f"parameters: {out / 'params'}")
@@ -106,7 +110,7 @@ def claim(out: pathlib.Path, spec: Any) -> None:
         )
 
 
-def _concrete(model: LM) -> LM:
+def concrete(model: LM) -> LM:
     """The model as a class that names its mixers' types, so that their fields become options."""
     mixer = model.mixer
     kind = tuple[tuple(map(type, mixer))] if isinstance(mixer, tuple) else type(mixer)
@@ -114,6 +118,11 @@ def _concrete(model: LM) -> LM:
         "LM", [("mixer", kind)], bases=(LM,), frozen=True, kw_only=True
     )
     return own(**{f.name: getattr(model, f.name) for f in dataclasses.fields(LM)})
+
+
+def exactly(model: LM) -> LM:
+    """The plain LM of one that `concrete` made."""
+    return LM(**{f.name: getattr(model, f.name) for f in dataclasses.fields(LM)})
 
 
 def run(main: Callable[[], None]) -> None:

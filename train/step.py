@@ -1,26 +1,29 @@
 """The training step, and a chunk of steps of all members as one compiled call.
 
-Members (seeds) are the leading axis S of every leaf. Within a member the steps are a loop whose
-length is an argument, so that one program serves every chunk, and how a run is cut into chunks
-cannot change a bit of it. A member whose loss or gradient is not finite stays as it was before
-that step, and no later step moves it.
+Members (seeds, and conditions that share shapes) are the leading axis S of every leaf. Their
+numbers are arguments of the program: learning rates by step, weight decays, batches. Within a
+member the steps are a loop whose length is an argument too, so one program serves every chunk, and
+how a run is cut into chunks cannot change a bit of it. A member whose loss or gradient is not
+finite stays as it was before that step, and no later step moves it; nothing it does reaches
+another.
 """
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from model.lm import LM, apply, init
+from model.lm import LM, bind, init, shapes
 from train.adapter import Full
+from train.mesh import Layout, placed
 from train.objective import next_token
-from train.recipe import Recipe
-
-Batch = dict[str, Array]  # tokens, weights, segments
+from train.recipe import Recipe, numbers, with_numbers
 
 
 class State(NamedTuple):
@@ -31,70 +34,140 @@ class State(NamedTuple):
     step: Int[Array, " S"]
 
 
+class Span(NamedTuple):
+    """What members need for their next steps `first`, `first` + 1, ...: `count` <= n of them.
+
+    `batches` is a dict of tokens, weights, segments (S,n,B,T). A member with count 0 rests.
+    """
+
+    batches: Any
+    rates: Float[Any, "S n"]  # the learning rate of each step
+    first: Int[Any, " S"]
+    count: Int[Any, " S"]
+
+
 class Metrics(NamedTuple):
     loss: Float[Array, "S n"]
     gradient: Float[Array, "S n"]  # norm before clipping
 
 
-def parameters(cfg: LM, seeds: tuple[int, ...]) -> Any:
-    """Fresh parameters of one member per seed."""
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    return jax.jit(jax.vmap(functools.partial(init, cfg)))(keys)
+def parameters(cfg: LM, seeds: tuple[int, ...], mesh: Mesh | None = None) -> Any:
+    """Fresh parameters of one member per seed; on a mesh they come to be where they lie."""
+    keys = np.stack([jax.random.key_data(jax.random.key(seed)) for seed in seeds])
+    own = jax.vmap(lambda key: init(cfg, jax.random.wrap_key_data(key)))
+    return _laid(own, mesh, keys)
 
 
-def begin(recipe: Recipe, trained: Any) -> State:
+def constants(recipes: tuple[Recipe, ...]) -> dict[str, Float[Array, " S"]]:
+    """The numbers of the members' optimizers, which the program takes as arguments."""
+    rows = [numbers(recipe.optimizer) for recipe in recipes]
+    return {name: jnp.array([row[name] for row in rows], jnp.float32) for name in rows[0]}
+
+
+def begin(recipe: Recipe, trained: Any, mesh: Mesh | None = None) -> State:
     """The state before the first step."""
     S = len(jax.tree.leaves(trained)[0])
+    fresh = jax.vmap(recipe.optimizer.transform(0.0).init)
     # The chunk donates its state: what the caller passed in must survive that.
-    trained = jax.tree.map(jnp.copy, trained)
-    opt = jax.jit(jax.vmap(recipe.transform().init))(trained)
-    return State(trained, opt, jnp.zeros(S, jnp.int32))
+    copy = jax.tree.map(jnp.copy, trained)
+    start = lambda trained: State(trained, fresh(trained), jnp.zeros(S, jnp.int32))
+    return _laid(start, mesh, copy)
 
 
-def chunk(cfg: LM, recipe: Recipe, adapter: Full):
-    """`run(state, frozen, batches, first, count) -> (state, Metrics)`, compiled once.
+def _laid(make, mesh, *arguments):
+    """What `make` gives, compiled; on a mesh no device holds more than its part."""
+    out = None if mesh is None else placed(jax.eval_shape(make, *arguments), mesh)
+    return jax.jit(make, out_shardings=out)(*arguments)
 
-    batches: dict of (S, n, B, T) of which the first `count` <= n steps are taken; `first` is the
-    number of the first step. `state` is donated.
+
+def abstract(cfg: LM, recipe: Recipe, adapter: Full, S: int) -> tuple[State, Any]:
+    """Shapes of the state of S members, and of what is frozen."""
+    add = lambda x: jax.ShapeDtypeStruct((S, *x.shape), x.dtype)
+    trained, frozen = adapter.split(jax.tree.map(add, shapes(cfg)))
+    return jax.eval_shape(functools.partial(begin, recipe), trained), frozen
+
+
+def chunk(
+    cfg: LM,
+    recipe: Recipe,
+    adapter: Full = Full(),
+    layout: Layout = Layout(),
+    mesh: Mesh | None = None,
+):
+    """`run(state, frozen, constants, span) -> (state, Metrics)`, compiled once for all recipes of
+    one structure. `state` is donated. With a mesh, call it under `jax.set_mesh(mesh)`.
     """
-    return _chunk(cfg, dataclasses.replace(recipe, seed=0), adapter, jax.default_backend())
+    backend = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    return _chunk(cfg, recipe.structure(), adapter, layout, mesh, backend)
 
 
 @functools.cache
-def _chunk(cfg: LM, recipe: Recipe, adapter: Full, backend: str):
-    one = functools.partial(_member, cfg, recipe.transform(), adapter)
+def _chunk(cfg: LM, recipe: Recipe, adapter: Full, layout: Layout, mesh: Mesh | None, backend: str):
+    one = functools.partial(_member, cfg, recipe.optimizer, adapter, layout)
 
-    def run(state, frozen, batches, first, count):
-        member = lambda own: one(*own, first, count)
-        own = (state, frozen, batches)
-        # On a CPU members one after the other are faster, and equal to a run alone bit for bit.
-        return jax.lax.map(member, own) if backend == "cpu" else jax.vmap(member)(own)
+    def run(state, frozen, constants, span):
+        own = (state, frozen, constants, span)
+        if backend == "cpu":
+            # On a CPU members one after the other are faster, and equal to a run alone bit for bit.
+            return jax.lax.map(lambda own: one(*own, own[-1].count), own)
+        # Together, as long as the longest: a loop of its own length would select its whole state.
+        return jax.vmap(one, in_axes=(0, 0, 0, 0, None))(*own, span.count.max())
 
-    return jax.jit(run, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(run, donate_argnums=0)
+    if layout.member > 1:  # members meet nobody: each device runs its own
+        run = jax.shard_map(
+            run, in_specs=P("member"), out_specs=P("member"), axis_names={"member"}, check_vma=False
+        )
+    S = layout.member
+    after = placed(abstract(cfg, recipe, adapter, S)[0], mesh)
+    return jax.jit(run, donate_argnums=0, out_shardings=(after, jax.NamedSharding(mesh, P())))
 
 
-def _member(cfg, optimizer, adapter, state, frozen, batches, first, count):
-    n = batches["tokens"].shape[0]
+def _member(cfg, optimizer, adapter, layout, state, frozen, constants, span, turns):
+    """The next steps of one member; arguments without the members' axis."""
+    n = span.batches["tokens"].shape[0]
+    optimizer = with_numbers(optimizer, constants)
 
     def body(i, carry):
         state, metrics = carry
-        batch = jax.tree.map(lambda x: x[i], batches)
-        state, loss, norm = _step(cfg, optimizer, adapter, state, frozen, batch, first + i)
+        batch = jax.tree.map(lambda x: x[i], span.batches)
+        loss, gradient = _gradient(cfg, adapter, layout, state.trained, frozen, batch)
+        norm = optax.tree.norm(gradient)
+        good = jnp.isfinite(loss) & jnp.isfinite(norm)
+        good &= (i < span.count) & (state.step == span.first + i)
+        after = _updated(optimizer.transform(span.rates[i]), state, gradient)
+        state = jax.tree.map(functools.partial(jnp.where, good), after, state)
         return state, Metrics(metrics.loss.at[i].set(loss), metrics.gradient.at[i].set(norm))
 
     nothing = Metrics(jnp.zeros(n), jnp.zeros(n))
-    return jax.lax.fori_loop(0, count, body, (state, nothing))
+    return jax.lax.fori_loop(0, turns, body, (state, nothing))
 
 
-def _step(cfg, optimizer, adapter, state, frozen, batch, number):
-    def loss(trained):
-        params = adapter.join(trained, frozen)
-        logits, _ = apply(cfg, params, batch["tokens"], batch["segments"])
-        return next_token(logits, batch["tokens"], batch["weights"])
+def _updated(transform, state, gradient):
+    updates, opt = transform.update(gradient, state.opt, state.trained)
+    return State(optax.apply_updates(state.trained, updates), opt, state.step + 1)
 
-    value, gradient = jax.value_and_grad(loss)(state.trained)
-    norm = optax.tree.norm(gradient)
-    good = jnp.isfinite(value) & jnp.isfinite(norm) & (state.step == number)
-    updates, opt = optimizer.update(gradient, state.opt, state.trained)
-    after = State(optax.apply_updates(state.trained, updates), opt, state.step + 1)
-    return jax.tree.map(functools.partial(jnp.where, good), after, state), value, norm
+
+def _gradient(cfg, adapter, layout, trained, frozen, batch):
+    """The mean loss and its gradient, over the whole batch or summed over parts of it."""
+
+    def total(trained, part):
+        net = bind(cfg, adapter.join(trained, frozen))
+        return next_token(net, part, layout)
+
+    def mean(trained):
+        nats, weight = total(trained, batch)
+        return nats / jnp.maximum(weight, 1e-9)
+
+    if layout.accumulate == 1:
+        return jax.value_and_grad(mean)(trained)
+
+    def add(carry, part):
+        (nats, weight), gradient = jax.value_and_grad(total, has_aux=True)(trained, part)
+        return jax.tree.map(jnp.add, carry, (nats, weight, gradient)), None
+
+    nothing = (jnp.zeros(()), jnp.zeros(()), jax.tree.map(jnp.zeros_like, trained))
+    (nats, weight, gradient), _ = jax.lax.scan(add, nothing, layout.parts(batch))
+    scale = 1 / jnp.maximum(weight, 1e-9)
+    return nats * scale, jax.tree.map(lambda leaf: leaf * scale, gradient)

@@ -102,7 +102,8 @@ class Store:
         step = 0 if found is None else found[0]
         rows = [row for row in self.metrics() if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        if self._metrics.exists() and text != self._metrics.read_text():
+        first = jax.process_index() == 0  # one process writes what all of them read
+        if first and self._metrics.exists() and text != self._metrics.read_text():
             self._metrics.write_text(text)
         return None if found is None else found[1]
 

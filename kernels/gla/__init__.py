@@ -56,11 +56,18 @@ def gla(
     `initial_state` belongs to the first segment, `final_state` to the last. `scale` defaults to
     K**-0.5. Differentiable in q, k, v, g and `initial_state`, through both outputs.
 
+    Under a mesh (`jax.set_mesh`) of more than one device it runs in a `shard_map`: an axis named
+    `sequence` splits T (kernels/gla/context.py), every other axis B.
+
     `impl` None takes the first of `IMPLEMENTATIONS` that runs here; a named one runs, or raises
     NotImplementedError with the reason. ValueError: shapes or dtypes that do not fit each other.
     """
     g = _gate(q, g)
     _check(q, k, v, g, initial_state, segment_ids, impl)
+    if _split():
+        from kernels.gla import context
+
+        return context.over_mesh(q, k, v, g, scale, initial_state, segment_ids, impl)
     if segment_ids is not None:
         changes = segment_ids[:, 1:] != segment_ids[:, :-1]
         segment_ids = jnp.pad(jnp.cumsum(changes, axis=1, dtype=jnp.int32), ((0, 0), (1, 0)))
@@ -70,6 +77,13 @@ def gla(
     )
     scale = q.shape[3] ** -0.5 if scale is None else float(scale)
     return operation(q, k, v, g, scale, initial_state, segment_ids)
+
+
+def _split() -> bool:
+    """Whether the compiler would have to split the op, which it cannot: inside a shard_map no."""
+    mesh = jax.sharding.get_abstract_mesh()
+    free = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
+    return any(n > 1 and kind != jax.sharding.AxisType.Manual for n, kind in free)
 
 
 def _choose(impl: str | None, arguments: tuple) -> ModuleType:

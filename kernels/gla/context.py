@@ -9,8 +9,14 @@ Each device runs the op on its own tokens, gathers the summaries, and adds what 
 One gather of n (K,V) states a head, whatever T is; its gradient is JAX's, a scatter of as much.
 """
 
+import functools
+import math
+
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 import kernels.gla
@@ -52,6 +58,47 @@ def gla(
         into = jnp.where(reached[:, :, None, None], into, 0)
     entered = scale * jnp.einsum("bthk,bhkv->bthv", into, S, precision="highest")
     return (o + entered).astype(v.dtype), final_state
+
+
+def over_mesh(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B T H K"],
+    v: Float[Array, "B T H V"],
+    g: Float[Array, "#B #T #H #K"],
+    scale: float | None,
+    initial_state: Float[Array, "B H K V"] | None,
+    segment_ids: Int[Array, "B T"] | None,
+    impl: str | None,
+) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
+    """`kernels.gla.gla` on the mesh in use: its axis `sequence` splits T, the others B.
+
+    An axis of the op that does not divide is whole on every device.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    free = [name for name, kind in kinds if kind != AxisType.Manual]
+    rows = tuple(name for name in free if name != "sequence")
+    rows = rows if q.shape[0] % math.prod(mesh.shape[name] for name in rows) == 0 else None
+    pieces = mesh.shape["sequence"] if "sequence" in free else 1
+    tokens = "sequence" if pieces > 1 and q.shape[1] % pieces == 0 else None
+    whole = P(rows, tokens)
+    gate = P(*(axis if n > 1 else None for axis, n in zip(whole, g.shape[:2], strict=True)))
+    state = None if initial_state is None else P(rows)
+    ids = None if segment_ids is None else whole
+    op = kernels.gla.gla if tokens is None else functools.partial(gla, axis=tokens)
+
+    def local(q, k, v, g, initial_state, segment_ids):
+        more = {"initial_state": initial_state, "segment_ids": segment_ids}
+        return op(q, k, v, g, scale=scale, impl=impl, **more)
+
+    spread = jax.shard_map(
+        local,
+        in_specs=(whole, whole, whole, gate, state, ids),
+        out_specs=(whole, P(rows)),
+        axis_names=set(free),
+        check_vma=False,
+    )
+    return spread(q, k, v, g, initial_state, segment_ids)
 
 
 def _reached(ids: Int[Array, "B T"], axis: str) -> Bool[Array, "B T"]:

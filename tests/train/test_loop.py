@@ -1,17 +1,17 @@
 """fit: continuing, stopping, failing, evaluating."""
 
+import dataclasses
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
 import pytest
 
-from train.loop import NotFinite, _spans, fit
+from train.loop import Member, _spans, fit
 from train.step import parameters
 from train.store import Store
 
@@ -22,13 +22,29 @@ def equal(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
+def train(cfg, recipe, *streams, stores=(), options=None, **member):
+    """The states of members with these streams, seeds counting up; none may be lost."""
+    members = [
+        Member(
+            recipe=dataclasses.replace(recipe, seed=recipe.seed + s),
+            batches=stream,
+            store=stores[s] if stores else None,
+            **member,
+        )
+        for s, stream in enumerate(streams)
+    ]
+    state, lost = fit(cfg, members, **(options or {}))
+    assert not lost
+    return state
+
+
 class Stopped(Exception):
     pass
 
 
 def stop_at(step):
-    def on_step(now, _metrics):
-        if now >= step:
+    def on_step(progress):
+        if max(progress.step) >= step:
             raise Stopped
 
     return on_step
@@ -36,21 +52,41 @@ def stop_at(step):
 
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(cfg, recipe, copying, tmp_path):
     batches = [copying(0), copying(1)]
-    straight = fit(cfg, recipe, batches, store=Store(tmp_path / "a", every=7))
+    stores = lambda name: [Store(tmp_path / name / str(s), every=7) for s in range(2)]
+    straight = train(cfg, recipe, *batches, stores=stores("a"))
     with pytest.raises(Stopped):
-        fit(cfg, recipe, batches, store=Store(tmp_path / "b", every=7), on_step=stop_at(17))
-    assert not (tmp_path / "b" / "checkpoints" / "30").exists()
-    store = Store(tmp_path / "b", every=7)
-    equal(straight, fit(cfg, recipe, batches, store=store, steps_per_call=4))
-    rows = store.metrics()
-    assert rows == Store(tmp_path / "a", every=7).metrics()
-    assert [row["step"] for row in rows] == list(range(1, 31))
+        train(cfg, recipe, *batches, stores=stores("b"), options={"on_step": stop_at(17)})
+    assert not (tmp_path / "b" / "0" / "checkpoints" / "30").exists()
+    again = stores("b")
+    equal(straight, train(cfg, recipe, *batches, stores=again, options={"steps_per_call": 4}))
+    for one, other in zip(again, stores("a"), strict=True):
+        assert one.metrics() == other.metrics()
+        assert [row["step"] for row in one.metrics()] == list(range(1, 31))
+
+
+def test_members_resume_each_from_its_own_step_in_any_company(cfg, recipe, copying, tmp_path):
+    """A kill between two saves leaves members apart; the next run may group them otherwise."""
+    streams = [copying(s) for s in range(3)]
+    straight = train(cfg, recipe, *streams)
+    for s, step in ((0, 14), (1, 28)):
+        store = Store(tmp_path / str(s), every=7)
+        own = dataclasses.replace(recipe, seed=s)
+        with pytest.raises(Stopped):
+            options = {"on_step": stop_at(step), "steps_per_call": 7}
+            train(cfg, own, streams[s], stores=[store], options=options)
+        store.close()
+    stores = [Store(tmp_path / str(s), every=7) for s in range(3)]
+    seen = []
+    equal(straight, train(cfg, recipe, *streams, stores=stores, options={"on_step": seen.append}))
+    assert len(set(seen[0].step)) == 3, "they began at different steps"
+    for store in stores:
+        assert [row["step"] for row in store.metrics()] == list(range(1, 31))
 
 
 def test_a_finished_run_is_read_and_not_repeated(cfg, recipe, copying, tmp_path):
-    first = fit(cfg, recipe, [copying(0)], store=Store(tmp_path))
-    again = fit(cfg, recipe, [copying(0)], store=Store(tmp_path), on_step=stop_at(0))
-    equal(first, again)
+    first = train(cfg, recipe, copying(0), stores=[Store(tmp_path)])
+    options = {"on_step": stop_at(0)}
+    equal(first, train(cfg, recipe, copying(0), stores=[Store(tmp_path)], options=options))
 
 
 SCRIPT = """
@@ -59,15 +95,16 @@ sys.path.insert(0, "tests/train")
 from conftest import Copying
 from model.lm import LM
 from model.softmax import Softmax
-from train.loop import fit
+from train.loop import Member, fit
 from train.recipe import Cosine, Recipe
 from train.store import Store
 cfg = LM(W=9, D=16, layers=1, mixer=Softmax(heads=2), F=32)
 recipe = Recipe(steps=30, batch=4, schedule=Cosine(warmup=5))
-def on_step(step, metrics):
-    print(step, flush=True)
+def on_step(progress):
+    print(progress.step[0], flush=True)
     time.sleep(0.2)
-fit(cfg, recipe, [Copying(0)], store=Store(sys.argv[1], every=5), on_step=on_step, steps_per_call=5)
+member = Member(recipe=recipe, batches=Copying(0), store=Store(sys.argv[1], every=5))
+fit(cfg, [member], on_step=on_step, steps_per_call=5)
 """
 
 
@@ -95,72 +132,90 @@ def interrupted(folder, number):
     ids=["SIGTERM", "Ctrl-C", "kill -9"],
 )
 def test_a_run_that_was_ended_goes_on_bit_for_bit(cfg, recipe, copying, tmp_path, number, status):
-    straight = fit(cfg, recipe, [copying(0)])
+    straight = train(cfg, recipe, copying(0))
     code, errors = interrupted(tmp_path, number)
     assert code == status, errors
     store = Store(tmp_path, every=5)
     steps = []
-    resumed = fit(cfg, recipe, [copying(0)], store=store, on_step=lambda s, m: steps.append(s))
+    options = {"on_step": lambda progress: steps.append(progress.step[0])}
+    resumed = train(cfg, recipe, copying(0), stores=[store], options=options)
     assert steps and steps[0] > 5, "it did not begin again"
     equal(straight, resumed)
     assert [row["step"] for row in store.metrics()] == list(range(1, 31))
 
 
-def test_nan_stops_the_run_and_names_member_and_step(cfg, recipe, copying, tmp_path):
+def test_nan_loses_the_member_and_keeps_its_batch_and_state(cfg, recipe, copying, tmp_path):
     batches = [copying(0), copying(1, broken_at=13), copying(2)]
-    store = Store(tmp_path, every=5)
-    with pytest.raises(NotFinite, match=r"member 1, step 13: loss nan") as error:
-        fit(cfg, recipe, batches, store=store)
-    assert "not-finite-13.npz" in str(error.value.__notes__)
-    assert [row["step"] for row in store.metrics()] == list(range(1, 14))
-    with np.load(tmp_path / "not-finite-13.npz") as kept:
+    stores = [Store(tmp_path / str(s), every=5) for s in range(3)]
+    members = [
+        Member(recipe=dataclasses.replace(recipe, seed=s), batches=b, name=f"seed {s}", store=t)
+        for s, (b, t) in enumerate(zip(batches, stores, strict=True))
+    ]
+    _, lost = fit(cfg, members)
+    assert "seed 1, step 13: loss nan" in str(lost[1])
+    assert "not-finite-13.npz" in str(lost[1].__notes__)
+    assert [row["step"] for row in stores[1].metrics()] == list(range(1, 14))
+    assert [row["step"] for row in stores[2].metrics()] == list(range(1, 31))
+    assert not list(tmp_path.glob("[02]/not-finite*"))
+    with np.load(tmp_path / "1" / "not-finite-13.npz") as kept:
         np.testing.assert_array_equal(kept["batch/tokens"], batches[1][13]["tokens"])
         assert kept["state/step"] == 13
         kept = dict(kept)
     seen = []
 
     def evaluate(step, params):
-        own = jax.tree.map(lambda leaf: leaf[0], params)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(own):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             np.testing.assert_array_equal(leaf, kept[f"state/trained/{name}"])
         seen.append(step)
 
-    fit(cfg, recipe, [copying(1)], seeds=(1,), evaluate_at=(13,), evaluate=evaluate)
+    own = dataclasses.replace(recipe, seed=1)
+    train(cfg, own, copying(1), evaluate_at=(13,), evaluate=evaluate)
     assert seen == [13], "what was kept is the state before the step"
 
 
 def test_a_bad_state_is_never_saved(cfg, recipe, copying, tmp_path):
-    with pytest.raises(NotFinite):
-        fit(cfg, recipe, [copying(0, broken_at=9)], store=Store(tmp_path, every=5))
-    repaired = fit(cfg, recipe, [copying(0)], store=Store(tmp_path, every=5))
-    equal(repaired, fit(cfg, recipe, [copying(0)]))
+    broken = Member(recipe=recipe, batches=copying(0, broken_at=9), store=Store(tmp_path, every=5))
+    _, lost = fit(cfg, [broken])
+    assert list(lost) == [0]
+    repaired = train(cfg, recipe, copying(0), stores=[Store(tmp_path, every=5)])
+    equal(repaired, train(cfg, recipe, copying(0)))
 
 
 def test_evaluations_come_at_their_steps_with_the_parameters_of_then(cfg, recipe, copying):
     seen = {}
 
     def evaluate(step, params):
-        seen[step] = jax.tree.map(np.array, params)
+        seen[step] = jax.tree.map(lambda leaf: np.array(leaf)[None], params)
 
-    final = fit(cfg, recipe, [copying(0)], evaluate_at=(0, 3, 10, 30), evaluate=evaluate)
+    final = train(cfg, recipe, copying(0), evaluate_at=(0, 3, 10, 30), evaluate=evaluate)
     assert list(seen) == [0, 3, 10, 30]
     equal(seen[0], parameters(cfg, (0,)))
     equal(seen[30], final.trained)
-    equal(fit(cfg, recipe, [copying(0)]).trained, final.trained)
+    equal(train(cfg, recipe, copying(0)).trained, final.trained)
 
 
 def test_a_resumed_run_evaluates_from_its_checkpoint_on(cfg, recipe, copying, tmp_path):
     seen = []
-    run = lambda **more: fit(
-        cfg, recipe, [copying(0)], store=Store(tmp_path, every=4), evaluate_at=(0, 5, 10, 25),
-        evaluate=lambda step, _: seen.append(step), **more,
+    run = lambda options=None: train(
+        cfg, recipe, copying(0), stores=[Store(tmp_path, every=4)], evaluate_at=(0, 5, 10, 25),
+        evaluate=lambda step, _: seen.append(step), options=options,
     )  # fmt: skip
     with pytest.raises(Stopped):
-        run(on_step=stop_at(20))
+        run({"on_step": stop_at(20)})
     assert seen == [0, 5, 10]
     run()
     assert seen == [0, 5, 10, 25], "it was stopped at 20, and 20 was stored"
+
+
+def test_a_stopped_member_is_saved_where_it_stopped(cfg, recipe, copying, tmp_path):
+    enough = lambda step, _: step == 8
+    run = lambda: train(
+        cfg, recipe, copying(0), stores=[Store(tmp_path)], evaluate_at=(4, 8), evaluate=enough
+    )
+    first = run()
+    assert first.step[0] == 8
+    equal(first, run())
 
 
 def test_spans_end_at_every_mark():
@@ -170,17 +225,15 @@ def test_spans_end_at_every_mark():
 
 def test_metrics_come_once_a_chunk(cfg, recipe, copying):
     seen = []
-    started = time.perf_counter()
-    fit(cfg, recipe, [copying(0), copying(1)], on_step=lambda *args: seen.append(args))
-    assert [step for step, _ in seen] == [20, 30]
-    for _, metrics in seen:
-        assert metrics["loss"].shape == (2,) and metrics["gradient"].shape == (2,)
-        assert metrics["tokens_per_second"] > 0
-    assert time.perf_counter() > started
+    train(cfg, recipe, copying(0), copying(1), options={"on_step": seen.append})
+    assert [progress.step for progress in seen] == [[20, 20], [30, 30]]
+    for progress in seen:
+        assert progress.loss.shape == (2,) and progress.gradient.shape == (2,)
+        assert progress.tokens_per_second > 0
 
 
-def test_members_without_batches_or_parameters_are_refused(cfg, recipe, copying):
-    with pytest.raises(ValueError, match="0 streams"):
-        fit(cfg, recipe, [])
-    with pytest.raises(ValueError, match="params of 2 members for 1 streams"):
-        fit(cfg, recipe, [copying(0)], params=parameters(cfg, (0, 1)))
+def test_no_members_or_parameters_of_others_are_refused(cfg, recipe, copying):
+    with pytest.raises(ValueError, match="no members"):
+        fit(cfg, [])
+    with pytest.raises(ValueError, match="params of 2 members for 1"):
+        train(cfg, recipe, copying(0), options={"params": parameters(cfg, (0, 1))})

@@ -3,8 +3,31 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from train.objective import next_token, surprise
+from model.lm import LM, Net, bind, init
+from model.softmax import Softmax
+from train import objective
+from train.objective import pieces, surprise
+
+
+class Fixed(Net):
+    """A net whose logits are given."""
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    def trunk(self, tokens, segments, around):
+        return self.logits, ()
+
+    def unembed(self, x):
+        return x
+
+
+def next_token(logits, tokens, weights):
+    batch = {"tokens": tokens, "weights": weights, "segments": None}
+    nats, weight = objective.next_token(Fixed(logits), batch)
+    return nats / jnp.maximum(weight, 1e-9)
 
 
 def example():
@@ -49,3 +72,29 @@ def test_surprise_is_finite_for_huge_logits():
     value, gradient = jax.value_and_grad(lambda x: surprise(x, jnp.array([[1]])).sum())(logits)
     np.testing.assert_allclose(value, 1e4)
     np.testing.assert_allclose(gradient, [[[1, -1, 0]]])
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_logits_in_pieces_give_the_same_loss_and_gradients(tied, monkeypatch):
+    cfg = LM(W=50, D=16, layers=1, mixer=Softmax(heads=2), tied=tied)
+    tokens = jax.random.randint(jax.random.key(1), (3, 12), 0, 50)
+    weights = jax.random.uniform(jax.random.key(2), (3, 12))
+    batch = {"tokens": tokens, "weights": weights, "segments": jnp.ones_like(tokens)}
+    loss = lambda params: objective.next_token(bind(cfg, params), batch)[0]
+    params = init(cfg, jax.random.key(0))
+    whole = jax.value_and_grad(loss)(params)
+    monkeypatch.setattr(objective, "PIECE", 3 * 12 * 50 // 5)  # not in 5 pieces: 12 has no fifth
+    program = str(jax.make_jaxpr(jax.value_and_grad(loss))(params))
+    assert "3,2,50" in program and "3,12,50" not in program, "logits of six pieces, never in full"
+    np.testing.assert_allclose(loss(params), whole[0], rtol=1e-6)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        jax.grad(loss)(params),
+        whole[1],
+    )
+
+
+def test_a_small_vocabulary_stays_in_one_piece_and_a_large_one_is_cut():
+    assert pieces(32 * 64 * 900, 64) == 1
+    assert pieces(8 * 2048 * 50_304, 2048) == 64
+    assert pieces(10**12, 7) == 7

@@ -7,7 +7,7 @@ import pytest
 
 from model.gla import GLA
 from model.lm import LM, init
-from train.recipe import AdamW, Constant, Cosine, Recipe
+from train.recipe import AdamW, Constant, Cosine, Recipe, numbers, with_numbers
 
 
 def test_cosine_warms_up_from_the_first_step_and_ends_at_its_share():
@@ -27,9 +27,7 @@ def test_constant_is_constant():
 def test_only_matrices_decay():
     params = init(LM(W=9, D=16, layers=1, mixer=GLA(heads=2)), jax.random.key(0))
     params = jax.tree.map(lambda leaf: leaf + 1, params)  # biases start at 0, which hides decay
-    optimizer = Recipe(
-        steps=1, batch=1, optimizer=AdamW(lr=0.1, weight_decay=0.5), schedule=Constant()
-    ).transform()
+    optimizer = AdamW(weight_decay=0.5).transform(0.1)
     still = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(still, optimizer.init(params), params)
     for (path, update), leaf in zip(
@@ -41,7 +39,7 @@ def test_only_matrices_decay():
 
 def test_the_gradient_is_clipped_before_adam():
     params = {"w": jnp.ones((2, 2))}
-    optimizer = Recipe(steps=1, batch=1, schedule=Constant()).transform()
+    optimizer = AdamW().transform(3e-3)
     _, state = optimizer.update({"w": jnp.full((2, 2), 50.0)}, optimizer.init(params), params)
     moment = next(
         s.mu for s in jax.tree.leaves(state, is_leaf=lambda s: hasattr(s, "mu")) if hasattr(s, "mu")
@@ -65,3 +63,22 @@ def test_an_impossible_recipe_is_refused(change, message):
 def test_an_optimizer_without_a_rate_is_refused():
     with pytest.raises(ValueError, match=r"lr=0\.0"):
         AdamW(lr=0.0)
+
+
+def test_the_rates_are_the_schedule_step_by_step():
+    for schedule in (Cosine(warmup=3, final=0.1), Cosine(warmup=0), Constant()):
+        recipe = Recipe(steps=12, batch=1, schedule=schedule)
+        rate = schedule.schedule(recipe.optimizer.lr, 12)
+        np.testing.assert_allclose(recipe.rates(), [rate(t) for t in range(12)], rtol=1e-5)
+
+
+def test_recipes_that_differ_in_numbers_only_have_one_structure():
+    base = Recipe(steps=10, batch=2, schedule=Constant())
+    other = Recipe(steps=999, batch=2, optimizer=AdamW(lr=1.0, clip=2.0, b1=0.5), seed=7)
+    assert base.structure() == other.structure()
+    assert base.structure() != Recipe(steps=10, batch=4, schedule=Constant()).structure()
+
+
+def test_numbers_are_the_float_fields_and_go_back_in():
+    spec = AdamW(lr=0.5, b1=0.8)
+    assert numbers(spec)["b1"] == 0.8 and with_numbers(AdamW(), numbers(spec)) == spec

@@ -7,15 +7,23 @@ import numpy as np
 import pytest
 
 from model.gla import GLA
-from train.adapter import Full
-from train.loop import fit
-from train.step import begin, chunk, parameters
+from train.loop import Member, fit
+from train.mesh import Layout
+from train.recipe import AdamW, Constant
+from train.step import Span, begin, chunk, constants, parameters
 
 
-def one_step(cfg, recipe, stream):
+def one_step(cfg, recipe, stream, layout=Layout()):
     state = begin(recipe, parameters(cfg, (0,)))
     batch = jax.tree.map(lambda x: x[None, None], stream[0])
-    return chunk(cfg, recipe, Full())(state, {}, batch, 0, 1)
+    span = Span(batch, recipe.rates()[None, :1], np.array([0]), np.array([1]))
+    return chunk(cfg, recipe, layout=layout)(state, {}, constants((recipe,)), span)
+
+
+def alone(cfg, recipe, stream, **options):
+    state, lost = fit(cfg, [Member(recipe=recipe, batches=stream)], **options)
+    assert not lost
+    return state
 
 
 @pytest.mark.parametrize(
@@ -39,15 +47,98 @@ def test_one_golden_step(cfg, recipe, copying, mixer, loss, gradient, size):
     assert found == pytest.approx((loss, gradient, size), rel=1e-5)
 
 
-def test_three_members_are_each_alone_bit_for_bit(cfg, recipe, copying):
-    together = fit(cfg, recipe, [copying(s) for s in range(3)])
-    for s in range(3):
-        alone = fit(cfg, dataclasses.replace(recipe, seed=s), [copying(s)])
-        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[s], b[0]), together, alone)  # noqa: B023
+def equals_alone(cfg, members, state):
+    """Bit for bit: every member is what it is without the others."""
+    for s, member in enumerate(members):
+        own, _ = fit(cfg, [member])
+        jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[s], b[0]), state, own)  # noqa: B023
+
+
+def test_members_that_differ_in_seed_numbers_and_data_are_each_alone_bit_for_bit(
+    cfg, recipe, copying
+):
+    recipes = [
+        recipe,
+        dataclasses.replace(recipe, seed=1, optimizer=AdamW(lr=1e-2, weight_decay=0.0, b1=0.8)),
+        dataclasses.replace(recipe, seed=2, schedule=Constant(), steps=17),
+        dataclasses.replace(recipe, seed=3, optimizer=AdamW(clip=0.1), steps=24),
+    ]
+    members = [Member(recipe=one, batches=copying(s)) for s, one in enumerate(recipes)]
+    state, lost = fit(cfg, members)
+    assert not lost and np.asarray(state.step).tolist() == [30, 30, 17, 24]
+    equals_alone(cfg, members, state)
+    assert len({id(chunk(cfg, one)) for one in recipes}) == 1, "one program for all"
+
+
+def test_recipes_of_other_structure_are_refused(cfg, recipe, copying):
+    members = [Member(recipe=one, batches=copying(0)) for one in
+               (recipe, dataclasses.replace(recipe, batch=8))]  # fmt: skip
+    with pytest.raises(ValueError, match="recipes of 2 structures"):
+        fit(cfg, members)
+
+
+def test_a_member_that_is_lost_or_stopped_touches_no_other(cfg, recipe, copying):
+    enough = lambda step, _: step == 11
+    members = [
+        Member(recipe=recipe, batches=copying(0), name="good"),
+        Member(recipe=recipe, batches=copying(1, broken_at=13), name="seed 1"),
+        Member(recipe=recipe, batches=copying(2), evaluate_at=(5, 11), evaluate=enough),
+        Member(recipe=recipe, batches=copying(3)),
+    ]
+    seen = []
+    state, lost = fit(cfg, members, steps_per_call=4, on_step=seen.append)
+    assert list(lost) == [1] and "seed 1, step 13: loss nan" in str(lost[1])
+    assert np.asarray(state.step).tolist() == [30, 13, 11, 30]
+    assert seen[-1].step == [30, 13, 11, 30]
+    assert np.isnan(seen[-1].loss).tolist() == [False, True, True, False]
+    equals_alone(cfg, members, state)
+
+
+def test_together_equals_one_after_the_other(cfg, recipe, copying, monkeypatch):
+    """What an accelerator runs, `vmap`, against what a CPU runs, `lax.map`: to rounding."""
+    recipes = [recipe, dataclasses.replace(recipe, steps=11, seed=1)]
+    members = [Member(recipe=one, batches=copying(s)) for s, one in enumerate(recipes)]
+    mapped, _ = fit(cfg, members)
+    monkeypatch.setattr(jax, "default_backend", lambda: "as on an accelerator")
+    together, _ = fit(cfg, members)
+    assert np.asarray(together.step).tolist() == [30, 11]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+        together.trained,
+        mapped.trained,
+    )
+
+
+@pytest.mark.parametrize("how", [{"accumulate": 2}, {"remat": "input"}, {"remat": "products"}])
+def test_what_is_given_for_memory_changes_the_step_by_rounding_only(cfg, recipe, copying, how):
+    want = one_step(cfg, recipe, copying(0))
+    got = one_step(cfg, recipe, copying(0), Layout(**how))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), got[1], want[1]
+    )
+
+
+def test_parts_of_unequal_weight_give_the_gradient_of_the_whole(cfg, recipe, copying):
+    """Guards against a mean of means."""
+    batch = copying(0)[0]
+    batch["weights"][::2, 3:] = 0  # half of the rows count little
+    want = one_step(cfg, recipe, [batch])
+    got = one_step(cfg, recipe, [batch], Layout(accumulate=2))
+    np.testing.assert_allclose(got[1].loss, want[1].loss, rtol=1e-6)
+    np.testing.assert_allclose(got[1].gradient, want[1].gradient, rtol=1e-5)
+
+
+def test_half_precision_computes_in_half_and_keeps_masters_in_full(cfg, recipe, copying):
+    half = dataclasses.replace(cfg, dtype="bfloat16")
+    state, metrics = one_step(half, recipe, copying(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.trained)} == {np.dtype("float32")}
+    want = one_step(cfg, recipe, copying(0))[1]
+    np.testing.assert_allclose(metrics.loss, want.loss, rtol=1e-2)
+    assert metrics.loss[0, 0] != want.loss[0, 0], "it did compute in bfloat16"
 
 
 def test_how_steps_are_cut_into_calls_changes_no_bit(cfg, recipe, copying):
-    runs = [fit(cfg, recipe, [copying(0)], steps_per_call=n) for n in (1, 7, 30)]
+    runs = [alone(cfg, recipe, copying(0), steps_per_call=n) for n in (1, 7, 30)]
     for other in runs[1:]:
         jax.tree.map(np.testing.assert_array_equal, runs[0], other)
 
@@ -55,7 +146,7 @@ def test_how_steps_are_cut_into_calls_changes_no_bit(cfg, recipe, copying):
 def test_the_caller_s_parameters_survive(cfg, recipe, copying):
     params = parameters(cfg, (0,))
     before = jax.tree.map(np.array, params)
-    fit(cfg, recipe, [copying(0)], params=params)
+    alone(cfg, recipe, copying(0), params=params)
     jax.tree.map(np.testing.assert_array_equal, params, before)
 
 
@@ -63,5 +154,5 @@ def test_copying_is_learnt(cfg, recipe, copying):
     """Half of a row is predictable: the mean over both halves must fall below log 8 = 2.08."""
     losses = {}
     long = dataclasses.replace(recipe, steps=400)
-    fit(cfg, long, [copying(0)], on_step=lambda step, m: losses.update({step: float(m["loss"][0])}))
+    alone(cfg, long, copying(0), on_step=lambda p: losses.update({p.step[0]: float(p.loss[0])}))
     assert losses[20] > 1.9 and losses[400] < 1.7
