@@ -20,6 +20,7 @@ WIDER = {
     "train/pretrain.py": {"data", "model"},
     "train/tune.py": {"data", "model"},
     "train/bench.py": {"data", "model"},
+    "train/plan.py": {"model"},
 }
 FORBIDDEN_LIBRARIES = {"data": {"jax", "flax", "optax", "orbax"}}
 

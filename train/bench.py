@@ -7,18 +7,30 @@ matrix-product peak, measured in turns with it: the best of each counts. Operati
 
 where the matrices are all parameters of two axes, the embedding counted once, as the output layer;
 the mixer's forward operations a token are its own formula (`flops`), and a backward pass costs
-twice a forward one. Norms, activations, the loss and the optimizer count as nothing.
+twice a forward one. Norms, activations, the loss and the optimizer count as nothing. Memory is the
+program's own: state, batches and what it needs besides. Input is the share of the step's time that
+making its rows on one core takes.
+
+`--torch PYTHON`, an interpreter that has torch and transformers, adds Hugging Face's GPT-2 with as
+many parameters (its inner width makes up the difference), trained by fused AdamW on rows of the
+same shape, in a process of its own that takes turns with ours.
 """
 
+import contextlib
+import dataclasses
+import json
+import subprocess
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import rich.table
 import tyro
 
+from data.bench import DEFAULT as CORPUS
+from data.stream import stream
 from model.gla import GLA
 from model.lm import LM, shapes
 from model.softmax import Softmax
@@ -38,27 +50,45 @@ def main(
     sizes: tuple[Literal["toy", "medium"], ...] = ("toy", "medium"),
     mixer: Literal["gla", "softmax"] = "gla",
     members: int = 1,
+    torch: str | None = None,
 ) -> None:
     """Print the table; several `members` train together as in an ensemble."""
     table = rich.table.Table(
-        "size", "compile s", "ms a step", "tokens/s", "GFLOP/s", "peak", "share"
+        "size", "compile s", "ms a step", "tokens/s", "peak", "share", "memory", "input", "GPT-2"
     )
     for name in sizes:
         W, D, layers, T, B = SIZES[name]
         cfg = LM(W=W, D=D, layers=layers, mixer=MIXERS[mixer])
-        compiling, seconds, top = measure(cfg, T, B, members)
-        done = flops(cfg, T, B) * members / seconds
+        found = measure(cfg, T, B, members, torch)
+        speed, done = members * B * T / found.step, flops(cfg, T, B) * members
+        rival = (
+            found.rival and f"{B * T / found.rival:,.0f}; ours {speed * found.rival / B / T:.2f}x"
+        )
         table.add_row(
             f"{name}: D={D} layers={layers} T={T} B={B}",
-            f"{compiling:.1f}",
-            f"{seconds * 1e3:.1f}",
-            f"{members * B * T / seconds:,.0f}",
-            f"{done / 1e9:.0f}",
-            f"{top / 1e9:.0f}",
-            f"{done / top:.0%}",
+            f"{found.compiling:.1f}",
+            f"{found.step * 1e3:.1f}",
+            f"{speed:,.0f}",
+            f"{found.peak / 1e9:.0f} GFLOP/s",
+            f"{done / found.step / found.peak:.0%}",
+            f"{found.memory / 2**20:,.0f} MiB",
+            f"{members * found.rows / found.step:.1%}",
+            rival or "not run",
         )
     rich.print(f"{mixer}, {members} member(s), {jax.default_backend()}, jax {jax.__version__}")
     rich.print(table)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """Seconds, operations a second, bytes."""
+
+    compiling: float
+    step: float
+    peak: float
+    memory: int
+    rows: float  # of making one batch
+    rival: float | None  # a step of GPT-2
 
 
 def flops(cfg: LM, T: int, B: int) -> float:
@@ -71,24 +101,32 @@ def flops(cfg: LM, T: int, B: int) -> float:
     return B * T * (6 * matrices + 3 * mixers)
 
 
-def measure(cfg: LM, T: int, B: int, members: int) -> tuple[float, float, float]:
-    """(seconds of compiling, seconds a step, operations a second of a plain product)."""
-    step, n = _step(cfg, T, B, members)
+def measure(cfg: LM, T: int, B: int, members: int, torch: str | None = None) -> Found:
+    """The step, the peak, the rows and the rival, in turns."""
     started = time.perf_counter()
+    step, n, memory = _step(cfg, T, B, members)
     step()
     compiling = time.perf_counter() - started
     a = jnp.ones((PEAK, PEAK))
     product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
     product(a).block_until_ready()
-    bare = own = float("inf")
-    for _ in range(ROUNDS):
-        bare = min(bare, _best(lambda: product(a).block_until_ready()))
-        own = min(own, _best(step))
-    return compiling - own, own / n, 2 * PEAK**3 / bare
+    text = stream(dataclasses.replace(CORPUS, T=T), B)
+    rows = lambda: text[0]
+    bare = own = made = other = float("inf")
+    with _rival(cfg, T, B, torch) as rival:
+        for _ in range(ROUNDS):
+            bare = min(bare, _best(lambda: product(a).block_until_ready()))
+            own = min(own, _best(step))
+            made = min(made, _best(rows, SECONDS / 10))
+            other = min(other, rival())
+    return Found(
+        compiling=compiling - own, step=own / n, peak=2 * PEAK**3 / bare, memory=memory, rows=made,
+        rival=None if torch is None else other,
+    )  # fmt: skip
 
 
-def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], int]:
-    """What runs the next chunk of n steps on random tokens, and n."""
+def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], int, int]:
+    """What runs the next chunk of n steps on random tokens, n, and the bytes it needs."""
     n = 1 if cfg.D > 256 else 10
     recipe = Recipe(steps=1_000_000, batch=B)
     tokens = jax.random.randint(jax.random.key(0), (members, n, B, T), 0, cfg.W)
@@ -97,23 +135,87 @@ def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], in
         "weights": jnp.ones(tokens.shape),
         "segments": jnp.broadcast_to(1 + jnp.arange(T) // 16, tokens.shape),
     }
-    run, own = chunk(cfg, recipe), constants((recipe,) * members)
+    own = constants((recipe,) * members)
     state, done = begin(recipe, parameters(cfg, tuple(range(members)))), 0
     rates = jnp.full((members, n), 1e-3)
+    span = lambda: Span(batches, rates, jnp.full(members, done), jnp.full(members, n))
+    run = chunk(cfg, recipe).lower(state, {}, own, span()).compile()
+    m = run.memory_analysis()
+    memory = m.argument_size_in_bytes + m.temp_size_in_bytes
 
     def steps() -> None:
         nonlocal state, done
-        span = Span(batches, rates, jnp.full(members, done), jnp.full(members, n))
-        state, metrics = run(state, {}, own, span)
+        state, metrics = run(state, {}, own, span())
         metrics.loss.block_until_ready()
         done += n
 
-    return steps, n
+    return steps, n, memory
 
 
-def _best(function: Callable[[], None]) -> float:
+@contextlib.contextmanager
+def _rival(cfg: LM, T: int, B: int, python: str | None) -> Iterator[Callable[[], float]]:
+    """What runs GPT-2 for a while and gives the seconds of its best step."""
+    if python is None:
+        yield lambda: float("inf")
+        return
+    size = sum(leaf.size for leaf in jax.tree.leaves(shapes(cfg)))
+    problem = json.dumps([cfg.W, cfg.D, cfg.layers, T, B, size, SECONDS])
+    child = subprocess.Popen(
+        [python, "-c", _GPT2, problem], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def turn() -> float:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        line = child.stdout.readline()
+        if not line:
+            raise ValueError(f"{python} cannot run GPT-2; it needs torch and transformers")
+        return float(line)
+
+    try:
+        yield turn
+    finally:
+        child.stdin.close()
+        child.wait()
+
+
+_GPT2 = """
+import json, sys, time
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+W, D, layers, T, B, size, seconds = json.loads(sys.argv[1])
+def gpt2(inner):
+    return GPT2LMHeadModel(GPT2Config(
+        vocab_size=W, n_positions=T, n_embd=D, n_layer=layers, n_head=4, n_inner=inner,
+        resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, bos_token_id=0, eos_token_id=0,
+    ))
+count = lambda model: sum(p.numel() for p in model.parameters())
+inner = 4 * D + round((size - count(gpt2(4 * D))) / (layers * (2 * D + 1)))
+model = gpt2(inner)
+print(f"GPT-2: {count(model):,} parameters, ours {size:,}; inner width {inner}", file=sys.stderr)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1, fused=True)
+tokens = torch.randint(0, W, (B, T))
+def step():
+    loss = model(tokens, labels=tokens).loss
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    loss.item()
+step()
+for _ in sys.stdin:
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - started)
+    print(best, flush=True)
+"""
+
+
+def _best(function: Callable[[], Any], seconds: float = SECONDS) -> float:
     """The shortest of the runs that fit into the time: others share this machine."""
-    best, end = float("inf"), time.perf_counter() + SECONDS
+    best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         started = time.perf_counter()
         function()

@@ -21,6 +21,7 @@ import rich
 import rich.box
 import rich.table
 import tyro
+from jax.sharding import Mesh
 
 from model.gla import GLA
 from model.lm import LM, shapes
@@ -132,11 +133,10 @@ def compiled(plan: Plan, topology: str, layout: Layout = Layout(), members: int 
         layout = dataclasses.replace(layout, fsdp=len(devices))
     layout.check(members, plan.recipe.batch, plan.T)
     mesh, started = layout.mesh(devices), time.perf_counter()
-    arguments = _arguments(plan, members, mesh)
     step = chunk(plan.model, plan.recipe, Full(), layout, mesh)
     kind = next(kind for kind in HBM if devices[0].device_kind.startswith(kind))
     with jax.set_mesh(mesh):
-        lowered = step.lower(*arguments)
+        lowered = step.lower(*arguments(plan, members, mesh))
     state, total, text = _compiled(lowered)
     count = collections.Counter(re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", text))
     return Row(
@@ -161,7 +161,7 @@ def _compiled(lowered) -> tuple[int, int, str]:
     return held, total, program.as_text()
 
 
-def _arguments(plan: Plan, members: int, mesh) -> tuple:
+def arguments(plan: Plan, members: int, mesh: Mesh | None) -> tuple:
     """Abstract arguments of the step, each where it lies."""
     state, frozen = abstract(plan.model, plan.recipe, Full(), members)
     S, B, T = members, plan.recipe.batch, plan.T
@@ -171,6 +171,8 @@ def _arguments(plan: Plan, members: int, mesh) -> tuple:
     batches["segments"] = array(rows, "int32")
     span = Span(batches, array((S, STEPS)), array((S,), "int32"), array((S,), "int32"))
     constants = {name: array((S,)) for name in numbers(plan.recipe.optimizer)}
+    if mesh is None:
+        return state, frozen, constants, span
     lay = lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
     place = lambda tree: jax.tree.map(lay, tree, placed(tree, mesh))
     span = jax.tree.map(lay, span, spread(span, mesh))

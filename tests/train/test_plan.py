@@ -1,0 +1,74 @@
+"""The step compiled for machines that are not here: libtpu for TPUs, the CUDA plugin for Hopper."""
+
+import dataclasses
+import importlib.util
+import os
+
+import jax
+import pytest
+
+from model.gla import GLA
+from model.lm import LM
+from model.softmax import Softmax
+from train import plan
+from train.mesh import Layout
+from train.recipe import Cosine, Recipe
+from train.step import chunk
+
+SMALL = plan.Plan(
+    model=LM(W=256, D=128, layers=1, mixer=GLA(heads=2), dtype="bfloat16"),
+    T=256,
+    recipe=Recipe(steps=10, batch=8, schedule=Cosine(warmup=2)),
+)
+
+
+def needs(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        reason = f"{package} is not installed here (make compilers)"
+        if os.environ.get("DIGLOSSIA_COMPILERS") == "required":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("topology", ["v5e:2x4", "v6e:2x4", "tpu7x:2x2x1"])
+def test_a_small_step_compiles_for_tpus_that_are_not_here(topology):
+    needs("libtpu")
+    row = plan.compiled(SMALL, topology, Layout(fsdp=4, data=2))
+    assert row.devices == 8 and row.fits and row.collectives
+    assert row.state < row.total < 2**30
+
+
+@pytest.mark.slow
+def test_a_small_step_compiles_for_hopper():
+    needs("jax_cuda13_plugin")
+    row = plan.compiled(SMALL, "h100:1")
+    assert row.devices == 1 and row.fits and not row.collectives
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_is_said_with_its_size():
+    needs("libtpu")
+    wide = dataclasses.replace(SMALL.model, W=65_536, D=8192)
+    row = plan.compiled(dataclasses.replace(SMALL, model=wide), "v5e:2x2", Layout(data=4))
+    assert not row.fits and row.total > 16 * plan.GIB
+
+
+def test_an_unknown_topology_is_refused_with_those_there_are():
+    needs("libtpu")
+    with pytest.raises(ValueError, match="no topology 'v9:1x1': v5e:4x8"):
+        plan.compiled(SMALL, "v9:1x1")
+
+
+@pytest.mark.parametrize("mixer", [GLA(heads=2), Softmax(heads=2)])
+def test_the_estimate_from_shapes_is_near_what_a_compiler_says(mixer):
+    """Near enough to decide how many members fit: within a factor of two."""
+    cfg = LM(W=512, D=64, layers=2, mixer=mixer)
+    recipe = Recipe(steps=10, batch=8, schedule=Cosine(warmup=2))
+    state, _ = plan.abstract(cfg, recipe, plan.Full(), 1)
+    held, used = plan.memory(cfg, 8, 64)
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    assert size == pytest.approx(held, rel=0.01)
+    arguments = plan.arguments(plan.Plan(model=cfg, T=64, recipe=recipe), 1, None)
+    analysis = chunk(cfg, recipe).lower(*arguments).compile().memory_analysis()
+    assert 0.5 < analysis.temp_size_in_bytes / (held + used) < 2
