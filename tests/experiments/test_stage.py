@@ -1,0 +1,117 @@
+"""Stages in groups: who trains together, and that a stage's files do not tell."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from data.corpus import Corpus
+from data.feature import Lexicon
+from data.language import Pair
+from data.world import World
+from experiments import flagship, stage
+from experiments.stage import Stage, groups, home, sparkline
+from model.lm import LM
+from model.softmax import Softmax
+from train.plan import memory
+from train.recipe import AdamW, Constant, Recipe
+from train.store import load_params
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum:
+    """One row: the sum of all parameters."""
+
+    def __call__(self, cfg, params):
+        total = sum(float(np.asarray(leaf).sum()) for leaf in jax.tree.leaves(params))
+        return pa.table({"total": [total]})
+
+
+def toy(seed=0, base=None, **recipe):
+    corpus = Corpus(World(pairs=32, cities=4, nouns=8, seed=seed), Pair((Lexicon(0.3),)), T=32)
+    own = {"steps": 4, "batch": 2, "schedule": Constant(), "seed": seed} | recipe
+    return Stage(
+        model=LM(W=corpus.tokenizer.size, D=8, layers=1, mixer=Softmax(heads=2), F=8),
+        corpus=corpus, recipe=Recipe(**own), base=base, measures=(Sum(),), at=(0, 2, 4),
+        labels=(("seed", seed), ("lr", str(own.get("optimizer", "")))),
+    )  # fmt: skip
+
+
+def test_seeds_and_numbers_train_together_and_bases_come_first():
+    bases = [toy(0), toy(1), toy(1, optimizer=AdamW(lr=1e-4, weight_decay=0.3), steps=3)]
+    tuned = [toy(s, base=bases[s]) for s in range(2)]
+    other = toy(2, batch=4)
+    mixed = [tuned[0], bases[0], other, bases[1], tuned[1], bases[2]]
+    found = groups(mixed, lambda _: 9)
+    assert [set(group) for group in found] == [set(bases), {other}, set(tuned)]
+
+
+def test_a_group_is_split_when_memory_says_so():
+    seven = [toy(seed) for seed in range(7)]
+    assert [len(group) for group in groups(seven, lambda _: 3)] == [3, 3, 1]
+
+
+def test_the_flagship_is_two_programs_a_mixer():
+    stages = flagship.stages(flagship.Settings(size="smoke", seeds=3, mixers="gla,softmax"))
+    assert sorted(len(group) for group in groups(stages, lambda _: 99)) == [3, 3, 12, 12]
+
+
+def test_one_training_asked_for_twice_is_not_two_in_one_folder():
+    one = toy()
+    again = dataclasses.replace(one, labels=(("seed", 0), ("asked", "again")))
+    assert groups([one, again], lambda _: 9) == [[one], [again]]
+
+
+def test_room_is_what_half_of_this_machine_s_memory_holds(monkeypatch):
+    one = toy()
+    held, used = memory(one.model, 2, 32)
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 2 * (used + 5 * held + held // 2)}
+    monkeypatch.setattr(stage.os, "sysconf", pages.get)
+    assert stage.room(one) == 5
+
+
+def files(folder):
+    names = [p for p in folder.rglob("*") if p.suffix in (".jsonl", ".parquet")]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in names}
+
+
+def test_a_stage_s_files_do_not_tell_who_trained_beside_it(tmp_path):
+    """Two that end apart, one that is lost: the others have the very bytes of a run alone."""
+    broken = toy(2, optimizer=AdamW(lr=1e30))
+    group = [toy(0), broken, toy(1, steps=3, optimizer=AdamW(lr=1e-4))]
+    group[2] = dataclasses.replace(group[2], at=(0, 3))
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    with stage.Display(group) as display:
+        lost = stage.complete(group, together, display)
+    assert list(lost) == [broken] and str(lost[broken]).startswith(broken.title)
+    assert not (home(together, broken) / "params").exists()
+    for each in (group[0], group[2]):
+        with stage.Display([each]) as display:
+            assert stage.complete([each], alone, display) == {}
+        assert files(home(together, each)) == files(home(alone, each)) != {}
+        params = [load_params(home(out, each), stage._stacked(each.model)) for out in
+                  (together, alone)]  # fmt: skip
+        jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_a_sparkline_spans_lowest_to_highest():
+    assert sparkline([4.0, 3.0, 2.0, 1.0]) == "█▆▃▁"
+    assert len(sparkline(list(range(100)))) == 16 and sparkline([]) == ""
+    assert sparkline([1.0, 1.0]) == "▁▁"
+
+
+@pytest.mark.parametrize("steps", [5, 40])
+def test_the_display_shows_members_as_rows_with_their_losses(steps, tmp_path):
+    pair = [toy(0), toy(1, steps=steps)]
+    display = stage.Display(pair)
+    display.console.width = 120
+    display.begin(pair)
+    display.advance(pair, stage.Progress([2, 3], np.array([3.0, np.nan]), np.zeros(2), 1e4))
+    display.advance(pair, stage.Progress([4, 3], np.array([2.5, 2.0]), np.zeros(2), 1e4))
+    with display.console.capture() as text:
+        display.console.print(display)
+    shown = text.get()
+    assert "█▁" in shown and "loss 2.500" in shown and "4/4" in shown
+    assert f"3/{steps}" in shown and "10.0k tok/s" in shown and "left" in shown
