@@ -89,6 +89,11 @@ class Corpus:
                 f"facts={self.mixture.facts}, but no group states a fact in a language that "
                 f"ratio={self.ratio} allows; choose facts=0 or another ratio"
             )
+        if self.mixture.plain and not self.world.vocabulary.verbs:
+            raise ValueError(
+                f"plain={self.mixture.plain}, but the world has no verbs to say it with; choose "
+                "World(vocabulary=Vocabulary(verbs=4)), or plain=0"
+            )
         if self.loss == "response":
             said = {i for i, share in enumerate(self.mixture.registers) if share}
             unasked = ~self.tables.askable & np.isin(self.tables.register, list(said))
@@ -245,7 +250,10 @@ class Corpus:
         )
         words, slot = tables.literal[place], tables.slot[place]
         (at,) = np.nonzero(slot >= 0)
-        words[at] = tables.form[tables.tongue[place[at]], slots[document[at], slot[at]]]
+        row, shown = tables.tongue[place[at]], tables.shown[place[at]]
+        (verb,) = np.nonzero(shown >= 0)
+        row[verb] += tables.gender[slots[document[at[verb]], shown[verb]]]
+        words[at] = tables.form[row, slots[document[at], slot[at]]]
         return words
 
     def _provenance(self, drawn: Shape, kept: np.ndarray) -> dict[str, np.ndarray]:

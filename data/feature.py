@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from data.language import Feature, Language
-from data.lexicon import CHAT, FUNCTION, MARKS, NUMERALS, coined, inventory
+from data.lexicon import CHAT, MARKS, NUMERALS, coined, inventory, words
 from data.world import World
 
 
@@ -24,10 +24,9 @@ class Lexicon(Feature):
         _check_share("overlap", self.overlap)
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
-        kinds = inventory(world)
-        nouns = [n for i, n in enumerate(kinds["noun"]) if not _picked(i, self.overlap)]
-        words = {*kinds["relation"], *kinds["task"], *FUNCTION, *_words_coined(world)}
-        return twin.borrow(own, {*nouns, *words}, world)
+        nouns = inventory(world)["noun"]
+        anchors = {n for i, n in enumerate(nouns) if _picked(i, self.overlap)}
+        return twin.borrow(own, words(world) - anchors, world)
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,22 @@ class Order(Feature):
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return replace(twin, order=self.order)
+
+
+@dataclass(frozen=True)
+class FreeOrder(Feature):
+    """With this probability a document's clauses have one of the five other orders instead of the
+    language's own. Who is in focus is mentioned first all the same, so direction means what it
+    does elsewhere; subject and object of a plain sentence change places only where case tells them
+    apart."""
+
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_share("probability", self.probability)
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return replace(twin, freedom=self.probability)
 
 
 @dataclass(frozen=True)
@@ -122,10 +137,10 @@ _CONSONANTS = ("bp", "dt", "gk", "vf", "zs", "lr", "mn", "hj")
 
 @dataclass(frozen=True)
 class Cognates(Feature):
-    """A share `rate` of the twin's own nouns, relations, tasks and function words (of all of them
-    where it has none) comes from the base's words by regular sound change: vowels shift, and a
-    share `consonants` of the pairs b/p, d/t, g/k, v/f, z/s, l/r, m/n, h/j change places. One letter
-    for one letter, so the change can be learned and undone.
+    """A share `rate` of the twin's own words but names (of all of them where it has none of its
+    own) comes from the base's words by regular sound change: vowels shift, and a share `consonants`
+    of the pairs b/p, d/t, g/k, v/f, z/s, l/r, m/n, h/j change places. One letter for one letter, so
+    the change can be learned and undone.
 
     >>> str.translate("karu", Cognates().change), str.translate("Gosi", Cognates().change)
     ('kälü', 'Gösï')
@@ -147,12 +162,9 @@ class Cognates(Feature):
         return _letters(one + two + _VOWELS[0], two + one + _VOWELS[1])
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
-        kinds = inventory(world)
-        words = {*kinds["noun"], *kinds["relation"], *kinds["task"], *FUNCTION}
-        words |= _words_coined(world)
         old, new = (dict(zip(base.concepts(world), x.forms, strict=True)) for x in (base, twin))
-        words = [c for c in old if c in words]
-        mine = [c for c in words if new[c] != old[c]] or words
+        all_ = [c for c in old if c in words(world)]
+        mine = [c for c in all_ if new[c] != old[c]] or all_
         chosen = {c for i, c in enumerate(mine) if _picked(i, self.rate)}
         changed = replace(base, forms=tuple(form.translate(self.change) for form in base.forms))
         return twin.borrow(changed, chosen, world)
@@ -276,9 +288,3 @@ def _picked(i: int, share: float) -> bool:
 
     Rounded before the floor, so that .3 of 10 is 3 in binary floating point too."""
     return int(round((i + 1) * share, 9)) > int(round(i * share, 9))
-
-
-def _words_coined(world: World) -> set[str]:
-    """What tasks need words for that is neither a name nor a sign."""
-    others = ("stranger", "bracket", "numeral")
-    return {c for kind, new in coined(world).items() if kind not in others for c in new}

@@ -8,13 +8,13 @@ GEN, DAT and OBL (of two cases) are cases, SG and PL numbers, I and II genders, 
 from typing import NamedTuple
 
 from data.language import Leaf
-from data.lexicon import THE, VERB, gender
-from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Story
+from data.lexicon import HAS, THE, VERB, gender
+from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Say, Story
 from data.speaker import Speaker
 
 ROLES = ("given", "relation", "answer", "function")
 _CASES = {"object": "ACC", "complement": "GEN", "argument": "DAT"}
-_WORDS = {VERB: "be", "question": "Q", "user": "USER", "assistant": "ASSISTANT"}
+_WORDS = {VERB: "be", HAS: "have", "question": "Q", "user": "USER", "assistant": "ASSISTANT"}
 _GENDERS = ("I", "II")
 _ASKING = ("relation", "task", "skill")  # kinds of concepts that say what is asked
 
@@ -56,7 +56,7 @@ def _word(both: Speaker, leaf: Leaf) -> Word:
         label += f".{shown}"
     if suffix:
         word, label = f"{stem}-{suffix}", f"{label}-{shown}"
-    elif leaf.concept == VERB and shown:
+    elif leaf.role == "verb" and shown:
         label += f"[{shown}]"  # a form without a suffix shows it too
     said = "answer" if leaf.answer else "given" if leaf.given else "function"
     role = "relation" if kind in _ASKING and not leaf.answer else said
@@ -69,7 +69,7 @@ def _shown(both: Speaker, leaf: Leaf) -> str:
     kind = [_GENDERS[gender(leaf.controller)]] if grammar.gendered and leaf.controller else []
     if leaf.concept == THE:
         return ".".join(kind)
-    if leaf.concept == VERB and grammar.agreement:
+    if leaf.role == "verb" and grammar.agreement:
         return ".".join([*kind, "PL" if leaf.plural else "SG"])
     alike = len({suffix for _, suffix in grammar.case}) == 1
     return "OBL" if alike else _CASES.get(leaf.role, "")
@@ -139,4 +139,8 @@ def formula(meaning: Meaning) -> str:
             return f"{ask(question)}? {ask(follow)}?"
         case Dictionary(concepts, _):
             return f"define {', '.join(concepts)}"
+        case Say(verb, agent, theme, recipient, double, content):
+            roles = [part.noun for part in (agent, theme, recipient) if part]
+            roles += [formula(content)] if content else []
+            return f"{verb}({', '.join(roles)})" + ", double object" * double
     raise TypeError(f"{meaning!r} is not a meaning")

@@ -17,7 +17,6 @@ import numpy as np
 
 from data.key import key
 from data.language import Feature, Language, Leaf
-from data.lexicon import VERB
 from data.world import World
 
 REVERSED, SINGULAR, PLURAL = "<r>", "<sg>", "<pl>"  # the paper's markers R, S and P
@@ -29,9 +28,9 @@ class Impossible(Feature):
     """A perturbation of the words of a document. `added` words are put to each."""
 
     # A verb that agrees would show the answer's gender wherever the order is turned round.
-    excludes: ClassVar = ("DeterministicShuffle", "LocalShuffle", "EvenOddShuffle", "NoReverse",
-                          "PartialReverse", "FullReverse", "NoHop", "TokenHop", "WordHop",
-                          "Agreement")  # fmt: skip
+    excludes: ClassVar = ("NoShuffle", "DeterministicShuffle", "LocalShuffle", "EvenOddShuffle",
+                          "NoReverse", "PartialReverse", "FullReverse", "NoHop", "TokenHop",
+                          "WordHop", "Agreement")  # fmt: skip
     added: ClassVar[int] = 0
     markers: ClassVar = MARKERS
 
@@ -46,6 +45,14 @@ class Impossible(Feature):
 def _generator(seed: int, length: int) -> np.random.Generator:
     stream = np.random.Philox(key=key("lexicon", seed), counter=length << 64)
     return np.random.Generator(stream)
+
+
+@dataclass(frozen=True)
+class NoShuffle(Impossible):
+    """The control of the shuffles: nothing is moved."""
+
+    def perturb(self, leaves: list[Leaf], marker: Leaf) -> list[Leaf]:
+        return leaves
 
 
 @dataclass(frozen=True)
@@ -116,21 +123,21 @@ class FullReverse(NoReverse):
 
 @dataclass(frozen=True)
 class NoHop(Impossible):
-    """The control of the hops: right after the verb a marker of its number."""
+    """The control of the hops: right after every verb a marker of its number."""
 
     hop: ClassVar[int] = 0
     passed: ClassVar = ()  # words that do not count
 
     def perturb(self, leaves: list[Leaf], marker: Leaf) -> list[Leaf]:
-        at = next((i for i, leaf in enumerate(leaves) if leaf.concept == VERB), None)
-        if at is None:
-            return leaves
-        number = PLURAL if leaves[at].plural else SINGULAR
-        counted = [i for i in range(at + 1, len(leaves)) if leaves[i].concept not in self.passed]
-        # Where fewer words follow, the marker ends the document.
-        last = ([at, *counted])[min(self.hop, len(counted))]
-        place = last + 1 if len(counted) >= self.hop else len(leaves)
-        return [*leaves[:place], marker._replace(concept=number), *leaves[place:]]
+        # As in the paper's code the last verb is first, and a marker counts for those before it.
+        for at in reversed([i for i, leaf in enumerate(leaves) if leaf.role == "verb"]):
+            number = PLURAL if leaves[at].plural else SINGULAR
+            counted = [i for i, x in enumerate(leaves) if i > at and x.concept not in self.passed]
+            # Where fewer words follow, the marker ends the document.
+            last = ([at, *counted])[min(self.hop, len(counted))]
+            place = last + 1 if len(counted) >= self.hop else len(leaves)
+            leaves = [*leaves[:place], marker._replace(concept=number), *leaves[place:]]
+        return leaves
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,7 @@
-"""Languages: concept -> word form, and the order of words.
+"""Languages: concept -> word form, and the switches of a grammar.
 
 A document is a sequence of *leaves* (a concept, the language whose word is used, whether it belongs
-to the answer), ordered by a small grammar with two switches:
-
-    clause   the verb ("is") first, between or after its two noun phrases, as in `order`
-    phrase   "parent of x", or "x of parent" where the possessor comes first
-
-The clause says `R of given is answer`, so whoever is mentioned first (the focus) and the relation
-precede the answer. Where the order puts objects first, the given entity is the grammatical object
-and the clause turns to the converse relation: `given is R' of answer`.
+to the answer), which a grammar puts in order (data/grammar.py).
 
 A `Family` is a language and its *twins*: the same language edited by features (data/feature.py), an
 exact clone where there are none. A `Pair` is a family of two. A `Speaker` (data/speaker.py) knows
@@ -21,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Protocol
 
 from data.key import key
-from data.lexicon import THE, VERB, Phonology, gender, inventory, lexicons
+from data.lexicon import THE, Phonology, gender, inventory, lexicons
 from data.meaning import Concept
 from data.name import Naming
 from data.world import World
@@ -31,7 +24,7 @@ class Leaf(NamedTuple):
     """One word to be: `language` whose word it is; `answer`: what a completion has to say;
     `given`: what has to be known before. `role` is the case of a noun, "" for the nominative and
     wherever words are cited; `controller` is the concept whose gender the word shows, if it shows
-    one, and `plural` whether it shows that of several."""
+    one, and `plural` whether it shows that of several. A verb has the role "verb"."""
 
     concept: Concept
     language: int
@@ -48,7 +41,8 @@ class Language:
 
     `case` pairs roles ("object", "complement" of "of", "argument" of a question) with suffixes;
     `agreement` has the verb's suffixes: singular and plural, or these for gender 0 and then for 1;
-    `articles` the article, or one a gender. Empty, there are none."""
+    `articles` the article, or one a gender. Empty, there are none. Beside the order, the head
+    switches (data/head.py); `freedom` is the share of documents in any other order."""
 
     forms: tuple[str, ...]
     order: str = "SVO"
@@ -57,6 +51,11 @@ class Language:
     agreement: tuple[str, ...] = ()
     articles: tuple[str, ...] = ()
     perturbation: "Perturbation | None" = None  # of the finished document: data/impossible.py
+    complementizer_last: bool = False
+    postpositions: bool = False
+    adjective_last: bool = False
+    relative_first: bool = False
+    freedom: float = 0.0
 
     def concepts(self, world: World) -> tuple[Concept, ...]:
         """What `forms` are the forms of."""
@@ -81,9 +80,16 @@ class Language:
         shown = gender(leaf.controller) if self.gendered and leaf.controller else 0
         if leaf.concept == THE:
             return self.articles[shown]
-        if leaf.concept == VERB and self.agreement:
+        if leaf.role == "verb" and self.agreement:
             return form + self.agreement[2 * shown + leaf.plural]
         return form + dict(self.case).get(leaf.role, "")
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """The orders a clause may have: "" for the language's own, and, where order is free, the
+        five others."""
+        every = ("SVO", "SOV", "VSO", "VOS", "OVS", "OSV")
+        return ("", *(order for order in every if order != self.order and self.freedom))
 
     @property
     def gendered(self) -> bool:

@@ -18,12 +18,20 @@ from data.world import World
 
 VERB = "is"
 FUNCTION = ("of", VERB, "question", "define")
+# Of plain sentences: complementizer, relative pronoun, dative adposition; then what has `verbs`
+# words of each kind.
+THAT, WHICH, TO = "that", "which", "to"
+VERBS = ("intransitive", "transitive", "ditransitive", "saying")
+PLAIN = (*VERBS, "adjective", "adposition")
+# Of the templates after the first: another verb and a pronoun, then openers (data/grammar.py).
+HAS, IT = "has", "it"
+FRAMES = 3
 MARKS = {"?": "?", ",": ","}
 CHAT = {"user": "<u>", "assistant": "<a>"}
 BRACKETS = {"(": "(", ")": ")"}
 NUMERALS = {f"numeral{i}": str(i) for i in range(10)}
 THE = "the"  # the article: a word that is no concept, and that only some languages have
-UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE}
+UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE, THAT, WHICH, TO, HAS}
 # What is written and not pronounced: the base's forms, and what a twin of its own would have.
 _SIGNS = ("mark", "chat", "numeral")  # the kinds of what is written
 _WRITTEN = MARKS | CHAT | BRACKETS
@@ -39,14 +47,29 @@ def gender(concept: str) -> int:
     return zlib.crc32(concept.encode()) & 1
 
 
+def words(world: World) -> set[str]:
+    """The concepts whose words are neither names nor written signs: nouns, and those that have a
+    grammatical use."""
+    spared = {*world.named, *_SIGNS, "stranger", "bracket"}
+    kinds = inventory(world).items()
+    return {concept for kind, known in kinds if kind not in spared for concept in known}
+
+
 @functools.lru_cache
 def inventory(world: World) -> dict[str, tuple[str, ...]]:
     """Every concept that has a word, by kind, in the order of the lexicon."""
     kinds = {kind: world.entities(kind) for kind in world.kinds}
     nouns = tuple(dict.fromkeys(noun for r in world.relations for noun in (r.name, r.converse)))
-    words = dict(relation=nouns, task=TASKS, function=FUNCTION, mark=(*MARKS,), chat=(*CHAT,))
+    words, more = dict(relation=nouns, task=TASKS, function=FUNCTION), world.vocabulary
+    if more.verbs:
+        words |= {kind: tuple(f"{kind}{i}" for i in range(more.verbs)) for kind in PLAIN}
+        words |= dict(particle=(THAT, WHICH, TO))
+    if more.templates > 1:
+        openers = tuple(f"opener{i}" for i in range((more.templates - 1) // FRAMES))
+        words |= dict(frame=(HAS, IT), opener=openers)
+    words |= dict(mark=(*MARKS,), chat=(*CHAT,))
     new = coined(world)
-    if new.pop("numeral", ()) or world.vocabulary.numerals:
+    if new.pop("numeral", ()) or more.numerals:
         words["numeral"] = (*NUMERALS,)
     words |= new
     taken = {c for k in words if k != "relation" for c in words[k]} | {THE}

@@ -90,7 +90,54 @@ class Dictionary:
     target: int
 
 
-Meaning = Fact | Story | Quiz | Chat | Dictionary
+@dataclass(frozen=True)
+class Nominal:
+    """A noun and what is said of it: an adjective; a place, which is an adposition and its noun; a
+    relative clause, which is a transitive verb and its object: the noun is its subject."""
+
+    noun: Concept
+    adjective: Concept | None = None
+    place: tuple[Concept, Concept] | None = None
+    relative: tuple[Concept, Concept] | None = None
+
+
+@dataclass(frozen=True)
+class Say:
+    """A plain sentence: who does what, to what, for whom, or says that `content`. The valency of
+    the verb says which of them there are. Of a recipient, `double` is the free choice between two
+    ways to put it: "gives her a book" (double object) and "gives a book to her"."""
+
+    verb: Concept
+    agent: Nominal
+    theme: Nominal | None = None
+    recipient: Nominal | None = None
+    double: bool = False
+    content: Say | None = None
+
+    def __post_init__(self) -> None:
+        valency = self.verb.kind if isinstance(self.verb, Slot) else self.verb.rstrip("0123456789")
+        given = [name for name in ("theme", "recipient", "content") if getattr(self, name)]
+        wanted = _VALENCY.get(valency)
+        if given != wanted:
+            raise ValueError(
+                f"verb={self.verb!r} with {given} beside its agent; choose a verb of valency "
+                f"{', '.join(_VALENCY)}, which have {', '.join(map(str, _VALENCY.values()))}"
+            )
+        if self.double and not self.recipient:
+            raise ValueError(f"double=True, but {self.verb!r} has no recipient; choose False")
+        if self.content and self.content.content:
+            raise ValueError(
+                f"content={self.content!r} has a content itself; choose one clause within another"
+            )
+
+
+_VALENCY = {
+    "intransitive": [],
+    "transitive": ["theme"],
+    "ditransitive": ["theme", "recipient"],
+    "saying": ["content"],
+}
+Meaning = Fact | Story | Quiz | Chat | Dictionary | Say
 
 
 def fill(meaning: Meaning, values: dict[int, str]) -> Meaning:

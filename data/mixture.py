@@ -17,11 +17,13 @@ import numpy as np
 
 from data.coverage import EXPOSURES, Cells, cells
 from data.language import Languages
+from data.meaning import slots
 from data.question import questions
+from data.sentence import SHAPES, VERB
 from data.speaker import speaker
 from data.split import ASKING, HeldOut, allowed
 from data.task import ARITIES, TASKS, Positional, distinct, held_out, leaves_open
-from data.template import ENTRIES, FOLLOWED, REGISTERS, Tables, compile, concept_ids
+from data.template import ENTRIES, FOLLOWED, PLAIN, REGISTERS, Tables, compile, concept_ids
 from data.world import World
 
 DRAWS = 16  # 32-bit random numbers a document is made of
@@ -29,7 +31,8 @@ DRAWS = 16  # 32-bit random numbers a document is made of
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of documents. `dictionary` is drawn first; the four registers share the rest.
+    """Shares of documents. `dictionary` and `plain` (sentences that state no fact, of a world with
+    verbs) are drawn first; the four registers share the rest.
 
     `answered` is the share of quiz documents whose question is answered; the others go on to
     another question (tier T1). Chat is what tuning alone says (tier T2). `held_out` cells are never
@@ -46,9 +49,10 @@ class Mixture:
     held_out: tuple[HeldOut, ...] = ()
     glossed: tuple[str, ...] = ()
     exposures: str = "matched"
+    plain: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (*self.registers, self.answered, self.dictionary)
+        shares = (*self.registers, self.answered, self.dictionary + self.plain, self.plain)
         if min(shares) < 0 or max(shares) > 1 or abs(sum(self.registers) - 1) > 1e-9:
             raise ValueError(
                 f"{self}: every share is from 0 to 1 and facts + stories + quiz + chat is 1, "
@@ -124,6 +128,7 @@ class Sampler:
         chance = lambda i, p: u[i] < p * 2.0**32
         share = np.cumsum(self.mixture.registers)[:-1] * 2.0**32
         row = np.searchsorted(share, u[1], side="right")
+        row[chance(0, self.mixture.dictionary + self.mixture.plain)] = PLAIN
         row[chance(0, self.mixture.dictionary)] = REGISTERS.index("dictionary")
         language = self._languages(row, u[2])
         row[(row == REGISTERS.index("quiz")) & ~chance(3, self.mixture.answered)] = FOLLOWED
@@ -140,8 +145,25 @@ class Sampler:
         a[entries], b[entries] = arity[0, entries], below(4, len(self.shares) - 1)[entries]
         glossed = entries & (arity[0] == 0) & bool(self.mixture.glossed)
         a[glossed] = self._glosses[0][below(9, max(len(self.mixture.glossed), 1))[glossed]]
+        a[row == PLAIN] = below(4, len(SHAPES))[row == PLAIN]
         self._facts(row, language, u[8], a, b, fact)
-        return Shape(self.tables.ids[row, language, a, b], fact, task, arity, question, asked)
+        template = self.tables.ids[row, language, a, b, *self._wording(u, language)]
+        return Shape(template, fact, task, arity, question, asked)
+
+    def _wording(self, u: np.ndarray, language: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Template and order (N), drawn from the lower halves of numbers whose upper halves have
+        decided something else."""
+        low = lambda i: (u[i] & np.uint32(2**16 - 1)).astype(np.int64)
+        vocabulary = self.world.vocabulary
+        template = low(0) * (vocabulary.templates - vocabulary.held_out) >> 16
+        free = low(1) < self._freedom[language] * 2**16
+        return template, np.where(free, 1 + (low(2) * 5 >> 16), 0)
+
+    @functools.cached_property
+    def _freedom(self) -> np.ndarray:
+        """(languages) how often their order is another."""
+        languages = speaker(self.pair, self.world).languages
+        return np.array([language.freedom for language in languages])
 
     def _languages(self, row: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The language (N) of every document: by the languages' shares among those in which its
@@ -216,6 +238,9 @@ class Sampler:
             which = (u[9] * np.uint64(len(self.mixture.glossed)) >> np.uint64(32)).astype(np.int64)
             (at,) = np.nonzero(np.isin(shape.template, self._glosses[2]))
             slots[0, at] = self._glosses[1][which[at]]
+        (at,) = np.nonzero(self.tables.register[shape.template] == PLAIN)
+        number = u[12:16, at] * np.uint64(self.world.vocabulary.verbs) >> np.uint64(32)
+        slots[VERB : VERB + 4, at] = self._plain[shape.template[at]].T + number.astype(np.int64)
         facts, (at,) = self.world.facts, np.nonzero(self.tables.kind[shape.template] == 0)
         fact = shape.fact[at]
         slots[0, at] = facts.subject[fact] + self._first["subject"][facts.relation[fact]]
@@ -281,12 +306,23 @@ class Sampler:
         kind, kinds = speaker(self.pair, self.world).kind, self.tables.shapes.words
         names = self.mixture.glossed
         columns = [len(ENTRIES) + kinds.index(kind[name]) for name in names]
-        templates = self.tables.ids[REGISTERS.index("dictionary"), :, columns]
+        templates = self.tables.ids[REGISTERS.index("dictionary"), :, columns, :, 0, 0]
         return np.array(columns), np.array([self.concept[n] for n in names]), templates
 
     @functools.cached_property
     def concept(self) -> dict[str, int]:
         return concept_ids(self.world)
+
+    @functools.cached_property
+    def _plain(self) -> np.ndarray:
+        """(Z, 4) the first concept of the kinds of words in the slots after the nouns of plain
+        sentences, 0 where there is none."""
+        first = np.zeros((len(self.tables.templates), 4), np.int64)
+        for z in np.nonzero(self.tables.register == PLAIN)[0]:
+            for slot in slots(self.tables.templates[z].meaning):
+                if slot.index >= VERB:
+                    first[z, slot.index - VERB] = self.concept[f"{slot.kind}0"]
+        return first
 
     @functools.cached_property
     def _first(self) -> dict[str, np.ndarray]:

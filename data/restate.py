@@ -48,7 +48,7 @@ class Swap:
     ) -> Documents:
         said = {name: column[chosen] for name, column in documents.said.items()}
         relation = base.world.facts.relation[said["fact"]]
-        template = base.tables.ids[0, said["language"], relation, 1 - said["direction"]]
+        template = base.tables.ids[0, said["language"], relation, 1 - said["direction"], 0, 0]
         made = base.say(template, _slots(base.world, said["fact"]))
         documents.said["template"][chosen] = template
         return _replaced(documents, chosen, made)
@@ -79,7 +79,7 @@ class Bridge:
         hosts = _hosts(base.pair, base.world)[base.world.facts.relation[fact]]
         which ^= hosts[np.arange(len(which)), which] < 0
         # The entity is the focus of its template, and what is said of it is itself.
-        template = base.tables.ids[0, language, hosts[np.arange(len(which)), which], which]
+        template = base.tables.ids[0, language, hosts[np.arange(len(which)), which], which, 0, 0]
         slots = _slots(base.world, fact)
         slots[:, :2] = slots[np.arange(len(slots)), which][:, None]
         made = base.say(template, slots)

@@ -6,11 +6,13 @@ from these tables, and no word order is known anywhere else.
 
 import functools
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from data.grammar import Wording
 from data.language import Languages, Leaf
 from data.lexicon import gender, inventory
 from data.meaning import (
@@ -25,37 +27,41 @@ from data.meaning import (
     replace_slots,
     slots,
 )
+from data.sentence import SHAPES
 from data.speaker import Speaker, speaker
 from data.task import ARITIES, SAID, leaves_open, nouns, opening
 from data.tokenizer import DOC
 from data.world import DIRECTIONS, World
 
-KINDS = ("fact", "task", "dictionary")
-REGISTERS = ("statement", "story", "quiz", "chat", "dictionary")
+KINDS = ("fact", "task", "dictionary", "plain")
+REGISTERS = ("statement", "story", "quiz", "chat", "dictionary", "plain")
+PLAIN = REGISTERS.index("plain")
 CONSTRUCTS = {"story": Story, "quiz": Quiz, "chat": Chat}
-FOLLOWED = len(REGISTERS)  # the sixth row of Tables.ids: a quiz whose question is left open
+FOLLOWED = len(REGISTERS)  # the last row of Tables.ids: a quiz whose question is left open
 ENTRIES = (1, 2, 3)  # nouns a dictionary document may explain
 
 
 @dataclass(frozen=True)
 class Template:
-    """A meaning with slots, to be said in a language and a register."""
+    """A meaning with slots, to be said in a language, a register and a wording."""
 
     meaning: Meaning
     language: int
     register: int
+    wording: Wording
     relation: int = -1  # of the fact it states, be it in the answer to a question
     direction: int = -1
 
     @property
     def kind(self) -> int:
-        return {0: 0, 4: 2}.get(self.register, 1)
+        return {0: 0, 4: 2, PLAIN: 3}.get(self.register, 1)
 
 
 class Shapes(NamedTuple):
     """P kinds of question, those of a task together, and the slots of a document: the arguments of
     a first and of a second question, `args` each, then their tasks, then the answer. A fact has its
-    subject and object in slots 0 and 1, a dictionary its words in slots 0, 1, 2."""
+    subject and object in slots 0 and 1, a dictionary its words in slots 0, 1, 2; for a plain
+    sentence see data/sentence.py."""
 
     question: tuple[Question, ...]  # (P)
     first: np.ndarray  # (tasks) where a task's shapes begin
@@ -82,15 +88,18 @@ class Tables(NamedTuple):
 
     templates: tuple[Template, ...]
     shapes: Shapes
-    # (register or FOLLOWED, language, A, B) -> template, -1 where there is none. A, B: of facts
-    # relation and direction; of questions the shape; of two questions their openings; of a
-    # dictionary how many nouns it explains, then, for that of a task, the kind of its word.
+    # (register or FOLLOWED, language, A, B, templates, orders) -> template, -1 where there is none.
+    # A, B: of facts relation and direction; of questions the shape; of two questions their
+    # openings; of a dictionary how many nouns it explains, then, for that of a task, the kind of
+    # its word; of plain sentences the shape.
     ids: np.ndarray
     names: tuple[str, ...]  # (Z) skeletons such as "parent of x is y"
     kind: np.ndarray  # (Z)
     language: np.ndarray  # (Z)
     register: np.ndarray  # (Z)
     direction: np.ndarray  # (Z)
+    wording: np.ndarray  # (Z) which of the templates of its construct it is
+    held_out: np.ndarray  # (Z) bool: no corpus says it
     start: np.ndarray  # (Z) first word of a template in the flat arrays
     length: np.ndarray  # (Z) words
     prompt: np.ndarray  # (Z) words before the answer; all of them where nothing is answered
@@ -99,6 +108,8 @@ class Tables(NamedTuple):
     slot: np.ndarray  # (flat) slot whose concept stands or is shown here, or -1
     said: np.ndarray  # (flat) bool: the slot's concept itself stands here
     tongue: np.ndarray  # (flat) row of `form`
+    shown: np.ndarray  # (flat) slot whose gender chooses this row of `form` or the next, or -1
+    gender: np.ndarray  # (concepts)
     # (paradigms, concepts) word id of a concept in a language and case, or of the word that shows
     # its gender; of a name of several words, one row a word. The first rows are the languages,
     # their words as they are cited.
@@ -109,10 +120,9 @@ class Tables(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def compile(pair: Languages, world: World) -> Tables:
     """All templates of a pair or a family of languages."""
-    both = speaker(pair, world)
+    both, drawn = speaker(pair, world), world.vocabulary.templates - world.vocabulary.held_out
     known = _shapes(both)
-    templates, ids = _templates(both, known)
-    leaves = [both.leaves(t.meaning, t.language) for t in templates]
+    templates, leaves, ids = _templates(both, known)
     cited = (word for forms in both.form for form in forms.values() for word in form.split())
     # Every word of a document as a leaf and which of the leaf's words it is; None stands for the
     # <doc> that opens every document.
@@ -135,6 +145,8 @@ def compile(pair: Languages, world: World) -> Tables:
         language=np.array([t.language for t in templates]),
         register=np.array([t.register for t in templates]),
         direction=np.array([t.direction for t in templates]),
+        wording=np.array([t.wording.template for t in templates]),
+        held_out=np.array([t.wording.template >= drawn for t in templates]),
         start=np.cumsum(length) - length,
         length=length,
         prompt=np.array(prompt),
@@ -147,6 +159,8 @@ def compile(pair: Languages, world: World) -> Tables:
         tongue=np.array(
             [row[_paradigm(both, *l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
         ),
+        shown=np.array([_shown(leaf) for leaf, _ in flat]),
+        gender=np.array([gender(concept) for concept in both.kind]),
         form=_forms(both, paradigms, word),
         words=words,
     )
@@ -181,48 +195,63 @@ def _shapes(both: Speaker) -> Shapes:
     )
 
 
-def _templates(both: Speaker, shapes: Shapes) -> tuple[tuple[Template, ...], np.ndarray]:
-    templates: list[Template] = []
-    tasks = both.world.tasks
+def _templates(
+    both: Speaker, shapes: Shapes
+) -> tuple[tuple[Template, ...], list[list[Leaf]], np.ndarray]:
+    """All templates, their leaves, and `Tables.ids`. Wordings that are the same are one."""
+    languages, vocabulary = both.languages, both.world.vocabulary
+    orders = max(len(language.orders) for language in languages)
+    constructs = list(_constructs(both, shapes))
+    widths = (1 + max(construct[i] for construct in constructs) for i in (2, 3))
+    ids = np.full((len(REGISTERS) + 1, len(languages), *widths, vocabulary.templates, orders), -1)
+    found: dict[Template, list[Leaf]] = {}
+    for row, lang, a, b, meaning, *stated in constructs:
+        said: dict[tuple[Leaf, ...], int] = {}
+        register = REGISTERS.index("quiz") if row == FOLLOWED else row
+        for t, (o, order) in itertools.product(
+            range(vocabulary.templates), enumerate(languages[lang].orders)
+        ):
+            wording = Wording(t, order)
+            leaves = both.leaves(meaning, lang, wording)
+            if tuple(leaves) not in said:
+                said[tuple(leaves)] = len(found)
+                found[Template(meaning, lang, register, wording, *stated)] = leaves
+            ids[row, lang, a, b, t, o] = said[tuple(leaves)]
+    return tuple(found), list(found.values()), ids
+
+
+def _constructs(both: Speaker, shapes: Shapes) -> Iterator[tuple]:
+    """Place in `Tables.ids`, meaning with slots, and the relation and direction that it states."""
+    tasks, Q = both.world.tasks, len(shapes.openings)
     owner = [task for task in tasks for _ in task.shapes(both.world, ARITIES)]
     openings = [
         (b, replace(shapes.place(q, which), task=Slot(q.task.kind, shapes.task(which))))
         for which in (0, 1) for b, q in enumerate(shapes.openings)
     ]  # fmt: skip
-    languages, Q = len(both.languages), len(shapes.openings)
-    widths = (
-        max(len(owner), Q, len(both.world.relations), len(ENTRIES) + len(shapes.words)),
-        max(Q, len(DIRECTIONS), languages - 1),
-    )
-    ids = np.full((len(REGISTERS) + 1, languages, *widths), -1)
-
-    def add(row: int, language: int, a: int, b: int, meaning: Meaning, *stated: int):
-        ids[row, language, a, b] = len(templates)
-        register = REGISTERS.index("quiz") if row == FOLLOWED else row
-        templates.append(Template(meaning, language, register, *stated))
-
-    for lang in range(languages):
+    languages = range(len(both.languages))
+    for lang in languages:
         relations = enumerate(both.world.relations)
         for (a, r), direction in itertools.product(relations, range(len(DIRECTIONS))):
             entities = Slot(r.subject, 0), Slot(r.object, 1)
-            add(0, lang, a, direction, Fact(r.name, *entities, entities[direction]), a, direction)
+            yield 0, lang, a, direction, Fact(r.name, *entities, entities[direction]), a, direction
         for (a, question), (register, construct) in itertools.product(
             enumerate(shapes.question), CONSTRUCTS.items()
         ):
             if register in owner[a].registers:
                 meaning = construct(shapes.place(question))
-                stated = owner[a].states(both.world, question)
-                add(REGISTERS.index(register), lang, a, 0, meaning, *stated)
-        others = [other for other in range(languages) if other != lang]
+                row = REGISTERS.index(register)
+                yield row, lang, a, 0, meaning, *owner[a].states(both.world, question)
+        others = [other for other in languages if other != lang]
         for (a, n), (b, other) in itertools.product(enumerate(ENTRIES), enumerate(others)):
-            add(4, lang, a, b, Dictionary(nouns(n), other))
+            yield 4, lang, a, b, Dictionary(nouns(n), other)
+        for a, shape in enumerate(SHAPES if both.world.vocabulary.verbs else ()):
+            yield PLAIN, lang, a, 0, shape
         for (a, first), (b, second) in itertools.product(openings[:Q], openings[Q:]):
-            add(FOLLOWED, lang, a, b, Quiz(first, second))
+            yield FOLLOWED, lang, a, b, Quiz(first, second)
     for (lang, other), (a, kind) in itertools.product(
-        itertools.permutations(range(languages), 2), enumerate(shapes.words, len(ENTRIES))
+        itertools.permutations(languages, 2), enumerate(shapes.words, len(ENTRIES))
     ):
-        add(4, lang, a, other - (other > lang), Dictionary((Slot(kind, 0),), other))
-    return tuple(templates), ids
+        yield 4, lang, a, other - (other > lang), Dictionary((Slot(kind, 0),), other)
 
 
 def _variable(leaf: Leaf) -> Slot | None:
@@ -230,12 +259,28 @@ def _variable(leaf: Leaf) -> Slot | None:
     return next((c for c in (leaf.concept, leaf.controller) if isinstance(c, Slot)), None)
 
 
+# A verb that is a slot itself and shows the gender of another has two rows, one after the other,
+# which show those of these two.
+_OF_GENDER = tuple(
+    next(c for i in itertools.count() if gender(c := f"noun{i}") == g) for g in (0, 1)
+)
+
+
+def _shown(leaf: Leaf | None) -> int:
+    both = leaf and isinstance(leaf.concept, Slot) and isinstance(leaf.controller, Slot)
+    return leaf.controller.index if both else -1
+
+
 def _paradigm(both: Speaker, leaf: Leaf, part: int) -> tuple[Leaf, int]:
     """What is common to all words that can stand for a part of a leaf: None is where its slot's
     concept goes. A case that the language does not mark is none."""
-    role = leaf.role if leaf.role in dict(both.languages[leaf.language].case) else ""
+    language = both.languages[leaf.language]
+    marked = {*dict(language.case), *["verb"] * bool(language.agreement)}
+    role = leaf.role if leaf.role in marked else ""
     says = isinstance(leaf.concept, Slot)
     concept, controller = (None, leaf.controller) if says else (leaf.concept, None)
+    if _shown(leaf) >= 0:
+        controller = _OF_GENDER[0]
     common = Leaf(concept, leaf.language, role=role, controller=controller, plural=leaf.plural)
     return common, part
 
@@ -247,7 +292,10 @@ def _paradigms(
     kinds = {(Leaf(None, language), 0): {*both.kind.values()} for language in range(len(both.form))}
     for leaf, part in said:
         if leaf and (slot := _variable(leaf)):
-            kinds.setdefault(_paradigm(both, leaf, part), set()).add(slot.kind)
+            paradigm, part = _paradigm(both, leaf, part)
+            for controller in _OF_GENDER if _shown(leaf) >= 0 else (paradigm.controller,):
+                row = paradigm._replace(controller=controller), part
+                kinds.setdefault(row, set()).add(slot.kind)
     order = inventory(both.world)
     return {p: {k: _words(both, *p, k) for k in order if k in kinds[p]} for p in kinds}
 

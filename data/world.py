@@ -65,10 +65,26 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words beside those of entities, relations and list tasks; a world without them has none, so
-    that no unused word is in anyone's vocabulary. `numerals`: 0 to 9."""
+    """What can be said beside facts and list tasks, and so the words there are: a world without it
+    has none of them, so that no unused word is in anyone's vocabulary.
+
+    `numerals`: 0 to 9. `verbs`: of each valency, and as many adjectives and adpositions: the words
+    of plain sentences. `templates`: ways to word a statement, a story and a question, of which the
+    last `held_out` are in no corpus and left to evaluation."""
 
     numerals: bool = False
+    verbs: int = 0
+    templates: int = 1
+    held_out: int = 0
+
+    def __post_init__(self) -> None:
+        if self.verbs < 0:
+            raise ValueError(f"verbs={self.verbs} is no number of words; choose 0 or more")
+        if not 0 <= self.held_out < self.templates:
+            raise ValueError(
+                f"held_out={self.held_out} of templates={self.templates} leaves none to say; "
+                "choose templates of 1 or more and held_out below it"
+            )
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def pairs(draw):
 
 def said(feature, words: str) -> str:
     """The perturbation of words, of which "is" is the verb and "are" the verb of several."""
-    leaf = lambda w: Leaf("is" if w == "are" else w, 1, plural=w == "are")
+    role = {"is": "verb", "are": "verb"}
+    leaf = lambda w: Leaf("is" if w == "are" else w, 1, role=role.get(w, ""), plural=w == "are")
     leaves = feature.perturb([leaf(w) for w in words.split()], Leaf("", 1))
     return " ".join("are" if x.concept == "is" and x.plural else x.concept for x in leaves)
 
