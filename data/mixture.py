@@ -10,11 +10,12 @@ keeps for evaluation is moved on to the next one that it does not keep.
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
+from data import zipf
 from data.coverage import EXPOSURES, Cells, cells
 from data.language import Languages
 from data.meaning import slots
@@ -25,14 +26,15 @@ from data.split import ASKING, HeldOut, allowed
 from data.task import ARITIES, TASKS, Positional, distinct, held_out, leaves_open
 from data.template import ENTRIES, FOLLOWED, PLAIN, REGISTERS, Tables, compile, concept_ids
 from data.world import World
+from data.zipf import Zipf
 
 DRAWS = 16  # 32-bit random numbers a document is made of
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of documents. `dictionary` and `plain` (sentences that state no fact, of a world with
-    verbs) are drawn first; the four registers share the rest.
+    """Shares of documents, and with `zipf` of concepts. `dictionary` and `plain` (sentences that
+    state no fact, of a world with verbs) are drawn first; the four registers share the rest.
 
     `answered` is the share of quiz documents whose question is answered; the others go on to
     another question (tier T1). Chat is what tuning alone says (tier T2). `held_out` cells are never
@@ -50,6 +52,7 @@ class Mixture:
     glossed: tuple[str, ...] = ()
     exposures: str = "matched"
     plain: float = 0.0
+    zipf: Zipf = field(default_factory=Zipf)
 
     def __post_init__(self) -> None:
         shares = (*self.registers, self.answered, self.dictionary + self.plain, self.plain)
@@ -211,6 +214,7 @@ class Sampler:
         """(rows, languages, tasks) words of the shortest document."""
         tables, shapes = self.tables, self.tables.shapes
         words = np.where(tables.ids >= 0, tables.length[tables.ids], np.iinfo(np.int64).max)
+        words = words.min((4, 5))  # over all wordings
         shortest = words.min((2, 3))[..., None].repeat(len(self.world.tasks), 2)
         parts = np.split(np.arange(len(shapes.question)), shapes.first[1:])
         for (t, own), register in itertools.product(enumerate(parts), ASKING):
@@ -225,9 +229,23 @@ class Sampler:
         """(tasks) which are list tasks."""
         return np.array([isinstance(task, Positional) for task in self.world.tasks])
 
+    def _nouns(self, u: np.ndarray, shape: Shape) -> np.ndarray:
+        """(2, 4, N) the nouns of both questions, those of one different, from as many numbers."""
+        n, exponent = self.world.nouns, self.mixture.zipf.nouns
+        if not exponent:
+            return _distinct(u, n)
+        weight = zipf.weights(n, exponent)
+        ranks = np.stack([zipf.distinct(numbers, weight) for numbers in u])
+        return self._chosen(ranks, shape, n)
+
+    def _chosen(self, rank: np.ndarray, shape: Shape, n: int) -> np.ndarray:
+        """Which of a class of n has these ranks (..., N) in the documents' languages."""
+        ranked = [self.mixture.zipf.ranked(i, n) for i in range(len(self.shares))]
+        return np.array(ranked)[self.tables.language[shape.template], rank]
+
     def slots(self, u: np.ndarray, shape: Shape) -> np.ndarray:
         """The concepts (N, slots) in the slots of documents drawn by `u` (DRAWS, N)."""
-        args, shapes = _distinct(u[8:16].reshape(2, 4, -1), self.world.nouns), self.tables.shapes
+        args, shapes = self._nouns(u[8:16].reshape(2, 4, -1), shape), self.tables.shapes
         _spare_held_out(self._codes[shape.task], shape.arity, args, self.world.nouns)
         slots = np.zeros((shapes.slots, u.shape[1]), np.int64)
         for which in (0, 1):
@@ -238,9 +256,10 @@ class Sampler:
             which = (u[9] * np.uint64(len(self.mixture.glossed)) >> np.uint64(32)).astype(np.int64)
             (at,) = np.nonzero(np.isin(shape.template, self._glosses[2]))
             slots[0, at] = self._glosses[1][which[at]]
+        words = zipf.weights(max(1, self.world.vocabulary.verbs), self.mixture.zipf.words)
         (at,) = np.nonzero(self.tables.register[shape.template] == PLAIN)
-        number = u[12:16, at] * np.uint64(self.world.vocabulary.verbs) >> np.uint64(32)
-        slots[VERB : VERB + 4, at] = self._plain[shape.template[at]].T + number.astype(np.int64)
+        number = self._chosen(zipf.drawn(u[12:16, at], words), shape.of(at), len(words))
+        slots[VERB : VERB + 4, at] = self._plain[shape.template[at]].T + number
         facts, (at,) = self.world.facts, np.nonzero(self.tables.kind[shape.template] == 0)
         fact = shape.fact[at]
         slots[0, at] = facts.subject[fact] + self._first["subject"][facts.relation[fact]]
