@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.corpus import Corpus
-from data.lexicon import inventory
+from data.lexicon import FRAMES, inventory
 from data.meaning import Fact, slots
 from data.template import Tables
 from data.world import World
@@ -43,7 +43,9 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
     any language. What several languages would say alike is found in each of them."""
     words, tables, first = read(corpus, tokens), corpus.tables, corpus.sampler.concept
     found = [np.zeros((5, 0), np.int64)]
-    for z, begin, filled in matches(corpus, words, fact_templates(tables)):
+    # After an opener stands what a template without one says, and is found as that.
+    bare = [z for z in fact_templates(tables) if tables.wording[z] < FRAMES]
+    for z, begin, filled in matches(corpus, words, bare):
         said, slot = tables.templates[z].meaning, _span(tables.slot, tables, z)
         entities = (said.subject, said.object)
         number = [filled[:, e.index] - first[f"{e.kind}0"] for e in entities]

@@ -102,7 +102,7 @@ def meanings(language: int, languages: int):
     return told | asked | sentence | st.builds(Dictionary, entries, others)
 
 
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=100)
 @hypothesis.given(families(), st.data())
 def test_parse_returns_the_meaning_in_every_wording_of_every_language(family, data):
     everyone = speaker(family, WORLD)

@@ -42,7 +42,7 @@ def share(counts: np.ndarray) -> np.ndarray:
     ("kind", "mixture", "law"),
     [
         ("noun", Mixture(0, 1, 0), Zipf(nouns=1)),
-        ("transitive", Mixture(plain=1), Zipf(words=1)),
+        ("transitive", Mixture(dictionary=0, plain=1), Zipf(words=1)),
     ],
 )
 def test_what_is_said_follows_the_law_and_permuted_ranks_are_of_one_language(kind, mixture, law):
