@@ -43,7 +43,7 @@ from data.relation import Relation
 from data.task import Task
 from data.world import World
 
-_TOPIC, _HAVING = 1, 2  # frames
+TOPIC, HAVING = 1, 2  # frames
 
 
 class Wording(NamedTuple):
@@ -150,10 +150,10 @@ class Grammar:
         # In an object-first clause the converse's noun phrase comes second.
         name = relation.name if forward != turned else relation.converse
         head = self._definite([self._word(name, given=True)])
-        if self.frame == _HAVING:
+        if self.frame == HAVING:
             first, second = ([*head, given], [said]) if turned else ([given], [*head, said])
             return self._clause(HAS, first, second, topic)
-        before = [given, self._word(",")] if self.frame == _TOPIC else []
+        before = [given, self._word(",")] if self.frame == TOPIC else []
         given = self._word(IT) if before else given
         outer, inner = (given, said) if turned else (said, given)
         phrase = self._of(head, [inner._replace(role="complement")])
@@ -181,9 +181,9 @@ class Grammar:
     def asked(self, question: Question) -> list[Leaf]:
         """A question in its frame, after its facts."""
         args = self._arguments(question, self._phrase, "")
-        if self.frame == _HAVING and args:
+        if self.frame == HAVING and args:
             said = self._phrase(question)
-        elif self.frame == _TOPIC and args:
+        elif self.frame == TOPIC and args:
             task, it = self._task_word(question), [self._word(IT, role="argument")]
             said = [*args, self._word(","), *self._ordered(task, it)]
         else:
@@ -193,10 +193,10 @@ class Grammar:
     def _story(self, question: Question) -> list[Leaf]:
         result, task = self._result(question), self._task_word(question)
         args = self._arguments(question, self._phrase, "")
-        if self.frame == _HAVING and args:
+        if self.frame == HAVING and args:
             return self._clause(HAS, self._apart(args), task + result, question.concepts)
         before, told = [], self._phrase(question)
-        if self.frame == _TOPIC and args:
+        if self.frame == TOPIC and args:
             before = [*args, self._word(",")]
             told = self._of(task, [self._word(IT, role="complement")])
         return before + self._clause(VERB, self._apart(told), result, question.concepts)

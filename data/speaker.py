@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from data.grammar import Grammar, Wording, language_tag
+from data.grammar import HAVING, TOPIC, Grammar, Wording, language_tag
 from data.language import Language, Languages, Leaf
-from data.lexicon import FRAMES, HAS, THE, VERB, VERBS, gender, inventory
+from data.lexicon import FRAMES, HAS, IT, THE, VERB, VERBS, gender, inventory
 from data.meaning import (
     Chat,
     Concept,
@@ -32,6 +32,7 @@ from data.task import SAID, Task, leaves_open, nouns, opening, shapes
 from data.world import World
 
 _REGISTERS = {"story": Story, "quiz": Quiz, "chat": Chat}
+_BARE = ("function", "mark", "chat", "task", "particle", "frame", "opener")  # no arguments
 
 
 @functools.lru_cache(maxsize=16)
@@ -156,16 +157,16 @@ class Speaker:
             )
         return found.pop()
 
-    def _wordings(self, words: tuple[str, ...], language: int) -> tuple[Wording, ...]:
-        """How these words may be worded: with the opener that they have, or with none."""
+    def _wordings(self, words: tuple[str, ...], language: int) -> Iterator[Wording]:
+        """How these words may be worded, as the words that only some templates have tell."""
         said = {self.concept[language].get(word) for word in words}
-        known = [
-            template
-            for template in range(self.world.vocabulary.templates)
-            if template < FRAMES or f"opener{template // FRAMES - 1}" in said
-        ]
+        count = self.world.vocabulary.templates
+        opener = next((i + 1 for i in range(count) if f"opener{i}" in said), 0)
+        frames = (TOPIC,) if IT in said else (HAVING,) if HAS in said else (0, HAVING)
+        templates = (FRAMES * opener + frame for frame in frames)
+        known = [template for template in templates if template < count]
         orders = self.languages[language].orders
-        return tuple(itertools.starmap(Wording, itertools.product(known, orders)))
+        return itertools.starmap(Wording, itertools.product(known, orders))
 
     def _shapes(
         self,
@@ -194,8 +195,11 @@ class Speaker:
     def _questions(self, words: tuple[str, ...], language: int) -> Iterator[tuple[Question, Task]]:
         """Every question with slots about a task that is named."""
         said = {self.concept[language].get(word) for word in words}
+        content = [
+            c for c in map(self.concept[language].get, words) if self.kind.get(c) not in _BARE
+        ]
         for task in self.world.tasks:
-            for question in shapes(task, self.world, len(words)):
+            for question in shapes(task, self.world, len(content) + 1):
                 if question.task in said:
                     yield question, task
 

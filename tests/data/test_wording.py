@@ -37,7 +37,7 @@ def test_compiled_documents_are_what_is_rendered_in_every_wording(twins):
         dataclasses.replace(CORPUS, pair=family, ratio=shares),
         speaker(family, WORLD),
     )
-    for i in range(25):
+    for i in range(8):
         row = corpus.row(i)
         for m, (language, meaning) in enumerate(corpus.documents(i)):
             wording = corpus.tables.templates[row["template"][m]].wording

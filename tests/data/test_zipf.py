@@ -9,6 +9,7 @@ import pytest
 from data.corpus import Corpus
 from data.feature import Lexicon
 from data.language import Pair
+from data.lexicon import inventory
 from data.meaning import Say, Story
 from data.mixture import Mixture
 from data.world import Vocabulary, World
@@ -30,8 +31,8 @@ def uses(kind: str, mixture: Mixture, law: Zipf) -> list[np.ndarray]:
                 case Say():
                     said = meaning.verb
             found[language][said] += 1
-    number = lambda counter: [counter[f"{kind}{k}"] for k in range(max(len(counter), 2))]
-    return [np.array(number(counter)) for counter in found]
+    concepts = inventory(WORLD)[kind]
+    return [np.array([counter[concept] for concept in concepts]) for counter in found]
 
 
 def share(counts: np.ndarray) -> np.ndarray:
