@@ -11,6 +11,8 @@ from data.feature import (
     Articles,
     Case,
     Clone,
+    Cognates,
+    FalseFriends,
     FreeOrder,
     Lexicon,
     Names,
@@ -173,6 +175,14 @@ def test_the_two_switches_of_the_clause_give_four_orders_and_all_six_are_indepen
     full = Say("saying0", Nominal("noun0", "adjective0", ("adposition0", "noun1"),
                ("transitive0", "noun2")), content=ANY["transitive"])  # fmt: skip
     assert len({gloss(full, *switches) for switches in subsets}) == 64
+
+
+def test_with_every_knob_at_zero_the_twin_is_an_exact_clone():
+    zero = (Names(1), Cognates(0), FalseFriends(0), Script("same"), Order("SVO"), FreeOrder(0))
+    base, one, two = Family((zero, ())).languages(WORLD)
+    assert base == one == two
+    others = [*HEADS, FreeOrder(0.1), PossessorFirst(), Case(2), Agreement(), Articles()]
+    assert all(Pair((feature,)).languages(WORLD)[1] != base for feature in others)
 
 
 def test_templates_are_frames_and_openers():

@@ -19,6 +19,7 @@ from data.impossible import (
     LocalShuffle,
     NoHop,
     NoReverse,
+    NoShuffle,
     PartialReverse,
     TokenHop,
     WordHop,
@@ -31,6 +32,7 @@ from data.speaker import speaker
 from data.world import World
 
 EVERY = (
+    NoShuffle(),
     *(DeterministicShuffle(seed) for seed in (21, 57, 84)),
     *(LocalShuffle(window) for window in (3, 5, 10)),
     *(EvenOddShuffle(), NoReverse(), PartialReverse(), FullReverse()),
@@ -89,6 +91,7 @@ def test_the_focus_is_mentioned_first_in_impossible_languages_too(pair, i, forwa
 
 def test_shuffles_and_reversals_are_those_of_the_paper():
     words = "a b c d e f g"
+    assert said(NoShuffle(), words) == words
     assert said(EvenOddShuffle(), words) == "a c e g b d f"
     shuffled = said(DeterministicShuffle(), words).split()
     assert sorted(shuffled) == words.split() != shuffled
