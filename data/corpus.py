@@ -21,7 +21,7 @@ from data.lexicon import inventory
 from data.meaning import Meaning, fill
 from data.mixture import DRAWS, Mixture, Sampler, Shape
 from data.pack import PACKINGS, fit, mates, pack
-from data.template import KINDS, REGISTERS, Tables, compile
+from data.template import KINDS, REGISTERS, Tables
 from data.tokenizer import BPE, Character, Tokenizer, Word
 from data.world import DIRECTIONS, World
 
@@ -94,6 +94,7 @@ class Corpus:
                 f"plain={self.mixture.plain}, but the world has no verbs to say it with; choose "
                 "World(vocabulary=Vocabulary(verbs=4)), or plain=0"
             )
+        self._check_contact()
         if self.loss == "response":
             said = {i for i, share in enumerate(self.mixture.registers) if share}
             unasked = ~self.tables.askable & np.isin(self.tables.register, list(said))
@@ -110,9 +111,31 @@ class Corpus:
                 f"choose T={self._longest} or more"
             )
 
+    def _check_contact(self) -> None:
+        contact = self.mixture.contact
+        if contact.switched:
+            _ = self.sampler.switch  # checks the languages
+        if not contact.parallel:
+            return
+        if self.loss == "response":
+            raise ValueError(
+                f"loss='response', and parallel={contact.parallel} of the documents have their "
+                "prompt after their answer; choose loss='all' or parallel=0"
+            )
+        if self.packing == "apart" and "facts" in contact.scope:
+            raise ValueError(
+                f"packing='apart' keeps a window from stating a fact twice, and parallel="
+                f"{contact.parallel} of the facts are; choose 'packed', or a scope without 'facts'"
+            )
+        if self.packing != "packed" and contact.adjacent:
+            raise ValueError(
+                f"packing={self.packing!r} has no place for the next document, in which adjacent "
+                "ones are said again; choose packing='packed' or adjacent=False"
+            )
+
     @property
     def tables(self) -> Tables:
-        return compile(self.pair, self.world)
+        return self.sampler.meeting.tables
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -158,13 +181,15 @@ class Corpus:
         lengths, closed = np.zeros(kept.shape, np.int64), np.zeros(kept.shape, bool)
         lengths[kept], closed[kept] = length, answers
         rows = pack(words, lengths, self.T, scored, closed)
-        return rows | self._provenance(drawn, kept)
+        return rows | self._provenance(u, drawn, kept)
 
     def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """What the documents of rows start..stop say: kind, fact, direction, language, template and
-        register, each (B, M) int32, -1 where it has none and after a row's last document."""
-        _, drawn, kept = self._kept(start, stop)
-        return self._provenance(drawn, kept)
+        register, each (B, M) int32, -1 where it has none and after a row's last document.
+
+        With contact of languages also `also`, the language in which a document says the same again,
+        and `switched`, how many of its words are of another language."""
+        return self._provenance(*self._kept(start, stop))
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:
@@ -182,7 +207,8 @@ class Corpus:
         int32, -1 in padding."""
         u, drawn, kept = self._kept(start, stop)
         drawn, u = drawn.of(kept.ravel()), u[:, kept.ravel()]
-        said = self.say(drawn.template, self.sampler.slots(u, drawn))
+        slots = self.sampler.slots(u, drawn)
+        said = self.say(drawn.template, slots, self._words(u, drawn))
         lengths = np.zeros(kept.shape, np.int64)
         lengths[kept] = said.length
         filled = np.arange(self.T) < lengths.sum(1, keepdims=True)
@@ -190,9 +216,10 @@ class Corpus:
         word[filled], slot[filled] = said.word, said.slot
         return dict(word=word, slot=slot)
 
-    def say(self, template: np.ndarray, slots: np.ndarray) -> Said:
-        """Documents of the given templates (N), with concepts (N, slots) in their slots."""
-        words = self._filled(template, slots)
+    def say(self, template: np.ndarray, slots: np.ndarray, words: np.ndarray | None = None) -> Said:
+        """Documents of the given templates (N), with concepts (N, slots) in their slots; `words`
+        are theirs where they are not all of one language."""
+        words = self._filled(template, slots) if words is None else words
         length = self.tables.length[template]
         begin = np.cumsum(length) - length
         word = np.arange(len(words)) - np.repeat(begin, length)
@@ -222,13 +249,28 @@ class Corpus:
         stream = np.random.Philox(counter=start * M * _COUNTERS, key=key("corpus", self.seed))
         u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
         u = u.reshape(-1, DRAWS).T
-        apart = self.packing == "apart"
-        drawn = self.sampler.shape(u, None if apart else (M, self.T))
-        lengths = self.tables.length[drawn.template]
-        if self.subword:
-            lengths = _sums(self.pieces.count[self._words(u, drawn)], lengths)
-        lengths = lengths.reshape(rows, M)
-        if not apart:
+        # Where documents are left out, later ones may begin than could otherwise.
+        drawn = self.sampler.shape(u, None if self.packing == "apart" else (M, self.T))
+        if not self.mixture.contact.parallel:
+            return self._fit(u, drawn, rows)
+        meeting, said = self.sampler.meeting, self.sampler.again(u, drawn)
+        (at,) = np.nonzero(said >= 0)
+        if self.mixture.contact.adjacent:
+            said[at] = meeting.twin[drawn.template[at], said[at]]
+            return self._fit(u, drawn, rows, said)
+        drawn.template[at] = meeting.joined[drawn.template[at], said[at]]
+        return self._fit(u, drawn, rows)
+
+    def _fit(
+        self, u: np.ndarray, drawn: Shape, rows: int, twin: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Shape, np.ndarray]:
+        """Of drawn documents those that fit. One whose `twin` is a template (-1: none) is followed
+        by a document of it: both fit, or neither."""
+        lengths = self._length(u, drawn).reshape(rows, -1)
+        M = lengths.shape[1]
+        if twin is not None:
+            return self._twinned(u, drawn, lengths, twin)
+        if self.packing != "apart":
             return u, drawn, fit(lengths, self.T)
         # Those that are left out go to the end of the row.
         spared = mates(drawn.fact.reshape(rows, M))
@@ -237,9 +279,43 @@ class Corpus:
         lengths = np.take_along_axis(np.where(spared, self.T + 1, lengths), order, 1)
         return u[:, place], drawn.of(place), fit(lengths, self.T)
 
+    def _twinned(
+        self, u: np.ndarray, drawn: Shape, lengths: np.ndarray, twin: np.ndarray
+    ) -> tuple[np.ndarray, Shape, np.ndarray]:
+        rows, M = lengths.shape
+        has = twin >= 0
+        follow = drawn.of(has)._replace(template=twin[has])
+        lengths = lengths.copy()
+        lengths.reshape(-1)[has] += self._length(u[:, has], follow)
+        times = fit(lengths, self.T) * (1 + has.reshape(rows, M))
+        source = np.repeat(np.arange(rows * M), times.ravel())
+        kept = np.arange(M) < times.sum(1, keepdims=True)
+        place = np.zeros(rows * M, np.int64)
+        place[kept.ravel()] = source
+        second = np.zeros(rows * M, bool)
+        second[kept.ravel()] = np.diff(source, prepend=-1) == 0
+        laid = drawn.of(place)
+        laid.template[second] = twin[place[second]]
+        return u[:, place], laid, kept
+
+    def _length(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
+        """(N) tokens of documents."""
+        lengths = self.tables.length[drawn.template]
+        if not self.subword:
+            return lengths
+        return _sums(self.pieces.count[self._words(u, drawn)], lengths)
+
     def _words(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
         """Word ids of documents, one after another."""
-        return self._filled(drawn.template, self.sampler.slots(u, drawn))
+        return self._switched(u, drawn)[0]
+
+    def _switched(self, u: np.ndarray, drawn: Shape) -> tuple[np.ndarray, np.ndarray]:
+        """Word ids of documents, and how many (N) are of another language than they should be."""
+        rate, slots = self.mixture.contact.switched, self.sampler.slots(u, drawn)
+        words = self._filled(drawn.template, slots)
+        if not rate:
+            return words, np.zeros(len(slots), np.int64)
+        return self.sampler.switch.words(rate, self.tables, u, drawn.template, slots, words)
 
     def _filled(self, template: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """Word ids of templates with concepts in their slots."""
@@ -256,10 +332,16 @@ class Corpus:
         words[at] = tables.form[row, slots[document[at], slot[at]]]
         return words
 
-    def _provenance(self, drawn: Shape, kept: np.ndarray) -> dict[str, np.ndarray]:
+    def _provenance(self, u: np.ndarray, drawn: Shape, kept: np.ndarray) -> dict[str, np.ndarray]:
         template = np.where(kept, drawn.template.reshape(kept.shape), -1).astype(np.int32)
         column = lambda name: np.append(getattr(self.tables, name), -1).astype(np.int32)[template]
-        return dict(
+        more, contact = {}, self.mixture.contact
+        if contact.parallel:
+            more["also"] = column("also")
+        if contact.switched:
+            more["switched"] = np.full(kept.shape, -1, np.int32)
+            more["switched"][kept] = self._switched(u[:, kept.ravel()], drawn.of(kept.ravel()))[1]
+        return more | dict(
             kind=column("kind"),
             fact=np.where(kept, drawn.fact.reshape(kept.shape), -1).astype(np.int32),
             direction=column("direction"),

@@ -38,7 +38,9 @@ def ledger(corpus: Corpus, start: int, stop: int) -> pa.Table:
 
     Columns: fact, relation, group, language, direction, template, register, stated (whether the
     world's groups allow the cell), exposures, and mates: how many of the exposures come after
-    another statement of the same fact, in whatever words, in the same row."""
+    another statement of the same fact, in whatever words, in the same row. A template that states
+    its fact in two languages has a row for each. `switched` counts apart the statements that have
+    words of another language: they are no exposures."""
     counted = (_count(corpus, span) for span in blocks(corpus, start, stop, _SPAN))
     return pa.concat_tables(_tables(corpus, _sum(corpus, counted)))
 
@@ -83,14 +85,18 @@ def _cells(corpus: Corpus) -> _Cells:
 
 
 def _count(corpus: Corpus, span: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The cells that rows of a span state, 2 cell + (1 for one with a mate), and how often."""
+    """The cells that rows of a span state, 3 cell + (1 for one with a mate, 2 for one that is
+    code-switched), and how often."""
     cells, found = _cells(corpus), []
     for first, last in blocks(corpus, *span, _BLOCK):
         said = corpus.provenance(first, last)
         row, m = np.nonzero(said["fact"] >= 0)
         fact, template = said["fact"][row, m].astype(np.int64), said["template"][row, m]
         cell = cells.first[fact] + cells.local[template]
-        found.append(2 * cell + _mated(row * len(cells.first) + fact))
+        how = _mated(row * len(cells.first) + fact).astype(np.int64)
+        if "switched" in said:
+            how[said["switched"][row, m] > 0] = 2
+        found.append(3 * cell + how)
     return np.unique(np.concatenate(found), return_counts=True)
 
 
@@ -103,11 +109,11 @@ def _mated(key: np.ndarray) -> np.ndarray:
 
 
 def _sum(corpus: Corpus, counted: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """(cells, 2): exposures without and with a mate."""
-    counts = np.zeros(2 * _cells(corpus).first[-1], np.int64)
+    """(cells, 3): exposures without and with a mate, and code-switched statements."""
+    counts = np.zeros(3 * _cells(corpus).first[-1], np.int64)
     for cells, times in counted:
         counts[cells] += times
-    return counts.reshape(-1, 2)
+    return counts.reshape(-1, 3)
 
 
 def _tables(corpus: Corpus, counts: np.ndarray) -> Iterator[pa.Table]:
@@ -118,8 +124,12 @@ def _tables(corpus: Corpus, counts: np.ndarray) -> Iterator[pa.Table]:
         own = np.arange(start, min(start + _GROUP, len(facts.relation)))
         fact = np.repeat(own, np.diff(cells.first)[own])
         template = np.concatenate([cells.templates[r] for r in facts.relation[own]])
-        language, direction = tables.language[template], tables.direction[template]
-        mates = counts[cells.first[own[0]] : cells.first[own[-1] + 1]]
+        counted = counts[cells.first[own[0]] : cells.first[own[-1] + 1]]
+        times = 1 + (tables.also[template] >= 0)
+        again = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        fact, template, counted = (np.repeat(x, times, 0) for x in (fact, template, counted))
+        language = np.where(again, tables.also[template], tables.language[template])
+        direction = tables.direction[template]
         yield pa.table(
             dict(
                 fact=fact,
@@ -130,8 +140,9 @@ def _tables(corpus: Corpus, counts: np.ndarray) -> Iterator[pa.Table]:
                 template=named(tables.names, template),
                 register=named(REGISTERS, tables.register[template]),
                 stated=corpus.stated[fact, language, direction],
-                exposures=mates.sum(1),
-                mates=mates[:, 1],
+                exposures=counted[:, :2].sum(1),
+                mates=counted[:, 1],
+                switched=counted[:, 2],
             )
         )
 

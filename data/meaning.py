@@ -137,11 +137,23 @@ _VALENCY = {
     "ditransitive": ["theme", "recipient"],
     "saying": ["content"],
 }
-Meaning = Fact | Story | Quiz | Chat | Dictionary | Say
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """The same twice: in the document's language and, after that, in language `target`."""
+
+    meaning: Fact | Story | Quiz | Chat | Say
+    target: int
+
+
+Meaning = Fact | Story | Quiz | Chat | Dictionary | Say | Parallel
 
 
 def fill(meaning: Meaning, values: dict[int, str]) -> Meaning:
     """The meaning of a template whose slot i says the concept `values[i]`."""
+    if isinstance(meaning, Parallel):
+        return Parallel(fill(meaning.meaning, values), meaning.target)
     filled = replace_slots(meaning, lambda slot: values[slot.index])
     if isinstance(filled, Story | Quiz | Chat):  # what is right to say follows from the question
         return replace(filled, question=replace(filled.question, said=None))

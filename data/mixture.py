@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data import zipf
+from data.contact import AGAIN, NAME, NAMED, TARGET, Contact, Meeting, Switch, meet, switch
 from data.coverage import EXPOSURES, Cells, cells
+from data.draw import below, chance, hashed
 from data.language import Languages
 from data.meaning import slots
 from data.question import questions
@@ -24,7 +26,7 @@ from data.sentence import SHAPES, VERB
 from data.speaker import speaker
 from data.split import ASKING, HeldOut, allowed
 from data.task import ARITIES, TASKS, Positional, distinct, held_out, leaves_open
-from data.template import ENTRIES, FOLLOWED, PLAIN, REGISTERS, Tables, compile, concept_ids
+from data.template import ENTRIES, FOLLOWED, KINDS, PLAIN, REGISTERS, Tables, concept_ids
 from data.world import World
 from data.zipf import Zipf
 
@@ -40,7 +42,7 @@ class Mixture:
     another question (tier T1). Chat is what tuning alone says (tier T2). `held_out` cells are never
     said. `glossed` tasks are explained by the dictionary documents that would explain one noun
     (tier T3: the word of a held-out task is known from them alone). `exposures` of facts are
-    "matched" over cells or "natural"."""
+    "matched" over cells or "natural". `contact` is what documents say in two languages."""
 
     facts: float = 0.40
     stories: float = 0.35
@@ -53,6 +55,7 @@ class Mixture:
     exposures: str = "matched"
     plain: float = 0.0
     zipf: Zipf = field(default_factory=Zipf)
+    contact: Contact = field(default_factory=Contact)
 
     def __post_init__(self) -> None:
         shares = (*self.registers, self.answered, self.dictionary + self.plain, self.plain)
@@ -63,6 +66,11 @@ class Mixture:
             )
         if self.exposures not in EXPOSURES:
             raise ValueError(f"exposures={self.exposures!r} is not known; choose among {EXPOSURES}")
+        if self.dictionary and not {"nouns", "names"} & {*self.contact.scope}:
+            raise ValueError(
+                f"dictionary={self.dictionary}, but scope={self.contact.scope} has no words to "
+                "explain; choose dictionary=0, or 'nouns' or 'names' in the scope"
+            )
 
     @property
     def registers(self) -> tuple[float, ...]:
@@ -71,11 +79,13 @@ class Mixture:
 
 
 class Shape(NamedTuple):
-    """N documents but for most of the concepts in them: template, the fact it states or -1 (N);
+    """N documents but for most of the concepts in them: template, the language whose words it was
+    drawn from, the fact it states or -1 (N);
     task, arity and kind of question (2, N) of the first and the second question. Where there are
     tasks that are no list tasks, `asked` (slots, N) has the concepts of their questions and -1."""
 
     template: np.ndarray
+    language: np.ndarray
     fact: np.ndarray
     task: np.ndarray
     arity: np.ndarray
@@ -108,9 +118,9 @@ class Sampler:
 
     @functools.cached_property
     def cells(self) -> Cells:
-        stated, languages = self.world.stated, len(self.shares)
-        stated = np.pad(stated, ((0, 0), (0, languages - stated.shape[1]), (0, 0)))
-        return cells(stated, self.shares, self.mixture.exposures)
+        contact = self.mixture.contact
+        again = contact.parallel / (len(self.shares) - 1) if "facts" in contact.scope else 0
+        return cells(self._stated, self.shares, self.mixture.exposures, again)
 
     @functools.cached_property
     def fact_shares(self) -> np.ndarray:
@@ -121,23 +131,21 @@ class Sampler:
 
     @property
     def tables(self) -> Tables:
-        return compile(self.pair, self.world)
+        return self.meeting.tables
 
     def shape(self, u: np.ndarray, room: tuple[int, int] | None = None) -> Shape:
         """What kind of documents `u` (DRAWS, N) uint32 draws: cheap, since most of what is drawn
         concerns the concepts in them. Where they are offered to rows of `room`, so many documents
         and tokens, those that cannot begin there are left undecided."""
-        below = lambda i, n: (u[i] * np.uint64(n) >> np.uint64(32)).astype(np.int64)
-        chance = lambda i, p: u[i] < p * 2.0**32
         share = np.cumsum(self.mixture.registers)[:-1] * 2.0**32
         row = np.searchsorted(share, u[1], side="right")
-        row[chance(0, self.mixture.dictionary + self.mixture.plain)] = PLAIN
-        row[chance(0, self.mixture.dictionary)] = REGISTERS.index("dictionary")
+        row[chance(u[0], self.mixture.dictionary + self.mixture.plain)] = PLAIN
+        row[chance(u[0], self.mixture.dictionary)] = REGISTERS.index("dictionary")
         language = self._languages(row, u[2])
-        row[(row == REGISTERS.index("quiz")) & ~chance(3, self.mixture.answered)] = FOLLOWED
+        row[(row == REGISTERS.index("quiz")) & ~chance(u[3], self.mixture.answered)] = FOLLOWED
         choice, count = self._choices
-        task = choice[row, language, below(slice(4, 6), count[row, language])]
-        arity = below(slice(6, 8), len(ARITIES))
+        task = choice[row, language, below(u[4:6], count[row, language])]
+        arity = below(u[6:8], len(ARITIES))
         shapes = self.tables.shapes
         begins = self._begins(row, language, task, room)
         question = np.minimum(shapes.first[task] + arity, len(shapes.question) - 1)
@@ -145,13 +153,16 @@ class Sampler:
         a, b = question[0].copy(), np.zeros(len(row), np.int64)
         followed, entries = row == FOLLOWED, row == REGISTERS.index("dictionary")
         a[followed], b[followed] = shapes.opening[question[:, followed]]
-        a[entries], b[entries] = arity[0, entries], below(4, len(self.shares) - 1)[entries]
+        a[entries], b[entries] = arity[0, entries], below(u[4], len(self.shares) - 1)[entries]
         glossed = entries & (arity[0] == 0) & bool(self.mixture.glossed)
-        a[glossed] = self._glosses[0][below(9, max(len(self.mixture.glossed), 1))[glossed]]
-        a[row == PLAIN] = below(4, len(SHAPES))[row == PLAIN]
+        a[glossed] = self._glosses[0][below(u[9], max(len(self.mixture.glossed), 1))[glossed]]
+        a[row == PLAIN] = below(u[4], len(SHAPES))[row == PLAIN]
+        if "names" in self.mixture.contact.scope:
+            named = entries & ~glossed & self._explains_name(u)
+            a[named] = self._names(u[:, named])[0]
         self._facts(row, language, u[8], a, b, fact)
         template = self.tables.ids[row, language, a, b, *self._wording(u, language)]
-        return Shape(template, fact, task, arity, question, asked)
+        return Shape(template, language, fact, task, arity, question, asked)
 
     def _wording(self, u: np.ndarray, language: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Template and order (N), drawn from the lower halves of numbers whose upper halves have
@@ -167,6 +178,57 @@ class Sampler:
         """(languages) how often their order is another."""
         languages = speaker(self.pair, self.world).languages
         return np.array([language.freedom for language in languages])
+
+    @property
+    def meeting(self) -> Meeting:
+        """The templates of the languages, and what contact makes of them."""
+        contact = self.mixture.contact
+        return meet(self.pair, self.world, contact.parallel > 0 and not contact.adjacent)
+
+    @property
+    def switch(self) -> Switch:
+        """What may be said in another language."""
+        contact = self.mixture.contact
+        return switch(self.pair, self.world, contact.parallel > 0 and not contact.adjacent)
+
+    def again(self, u: np.ndarray, shape: Shape) -> np.ndarray:
+        """The language (N) in which documents that `u` drew are said again, or -1: those that state
+        a fact where it is stated there in that direction, those that ask where that may be asked
+        there."""
+        contact, languages = self.mixture.contact, len(self.shares)
+        tables, twin = self.tables, self.meeting.twin
+        target = np.full(len(shape.template), -1)
+        (at,) = np.nonzero(chance(hashed(u[0], u[1], AGAIN), contact.parallel))
+        template, fact = shape.template[at], shape.fact[at]
+        shift = 1 + below(hashed(u[0, at], u[1, at], TARGET), languages - 1)
+        other = (tables.language[template] + shift) % languages
+        said = twin[template, other] >= 0
+        may = self._stated[fact, other, tables.direction[template]] & ("facts" in contact.scope)
+        said &= (fact < 0) | may
+        asks = tables.kind[template] == KINDS.index("task")
+        free = self._free[tables.register[template], other, shape.task[:, at]]
+        said &= ~asks | free[0] & (free[1] | (tables.prompt[template] < tables.length[template]))
+        target[at[said]] = other[said]
+        return target
+
+    @functools.cached_property
+    def _stated(self) -> np.ndarray:
+        """(facts, languages, directions) the world's, over all languages that there are."""
+        stated, languages = self.world.stated, len(self.shares)
+        return np.pad(stated, ((0, 0), (0, languages - stated.shape[1]), (0, 0)))
+
+    def _explains_name(self, u: np.ndarray) -> np.ndarray:
+        """Which dictionary documents explain a name: every second, if some explain nouns."""
+        both = "nouns" in self.mixture.contact.scope
+        return chance(hashed(u[0], u[1], NAMED), 0.5 if both else 1)
+
+    def _names(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The column in `Tables.ids` and the concept of the names that are explained; names are the
+        first concepts."""
+        ends = np.cumsum([self.world.kinds[kind] for kind in self.world.named])
+        concept = below(hashed(u[0], u[1], NAME), ends[-1])
+        first = len(ENTRIES) + len(self.tables.shapes.words) - len(ends)
+        return first + np.searchsorted(ends, concept, side="right"), concept
 
     def _languages(self, row: np.ndarray, u: np.ndarray) -> np.ndarray:
         """The language (N) of every document: by the languages' shares among those in which its
@@ -241,7 +303,7 @@ class Sampler:
     def _chosen(self, rank: np.ndarray, shape: Shape, n: int) -> np.ndarray:
         """Which of a class of n has these ranks (..., N) in the documents' languages."""
         ranked = [self.mixture.zipf.ranked(i, n) for i in range(len(self.shares))]
-        return np.array(ranked)[self.tables.language[shape.template], rank]
+        return np.array(ranked)[shape.language, rank]
 
     def slots(self, u: np.ndarray, shape: Shape) -> np.ndarray:
         """The concepts (N, slots) in the slots of documents drawn by `u` (DRAWS, N)."""
@@ -260,6 +322,9 @@ class Sampler:
         (at,) = np.nonzero(self.tables.register[shape.template] == PLAIN)
         number = self._chosen(zipf.drawn(u[12:16, at], words), shape.of(at), len(words))
         slots[VERB : VERB + 4, at] = self._plain[shape.template[at]].T + number
+        if "names" in self.mixture.contact.scope:
+            (at,) = np.nonzero(np.isin(shape.template, self._named))
+            slots[0, at] = self._names(u[:, at])[1]
         facts, (at,) = self.world.facts, np.nonzero(self.tables.kind[shape.template] == 0)
         fact = shape.fact[at]
         slots[0, at] = facts.subject[fact] + self._first["subject"][facts.relation[fact]]
@@ -278,12 +343,18 @@ class Sampler:
     def _choices(self) -> tuple[np.ndarray, np.ndarray]:
         """Tasks by row and language, and how many of them may be asked there; where nothing is
         asked, all of them."""
+        free = self._free
+        return np.argsort(~free, axis=2, kind="stable"), free.sum(2)
+
+    @functools.cached_property
+    def _free(self) -> np.ndarray:
+        """(rows, languages, tasks) bool: which tasks may be asked."""
         tasks, languages = self.world.tasks, len(self.shares)
         free = np.ones((FOLLOWED + 1, languages, len(tasks)), bool)
         said = allowed(self.world, self.mixture.held_out, languages)
         free[[*map(REGISTERS.index, ASKING)]] = said
         free[FOLLOWED] = said[ASKING.index("quiz")] & [leaves_open(task) for task in tasks]
-        return np.argsort(~free, axis=2, kind="stable"), free.sum(2)
+        return free
 
     def check(self) -> None:
         """ValueError if the mixture asks for what there is none of."""
@@ -327,6 +398,13 @@ class Sampler:
         columns = [len(ENTRIES) + kinds.index(kind[name]) for name in names]
         templates = self.tables.ids[REGISTERS.index("dictionary"), :, columns, :, 0, 0]
         return np.array(columns), np.array([self.concept[n] for n in names]), templates
+
+    @functools.cached_property
+    def _named(self) -> np.ndarray:
+        """The templates of dictionary documents that explain a name."""
+        first = len(ENTRIES) + len(self.tables.shapes.words) - len(self.world.named)
+        last = first + len(self.world.named)
+        return self.tables.ids[REGISTERS.index("dictionary"), :, first:last]
 
     @functools.cached_property
     def concept(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ from data.meaning import (
     Dictionary,
     Fact,
     Meaning,
+    Parallel,
     Question,
     Quiz,
     Slot,
@@ -125,6 +126,9 @@ class Speaker:
 
     def leaves(self, meaning: Meaning, language: int, wording: Wording = Wording()) -> list[Leaf]:
         """The words of a document, in order."""
+        if isinstance(meaning, Parallel):
+            said = (self.leaves(meaning.meaning, i, wording) for i in (language, meaning.target))
+            return list(itertools.chain(*said))
         own = self.languages[language]
         grammar = Grammar(self, language, wording)
         if not own.perturbation:
@@ -143,19 +147,38 @@ class Speaker:
 
     def parse(self, words: tuple[str, ...], language: int) -> Meaning:
         """The meaning of a document; ValueError if it has none, or more than one."""
-        questions = list(self._questions(words, language))
-        found = {
-            meaning
-            for wording in self._wordings(words, language)
-            for shape in self._shapes(words, language, wording, questions)
-            for meaning in self._match(shape, language, wording, words)
-        }
+        found = self._readable(words, language) or self._twice(words, language)
         if len(found) != 1:
             what = f"says {len(found)} things" if found else "is no document"
             raise ValueError(
                 f"{' '.join(words)!r} {what} in language {language}; render one instead"
             )
         return found.pop()
+
+    def _readable(self, words: tuple[str, ...], language: int) -> set[Meaning]:
+        questions = list(self._questions(words, language))
+        return {
+            meaning
+            for wording in self._wordings(words, language)
+            for shape in self._shapes(words, language, wording, questions)
+            for meaning in self._match(shape, language, wording, words)
+        }
+
+    def _twice(self, words: tuple[str, ...], language: int) -> set[Parallel]:
+        """What the first words say in the language, and the others in another one."""
+        known = [[word in vocabulary for word in words] for vocabulary in self._vocabularies]
+        return {
+            Parallel(meaning, other)
+            for other, n in itertools.product(range(len(self.languages)), range(2, len(words) - 1))
+            if other != language and all(known[language][:n]) and all(known[other][n:])
+            for meaning in self._readable(words[:n], language)
+            if meaning in self._readable(words[n:], other)
+        }
+
+    @functools.cached_property
+    def _vocabularies(self) -> list[set[str]]:
+        """The words of every language."""
+        return [{word for form in concept for word in form.split()} for concept in self.concept]
 
     def _wordings(self, words: tuple[str, ...], language: int) -> Iterator[Wording]:
         """How these words may be worded, as the words that only some templates have tell."""
@@ -188,7 +211,8 @@ class Speaker:
             if target != language:
                 yield Dictionary(nouns(n), target)
                 if n == 1:
-                    yield from (Dictionary((task,), target) for task in names)
+                    names_of = (Slot(kind, 0) for kind in self.world.named)
+                    yield from (Dictionary((one,), target) for one in (*names, *names_of))
         said = map(self.kind.get, map(self.concept[language].get, words))
         yield from shapes_of(collections.Counter(said))
 

@@ -68,7 +68,7 @@ class Shapes(NamedTuple):
     opening: np.ndarray  # (P) which of Q openings: shapes whose questions differ in the task alone
     openings: tuple[Question, ...]  # (Q), the task a slot
     size: np.ndarray  # (P) arguments
-    words: tuple[str, ...]  # the kinds of words for tasks
+    words: tuple[str, ...]  # the kinds of words explained one by one: for tasks, then names
     args: int
     slots: int
 
@@ -100,6 +100,7 @@ class Tables(NamedTuple):
     direction: np.ndarray  # (Z)
     wording: np.ndarray  # (Z) which of the templates of its construct it is
     held_out: np.ndarray  # (Z) bool: no corpus says it
+    also: np.ndarray  # (Z) the language in which it says the same again, or -1
     start: np.ndarray  # (Z) first word of a template in the flat arrays
     length: np.ndarray  # (Z) words
     prompt: np.ndarray  # (Z) words before the answer; all of them where nothing is answered
@@ -147,6 +148,7 @@ def compile(pair: Languages, world: World) -> Tables:
         direction=np.array([t.direction for t in templates]),
         wording=np.array([t.wording.template for t in templates]),
         held_out=np.array([t.wording.template >= drawn for t in templates]),
+        also=np.full(len(templates), -1),
         start=np.cumsum(length) - length,
         length=length,
         prompt=np.array(prompt),
@@ -189,7 +191,7 @@ def _shapes(both: Speaker) -> Shapes:
         opening=np.array([openings.index(q) if q else -1 for q in generic]),
         openings=openings,
         size=size,
-        words=tuple(dict.fromkeys(both.kind[q.task] for q in questions)),
+        words=(*dict.fromkeys(both.kind[q.task] for q in questions), *both.world.named),
         args=args,
         slots=2 * args + 2 + max(len(indices(q, True)) for q in questions),
     )
