@@ -154,17 +154,18 @@ def _proof(seen: Survey) -> str:
 def main(
     name: tyro.conf.Positional[str] = "",
     html: pathlib.Path | None = None,
-    rows: int = 20_000,
+    tokens: float = 1e6,
 ) -> None:
     """Shows the corpus of an experiment.
 
     Args:
         name: an experiment, as in experiments/<name>.py; a default corpus without it
         html: write a page to this file, and print nothing
-        rows: how many rows are counted and searched
+        tokens: how many tokens of it are counted and searched
     """
     try:
         corpus = spec.corpus(name) if name else DEFAULT
+        rows = -(-int(tokens) // corpus.T)
         if html is None:
             return preview(corpus, rows)
         if not hasattr(corpus, "documents"):

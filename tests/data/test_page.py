@@ -93,9 +93,9 @@ def test_a_survey_counts_what_the_ledger_and_the_census_count():
 
 
 def test_the_command_writes_a_page(tmp_path, capsys):
-    main(html=tmp_path / "page.html", rows=200)
+    main(html=tmp_path / "page.html", tokens=1e4)
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     with pytest.raises(SystemExit, match=r"data\.preview: .*No such file"):
-        main(html=tmp_path / "nowhere" / "page.html", rows=10)
+        main(html=tmp_path / "nowhere" / "page.html", tokens=100)
     with pytest.raises(SystemExit, match=r"data\.preview: rows=0"):
-        main(rows=0)
+        main(tokens=0)
