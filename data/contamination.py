@@ -1,4 +1,4 @@
-"""The search for what must not be said: held-out statements in the rendered tokens.
+"""The search for what must not be said: held-out statements and items in the rendered tokens.
 
     python -m data.contamination NAME --tokens 1e8
 
@@ -31,7 +31,7 @@ def contamination(
     well. `cells` (facts, languages, directions) bool is by default what the groups do not state.
 
     Columns: row, position (where the statement begins), fact, language, direction, template."""
-    found, tables = _search(corpus, (start, stop), cells).hits, corpus.tables
+    found, tables = _search(corpus, (start, stop), cells, asked=False).hits, corpus.tables
     return pa.table(
         dict(
             row=found.row,
@@ -45,10 +45,13 @@ def contamination(
 
 
 class Proof(NamedTuple):
-    """What a search found: statements of held-out cells, and of how many it found in all."""
+    """What a search found: statements of held-out cells, and of how many it found in all; items of
+    list tasks that are kept for evaluation, by row and position (n, 2), and of how many."""
 
     hits: search.Statements
     statements: int
+    kept: np.ndarray
+    items: int
 
 
 def proof(corpus: Corpus, rows: int, processes: int = 1) -> Proof:
@@ -56,18 +59,22 @@ def proof(corpus: Corpus, rows: int, processes: int = 1) -> Proof:
     if rows < 1 or processes < 1:
         raise ValueError(f"rows={rows}, processes={processes}: choose 1 or more of either")
     spans = list(blocks(corpus, 0, rows, _SPAN))
-    step = functools.partial(_search, cells=None)
+    step = functools.partial(_search, cells=None, asked=True)
     return _joined(list(over(corpus, spans, step, processes, "Searching")))
 
 
-def _search(corpus: Corpus, span: tuple[int, int], cells: np.ndarray | None) -> Proof:
+def _search(corpus: Corpus, span: tuple[int, int], cells: np.ndarray | None, asked: bool) -> Proof:
     cells, parts = ~corpus.stated if cells is None else cells, []
     for first, last in blocks(corpus, *span, _BLOCK):
-        said = search.statements(corpus, corpus.rows(first, last)["tokens"])
+        tokens = corpus.rows(first, last)["tokens"]
+        said, kept, items = search.statements(corpus, tokens), np.zeros((0, 2), np.int64), 0
+        if asked:
+            kept, items = search.items(corpus, tokens)
         language = corpus.tables.language[said.template]
         chosen = cells[said.fact, language, said.direction]
         hits = search.Statements(*(column[chosen] for column in said))
-        parts.append(Proof(hits._replace(row=hits.row + first), len(said.fact)))
+        hits, kept = hits._replace(row=hits.row + first), kept + np.array([first, 0])
+        parts.append(Proof(hits, len(said.fact), kept, items))
     return _joined(parts)
 
 
@@ -75,14 +82,16 @@ def _joined(parts: list[Proof]) -> Proof:
     columns = zip(*(part.hits for part in parts), strict=True)
     none = np.zeros(0, np.int64)
     hits = [np.concatenate([none, *column]) for column in columns] or [none] * 5
-    return Proof(search.Statements(*hits), sum(part.statements for part in parts))
+    kept = np.concatenate([np.zeros((0, 2), np.int64), *(part.kept for part in parts)])
+    statements, items = (sum(getattr(part, n) for part in parts) for n in ("statements", "items"))
+    return Proof(search.Statements(*hits), statements, kept, items)
 
 
 def main(
     name: tyro.conf.Positional[str], tokens: float = 1e8, processes: int = os.cpu_count() or 1
 ) -> None:
-    """Searches the tokens of an experiment's corpus for statements that are held out; exits with 1
-    if there are any.
+    """Searches the tokens of an experiment's corpus for statements and items that are held out;
+    exits with 1 if there are any.
 
     Args:
         name: an experiment, as in experiments/<name>.py
@@ -94,11 +103,12 @@ def main(
         found = proof(corpus, -(-int(tokens) // corpus.T), processes)
     except ValueError as error:
         sys.exit(f"data.contamination: {error}")
-    said = f"{found.statements:,} statements found in {tokens:,.0f} tokens"
-    if len(found.hits.row):
-        where = f"first in row {found.hits.row[0]} at token {found.hits.position[0]}"
-        sys.exit(f"{said}, {len(found.hits.row):,} of them held out, {where}")
-    print(f"{said}, none of them held out ({(~corpus.stated).sum():,} are)")
+    said = f"{found.statements:,} statements and {found.items:,} items in {tokens:,.0f} tokens"
+    wrong = np.concatenate([np.stack(found.hits[:2], 1), found.kept])
+    if len(wrong):
+        row, token = wrong[0]
+        sys.exit(f"{said}, {len(wrong):,} of them held out, the first in row {row}, token {token}")
+    print(f"{said}, none of them held out")
 
 
 if __name__ == "__main__":

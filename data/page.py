@@ -12,6 +12,7 @@ from data.lexicon import inventory
 from data.meaning import Dictionary, Meaning
 from data.speaker import Speaker, speaker
 from data.survey import Cell, Survey
+from data.task import HELD_OUT_ONE_IN
 from data.template import REGISTERS
 from data.world import DIRECTIONS
 
@@ -176,7 +177,13 @@ def _proof(seen: Survey) -> str:
         f"{seen.proof.statements:,} statements of facts where the ledger counts "
         f"{seen.exposures:,}."
     )
-    if not hits:
+    one_in = f"one item in {HELD_OUT_ONE_IN} of the list tasks, of 3 words or more, is kept too"
+    control += (
+        f" For evaluation, {one_in}: of {seen.proof.items:,} items, {len(seen.proof.kept):,} are."
+    )
+    for cell in seen.corpus.mixture.held_out:
+        control += f" Never said: <code>{html.escape(str(cell))}</code>."
+    if not hits and not len(seen.proof.kept):
         found = f"None of the {held_out:,} held-out statements is in {searched}."
         return f"<p class='verdict good'>✓ {found}</p><p>{control}</p>"
     row, token = seen.proof.hits.row[0], seen.proof.hits.position[0]

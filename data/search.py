@@ -2,21 +2,23 @@
 
 Tokens are read back to words, wherever documents begin or end; every run of words that fits a
 template is a match, and the words in its slots name concepts. A match of a template of facts that
-is true in the world is a statement; one of a task's is an item. The rarest word of a template picks
-the places to look at, so the search is faster than making the rows.
+is true in the world is a statement; a list task with its arguments is an item. The rarest word of a
+template picks the places to look at, so the search is faster than making the rows.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from data.corpus import Corpus
 from data.lexicon import FRAMES, inventory
-from data.meaning import Fact, slots
-from data.template import Tables
-from data.world import World
+from data.meaning import Chat, Fact, Question, Quiz, Slot, Story, slots
+from data.task import TASKS, Positional, held_out
+from data.template import Tables, Template
+from data.world import FORWARD, World
 
 
 class Words(NamedTuple):
@@ -46,11 +48,11 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
     # After an opener stands what a template without one says, and is found as that.
     bare = [z for z in fact_templates(tables) if tables.wording[z] < FRAMES]
     for z, begin, filled in matches(corpus, words, bare):
-        said, slot = tables.templates[z].meaning, _span(tables.slot, tables, z)
-        entities = (said.subject, said.object)
+        entities, slot = _entities(tables.templates[z]), _span(tables.slot, tables, z)
         number = [filled[:, e.index] - first[f"{e.kind}0"] for e in entities]
         subject, object = (np.argmax(slot == e.index) for e in entities)
-        fact = _facts(corpus.world, said.relation, *number)
+        relation = corpus.world.relations[tables.templates[z].relation].name
+        fact = _facts(corpus.world, relation, *number)
         begin, fact = begin[fact >= 0], fact[fact >= 0]
         same = np.ones_like(fact)
         where = words.row[begin], words.position[begin]
@@ -59,30 +61,107 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
 
 
 def fact_templates(tables: Tables) -> list[int]:
-    return [z for z, t in enumerate(tables.templates) if isinstance(t.meaning, Fact)]
+    """Those that state a fact, be it in the answer to a question."""
+    return [z for z, template in enumerate(tables.templates) if template.relation >= 0]
+
+
+def _entities(template: Template) -> tuple[Slot, Slot]:
+    """The slots of the subject and the object of the fact that a template states: in an answer, of
+    whoever was asked about and of what is said of them."""
+    said = template.meaning
+    if isinstance(said, Fact):
+        return said.subject, said.object
+    given = min(slots(said.question.args), key=lambda slot: slot.index)
+    (answer,) = said.question.said
+    return (given, answer) if template.direction == FORWARD else (answer, given)
+
+
+def items(corpus: Corpus, tokens: np.ndarray) -> tuple[np.ndarray, int]:
+    """Every document in rows of tokens (B, T) with an item of a list task that is kept for
+    evaluation, as row and position (n, 2), and how many items there are in all."""
+    words, tables, concept = read(corpus, tokens), corpus.tables, corpus.sampler.concept
+    found, total = [np.zeros((0, 2), np.int64)], 0
+    asked = [
+        z for z, t in enumerate(tables.templates) if isinstance(t.meaning, Story | Quiz | Chat)
+    ]
+    for z, begin, filled in matches(corpus, words, asked, whole=True):
+        said = tables.templates[z].meaning
+        questions = (said.question, said.follow) if isinstance(said, Quiz) else (said.question,)
+        for which, question in enumerate(q for q in questions if q):
+            args = filled[:, which * tables.shapes.args :][:, :4].T - concept["noun0"]
+            count = np.full(len(begin), len(question.args))
+            for task in _lists(corpus, question):
+                one = np.full(len(begin), TASKS.index(task))
+                if isinstance(question.task, Slot):
+                    here = filled[:, question.task.index] == concept[task]
+                else:
+                    here = np.ones(len(begin), bool)
+                total += int(here.sum())
+                at = begin[here & held_out(one, count, args)]
+                found.append(np.stack([words.row[at], words.position[at]], 1))
+    return np.concatenate(found), total
+
+
+def _lists(corpus: Corpus, question: Question) -> list[str]:
+    """The list tasks that a question of nouns may be of."""
+    if not all(isinstance(arg, Slot) and arg.kind == "noun" for arg in question.args):
+        return []
+    named = lambda task: replace(question, task=task.name)
+    return [
+        task.name
+        for task in corpus.world.tasks
+        if isinstance(task, Positional) and task.name in TASKS and task.takes(named(task))
+        if isinstance(question.task, Slot) or question.task == task.name
+    ]
 
 
 def matches(
-    corpus: Corpus, words: Words, templates: list[int]
+    corpus: Corpus, words: Words, templates: list[int], whole: bool = False
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Of every template: its id, the places (n) among the words where it is said, <doc> left out,
-    and the concepts (n, slots) in its slots, -1 where it has none."""
+    """Of every template that is said: its id, the places (n) among the words where it is, without
+    <doc>, and the concepts (n, slots) in its slots, -1 where it has none. With `whole`, only where
+    it is a whole document: a long list task has shorter ones in it."""
     tables = corpus.tables
-    count = np.bincount(words.word, minlength=len(tables.words))
-    places: dict[int, np.ndarray] = {}
+    candidates = _documents(words) if whole else _rare(tables, words)
     for z in templates:
         literal, slot = (_span(column, tables, z) for column in (tables.literal, tables.slot))
         (fixed,) = np.nonzero(slot < 0)
+        begin = candidates(literal, fixed)
+        for j in fixed:
+            begin = begin[words.word[begin + j] == literal[j]]
+        if len(begin):
+            yield z, *_filled(tables, _kinds(corpus, z), z, words.word, begin)
+
+
+def _documents(words: Words) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Where a template may begin: documents of its length."""
+    (doc,) = np.nonzero(words.word == 0)
+    length = np.diff(doc, append=len(words.word)) - 1
+    order = np.argsort(length, kind="stable")
+    begin, bounds = doc[order] + 1, np.searchsorted(length[order], np.arange(length.max() + 2))
+
+    def candidates(literal: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+        n = len(literal)
+        return begin[bounds[n] : bounds[n + 1]] if n + 1 < len(bounds) else begin[:0]
+
+    return candidates
+
+
+def _rare(tables: Tables, words: Words) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Where a template may begin: around its rarest fixed word, within a row."""
+    count = np.bincount(words.word, minlength=len(tables.words))
+    places: dict[int, np.ndarray] = {}
+
+    def candidates(literal: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         rarest = fixed[np.argmin(count[literal[fixed]])]
         anchor = int(literal[rarest])
         if anchor not in places:
             (places[anchor],) = np.nonzero(words.word == anchor)
         begin = places[anchor] - rarest
         begin = begin[(begin >= 0) & (begin + len(literal) <= len(words.word))]
-        begin = begin[words.row[begin] == words.row[begin + len(literal) - 1]]
-        for j in fixed:
-            begin = begin[words.word[begin + j] == literal[j]]
-        yield z, *_filled(tables, _kinds(corpus, z), z, words.word, begin)
+        return begin[words.row[begin] == words.row[begin + len(literal) - 1]]
+
+    return candidates
 
 
 def read(corpus: Corpus, tokens: np.ndarray) -> Words:
@@ -132,21 +211,20 @@ def _filled(
     """Of places where a template's fixed words stand: those whose slots hold words of concepts of
     their kinds, and these concepts."""
     slot, tongue = (_span(column, tables, z) for column in (tables.slot, tables.tongue))
-    slots = np.full((len(begin), tables.shapes.slots), -1)
+    filled, fits = np.full((tables.shapes.slots, len(begin)), -1), np.ones(len(begin), bool)
     for s, concepts in kinds.items():
         (places,) = np.nonzero(slot == s)
         # All of a concept's words name it together: a name may have several, and share each.
         forms = [tables.form[tongue[j], concepts] for j in places]
-        known, said = _together(forms), _together([words[begin + j] for j in places])
+        said = [words[begin + j] for j in places]
+        known = _together(forms)
         order = np.argsort(known)
-        at = np.searchsorted(known[order], said).clip(max=len(order) - 1)
-        concept = order[at]
-        fits = np.ones(len(begin), bool)
-        for j, form in zip(places, forms, strict=True):
-            fits &= form[concept] == words[begin + j]
-        slots[:, s] = concepts[concept]
-        begin, slots = begin[fits], slots[fits]
-    return begin, slots
+        at = np.searchsorted(known, _together(said), sorter=order)
+        concept = order[np.minimum(at, len(order) - 1)]
+        for form, word in zip(forms, said, strict=True):
+            fits &= form[concept] == word
+        filled[s] = concepts[concept]
+    return begin[fits], filled[:, fits].T
 
 
 def _together(words: list[np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from data.contamination import contamination, main, proof
 from data.corpus import Corpus
 from data.language import Pair
 from data.ledger import ledger
-from data.meaning import Fact
-from data.search import statements
+from data.meaning import Chat, Fact, Question, Quiz, Story
+from data.search import items, statements
 from data.speaker import speaker
+from data.task import TASKS, held_out
 from data.tokenizer import BPE
 from tests.data.test_ledger import CORPORA, FAR, NAMES, PLAIN, read
 
@@ -68,6 +70,35 @@ def test_every_statement_the_grammar_can_say_is_found_when_planted(corpus):
     found = set(zip(said.row, said.fact, language, said.direction, strict=True))
     assert found >= {(i, *cell) for i, cell in enumerate(cells)}
     np.testing.assert_array_equal(said.direction, corpus.tables.direction[said.template])
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
+def test_every_item_of_a_list_task_is_found_and_none_is_held_out(corpus):
+    rows = corpus.rows(0, 400)
+    kept, total = items(corpus, rows["tokens"])
+    questions = 0
+    for i in range(400):
+        for _, said in corpus.documents(i):
+            if isinstance(said, Story | Quiz | Chat):
+                questions += 1 + (isinstance(said, Quiz) and said.follow is not None)
+    assert total == questions > 500 and not len(kept)
+
+
+def test_a_held_out_item_is_found_when_planted():
+    both, names = speaker(PLAIN.pair, PLAIN.world), [f"noun{i}" for i in range(6)]
+    rows, planted = np.zeros((0, PLAIN.T), np.int32), []
+    for args in itertools.permutations(names, 3):
+        number = np.array([[names.index(a)] for a in args] + [[0]])
+        held = held_out(np.array([0]), np.array([3]), number)[0]
+        kinds = (Story, Quiz, Chat) if held else ()
+        for kind, language in itertools.product(kinds, (0, 1)):
+            words = both.render(kind(Question(TASKS[0], args)), language)
+            row = PLAIN.row(len(rows))["tokens"].copy()
+            said = [0, *PLAIN.tokenizer.encode(" ".join(words)), 0]
+            row[5 : 5 + len(said)] = said
+            rows, planted = np.vstack([rows, row]), [*planted, (len(rows), 6)]
+    kept, _ = items(PLAIN, rows)
+    assert len(planted) >= 6 and set(map(tuple, kept.tolist())) == set(planted)
 
 
 def test_a_search_by_several_processes_finds_what_one_finds(monkeypatch):

@@ -4,10 +4,12 @@ import collections
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from data.contamination import proof
 from data.corpus import Corpus
 from data.feature import (
     Agreement,
@@ -23,8 +25,13 @@ from data.feature import (
 from data.language import Pair
 from data.ledger import census, ledger, main, write
 from data.meaning import Fact
+from data.mixture import Mixture
+from data.name import Naming
+from data.relation import CLASSES, RELATIONS, SPOUSE
 from data.search import fact_templates, statements
 from data.speaker import speaker
+from data.task import LISTS
+from data.task.retrieval import Choose, Retrieve
 from data.tokenizer import Character
 from data.world import DIRECTIONS, FORWARD, GROUPS, REVERSE, World
 
@@ -105,8 +112,8 @@ def scanned(corpus: Corpus, rows: int, step: int = 2000) -> tuple[np.ndarray, np
 def agree(corpus: Corpus, rows: int) -> None:
     table, (exposures, mates) = ledger(corpus, 0, rows), scanned(corpus, rows)
     fact, cells = np.array(table["fact"]), fact_templates(corpus.tables)
-    relation = np.array([corpus.tables.templates[z].meaning.relation for z in cells])
-    own = np.array([corpus.world.fact(f)[0] for f in range(len(exposures))])[:, None] == relation
+    relation = np.array([corpus.tables.templates[z].relation for z in cells])
+    own = corpus.world.facts.relation[:, None] == relation
     for name, found in (("exposures", exposures), ("mates", mates)):
         np.testing.assert_array_equal(np.array(table[name]), found[:, cells][own])
         assert not found[:, cells][~own].any()
@@ -116,6 +123,23 @@ def agree(corpus: Corpus, rows: int) -> None:
 @pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
 def test_the_ledger_counts_every_statement_that_a_scan_of_the_tokens_finds(corpus):
     agree(corpus, 1500)
+
+
+def test_facts_in_answers_and_of_many_relations_are_counted_and_found():
+    """Whoever asks for a fact and answers states it; names of several words hide nothing."""
+    world = World(
+        pairs=32,
+        relations=(*RELATIONS, SPOUSE, *CLASSES),
+        tasks=(*LISTS, Retrieve("parent", strangers=4), Retrieve("child"), Choose()),
+    )
+    pair = Pair(TWIN.features, naming=Naming(words=2, multiplicity=2))
+    mixture = Mixture(facts=0.3, stories=0.1, quiz=0.3, chat=0.3, answered=0.9)
+    corpus = Corpus(world, pair, T=96, mixture=mixture)
+    agree(corpus, 2000)
+    said = ledger(corpus, 0, 2000)
+    asked = said.filter(pc.is_in(said["register"], pa.array(["quiz", "chat"])))
+    assert sum(asked["exposures"].to_pylist()) > 1000
+    assert proof(corpus, 500).hits.row.size == 0
 
 
 @pytest.mark.slow
