@@ -15,6 +15,7 @@ from data.key import key
 from data.meaning import Fact, Meaning, Question, Quiz, Story
 from data.probe import Probe, encode, item, padded, probe
 from data.speaker import speaker
+from data.syntax import Wording
 from data.task.retrieval import OPTIONS
 from data.world import DIRECTIONS
 
@@ -26,9 +27,11 @@ def facts(
     format: str = "completion",
     groups: tuple[str, ...] | None = None,
     seed: int = 0,
+    template: int = 0,
 ) -> Probe:
     """Every fact, or those of `groups`, in all languages and the directions in which its relation
-    may be asked: homes forward only.
+    may be asked: homes forward only. Statements and questions are worded by any `template`, also
+    one that is held out; candidates and what is told before are in the plain one.
 
         completion  parent of x is            the statement
         open        question parent x ?
@@ -41,8 +44,8 @@ def facts(
 
     Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
     entities have the same form in all languages), stated (in pretraining, in this very cell),
-    format, place (of the answer among the options), told (the direction of the statement in the
-    context, "" where there is none)."""
+    template, format, place (of the answer among the options), told (the direction of the statement
+    in the context, "" where there is none)."""
     if format not in FORMATS:
         raise ValueError(f"format={format!r} is not known; choose among {', '.join(FORMATS)}")
     world, items, options = corpus.world, [], []
@@ -60,13 +63,15 @@ def facts(
         for language, direction in itertools.product(
             range(len(corpus.pair.names)), directions[relation]
         ):
-            slices = _slices(corpus, fact, language, direction) | dict(format=format)
+            slices = _slices(corpus, fact, language, direction)
+            slices |= dict(format=format, template=template)
             right = ends[1 - direction]
             others = _distractors(corpus, right, orders[direction], language)
             for asked, more in _asked(corpus, format, fact, direction, right, others):
                 place = more["place"]
                 own = (*others[:place], right, *others[place:])
-                items.append(item(corpus, asked, language, slices | more))
+                worded = asked, language, slices | more, (), Wording(template)
+                items.append(item(corpus, *worded))
                 said = [_answer(corpus, asked, language, o, right) for o in own]
                 options.append(said + [[]] * (OPTIONS - len(said)))
     if not items:

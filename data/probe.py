@@ -59,16 +59,17 @@ def tasks(
     seed: int = 0,
     shots: int = 0,
     examples: int | None = None,
+    template: int = 0,
 ) -> Probe:
     """`items` questions of each task in a register ("story", "quiz", "chat"), the same ones in all
-    languages and every register wherever they may be asked.
+    languages and every register wherever they may be asked; in any `template`, held out or not.
 
     Before a question stand `shots` examples of its task, answered, none of them held out: in the
     question's own language, or all in language `examples`.
 
     Slices: task, register, language, arguments, held_out (training never says these arguments to
     this task: all items of list tasks of 3 or 4), shots, examples (their language), ambiguous (both
-    languages answer alike), item.
+    languages answer alike), item, template.
 
     >>> from data.feature import Lexicon
     >>> from data.language import Pair
@@ -103,11 +104,12 @@ def tasks(
             for i, (question, spared) in enumerate(own[language]):
                 slices = dict(task=label(task), register=register, language=name)
                 slices |= dict(arguments=len(question.concepts), held_out=spared)
-                slices |= dict(shots=shots, examples=names[shown], item=i)
+                slices |= dict(shots=shots, examples=names[shown], item=i, template=template)
                 told = shown_before(corpus.world, task, question, shots, shown, seed + 1 + i)
                 context = [both.render(construct(q), shown) for q in told]
                 context = tuple(itertools.chain(*context))
-                asked.append(item(corpus, construct(question), language, slices, context))
+                worded = construct(question), language, slices, context, Wording(template)
+                asked.append(item(corpus, *worded))
     longest = max((len(item.prompt) + len(item.answer) for item in asked), default=0)
     if longest > corpus.T:
         raise ValueError(
@@ -129,10 +131,15 @@ def completion(records: Sequence[tuple[str, str]], tokenizer: Tokenizer, **slice
 
 
 def item(
-    corpus: Corpus, meaning: Meaning, language: int, slices: dict, context: tuple[str, ...] = ()
+    corpus: Corpus,
+    meaning: Meaning,
+    language: int,
+    slices: dict,
+    context: tuple[str, ...] = (),
+    wording: Wording = Wording(),
 ) -> Item:
     both = speaker(corpus.pair, corpus.world)
-    leaves = both.leaves(meaning, language)
+    leaves = both.leaves(meaning, language, wording)
     begin = next(i for i, leaf in enumerate(leaves) if leaf.answer)
     if any(leaf.given for leaf in leaves[begin:]):
         raise ValueError(

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from data.grammar import HAVING, TOPIC, Grammar, Wording, language_tag
+from data.grammar import HAVING, TOPIC, Grammar, language_tag
 from data.language import Language, Languages, Leaf
 from data.lexicon import FRAMES, HAS, IT, THE, VERB, VERBS, gender, inventory
 from data.meaning import (
@@ -29,6 +29,7 @@ from data.meaning import (
 )
 from data.relation import Symmetric
 from data.sentence import shapes_of
+from data.syntax import Wording
 from data.task import SAID, Task, leaves_open, nouns, opening, shapes
 from data.world import World
 
@@ -129,7 +130,12 @@ class Speaker:
         if isinstance(meaning, Parallel):
             said = (self.leaves(meaning.meaning, i, wording) for i in (language, meaning.target))
             return list(itertools.chain(*said))
-        own = self.languages[language]
+        own, known = self.languages[language], self.world.vocabulary.templates
+        if wording.template >= known:
+            raise ValueError(
+                f"template={wording.template} of {known}: choose one below it, or "
+                f"World(vocabulary=Vocabulary(templates={wording.template + 1}))"
+            )
         grammar = Grammar(self, language, wording)
         if not own.perturbation:
             return grammar.leaves(meaning)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.grammar import Wording
 from data.language import Languages, Leaf
 from data.lexicon import gender, inventory
 from data.meaning import (
@@ -29,6 +28,7 @@ from data.meaning import (
 )
 from data.sentence import SHAPES
 from data.speaker import Speaker, speaker
+from data.syntax import Wording
 from data.task import ARITIES, SAID, leaves_open, nouns, opening
 from data.tokenizer import DOC
 from data.world import DIRECTIONS, World

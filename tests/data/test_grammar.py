@@ -20,7 +20,6 @@ from data.feature import (
     PossessorFirst,
     Script,
 )
-from data.grammar import Wording
 from data.head import (
     AdjectiveLast,
     ComplementizerLast,
@@ -33,6 +32,7 @@ from data.impossible import DeterministicShuffle, FullReverse, LocalShuffle, Tok
 from data.language import Family, Pair
 from data.meaning import Chat, Dictionary, Fact, Nominal, Question, Quiz, Say, Story
 from data.speaker import speaker
+from data.syntax import Wording
 from data.task import TASKS
 from data.world import RELATIONS, Vocabulary, World
 

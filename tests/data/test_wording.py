@@ -7,6 +7,7 @@ import pytest
 
 from data.contamination import contamination
 from data.corpus import Corpus
+from data.fact import facts
 from data.feature import Agreement, Articles, Case, FreeOrder, Lexicon, Names, Order
 from data.head import AdjectiveLast, Postpositions
 from data.language import Family, Pair
@@ -14,6 +15,7 @@ from data.ledger import ledger
 from data.lexicon import FRAMES, inventory
 from data.meaning import Say
 from data.mixture import Mixture
+from data.probe import tasks
 from data.sentence import SHAPES
 from data.speaker import speaker
 from data.template import PLAIN, compile
@@ -96,6 +98,23 @@ def test_a_world_without_more_words_has_the_templates_it_always_had():
     # Facts, questions, open quizzes, dictionaries of nouns, of a task, and of three kinds of names.
     assert len(tables.templates) == 2 * (4 + 18 * 3 + 9 + 3 + 1 + 3) and not tables.held_out.any()
     assert not (tables.register == PLAIN).any()
+
+
+def test_held_out_templates_are_asked_and_a_template_that_is_none_is_refused():
+    corpus = Corpus(WORLD, Pair((Lexicon(0.3), Names(0.5))))
+    for ask in (
+        lambda t: facts(corpus, template=t),
+        lambda t: tasks(corpus, "chat", 1, template=t),
+    ):
+        plain, held_out = ask(0), ask(7)
+        assert plain.answers.tolist() == held_out.answers.tolist()
+        assert set(held_out.slices["template"]) == {7} and (held_out.lengths > plain.lengths).all()
+    asked = tuple(corpus.tokenizer.decode(facts(corpus, template=7).prompts[0]).split()[1:])
+    form = speaker(corpus.pair, WORLD).form[0]
+    told = ("opener1", "x0", ",", "parent", "of", "it", "is")
+    assert asked[-len(told) :] == tuple(form[concept] for concept in told)
+    with pytest.raises(ValueError, match=r"template=1 of 1: .* Vocabulary\(templates=2\)"):
+        facts(Corpus(World(), Pair()), template=1)
 
 
 def test_sentences_without_verbs_are_refused_with_the_way_out():
