@@ -18,6 +18,7 @@ from data.language import THE, Leaf
 from data.meaning import Meaning, Question
 from data.sample import label, sample, shown_before
 from data.speaker import Speaker, speaker
+from data.syntax import Wording
 from data.template import CONSTRUCTS
 from data.tokenizer import Tokenizer
 
