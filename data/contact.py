@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data.draw import below, chance, hashed
-from data.grammar import Wording
 from data.language import Languages
 from data.meaning import Fact, Parallel
 from data.speaker import speaker
+from data.syntax import Wording
 from data.template import REGISTERS, Tables, Template, compile
 from data.world import World
 
