@@ -1,6 +1,6 @@
 """Gated linear attention for Hopper GPUs (sm_90a): Pallas, Mosaic GPU.
 
-The kernels, and the mathematics, are in `pallas_gpu_kernel`: a sweep through the sequence with the
+The kernels, and the mathematics, are in `pallas_gpu_sweep` and `pallas_gpu_gradients`: a sweep through the sequence with the
 state in registers gives o; in the backward pass a sweep gives the states again, another in reverse
 dv and the states' gradients, and a kernel over all chunks dq, dk and dg.
 
@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from kernels.gla.gpu_gradients import chunk_gradients
-from kernels.gla.gpu_sweep import division, sweep
-from kernels.gla.gpu_tile import FLOOR, C
+from kernels.gla.pallas_gpu_gradients import chunk_gradients
+from kernels.gla.pallas_gpu_sweep import division, sweep
+from kernels.gla.pallas_gpu_tile import FLOOR, C
 
 PROCESSORS = 132  # multiprocessors of an H100 or H200
 

@@ -2,7 +2,7 @@
 
 The gradient dv is the computation of o with time reversed: q, k, v, S become k, q, do, dS, and the
 decays to a token and from it change places. So one kernel gives o, or dv, and the states between
-the chunks, or only the last one. The mathematics of a chunk is in `gpu_tile`.
+the chunks, or only the last one. The mathematics of a chunk is in `pallas_gpu_tile`.
 
 A Pallas thread is a warpgroup, two where K allows. Each owns a part of K: its columns of q, k, g
 and of the state never leave it, and only the outputs are summed, through shared memory. The state
@@ -18,8 +18,8 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from kernels.gla import gpu_tile as t
-from kernels.gla.gpu_tile import FAST, C, bf16, f32
+from kernels.gla import pallas_gpu_tile as t
+from kernels.gla.pallas_gpu_tile import FAST, C, bf16, f32
 
 
 def sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs, states, interpret):

@@ -1,6 +1,6 @@
 """dq, dk and dg of all chunks at once, from the states at their two ends: a GPU kernel.
 
-The mathematics of a chunk is in `gpu_tile`. A program is one chunk and slice of K, one warpgroup;
+The mathematics of a chunk is in `pallas_gpu_tile`. A program is one chunk and slice of K, one warpgroup;
 it takes under half of the shared memory, so that two fit on a multiprocessor.
 """
 
@@ -12,8 +12,8 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from kernels.gla import gpu_tile as t
-from kernels.gla.gpu_tile import FAST, C, bf16, f32
+from kernels.gla import pallas_gpu_tile as t
+from kernels.gla.pallas_gpu_tile import FAST, C, bf16, f32
 
 
 def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interpret):
