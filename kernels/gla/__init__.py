@@ -10,13 +10,15 @@ An implementation is a module of this folder with three functions:
 
     unsupported(q, k, v, g, initial_state, segment_ids) -> str | None
         why it cannot run arguments of these shapes and dtypes, or None
-    forward(q, k, v, g, scale, initial_state, segment_ids) -> ((o, final_state), residual)
+    forward(q, k, v, g, scale, initial_state, segment_ids, save) -> ((o, final_state), residual)
     backward(residual, do, dfinal) -> (dq, dk, dv, dg, dinitial_state)
 
 where g has rank 4 with axes of size 1 kept (dg has its shape and dtype), states are float32 and the
 segment ids, if any, start at 0 and rise by one at every restart. It pads T to its chunk by itself.
+Without `save`, for a call that has no gradient, the residual may lack what only `backward` reads.
 """
 
+import re
 from types import ModuleType
 
 import jax
@@ -59,8 +61,9 @@ def gla(
     Under a mesh (`jax.set_mesh`) of more than one device it runs in a `shard_map`: an axis named
     `sequence` splits T (kernels/gla/context.py), every other axis B.
 
-    `impl` None takes the first of `IMPLEMENTATIONS` that runs here; a named one runs, or raises
-    NotImplementedError with the reason. ValueError: shapes or dtypes that do not fit each other.
+    `impl` None takes the first of `IMPLEMENTATIONS` that runs these arguments on this chip; a named
+    one runs, or raises NotImplementedError with the reason. ValueError: shapes or dtypes that do
+    not fit each other.
     """
     g = _gate(q, g)
     _check(q, k, v, g, initial_state, segment_ids, impl)
@@ -97,21 +100,24 @@ def _choose(impl: str | None, arguments: tuple) -> ModuleType:
 
 
 def _not_here(name: str) -> str | None:
-    """Why implementation `name` cannot run on this platform, or None."""
-    platforms, platform = IMPLEMENTATIONS[name], _platform()
-    if platforms is not None and platform not in platforms:
-        return f"runs on {platforms[0]}, and this is {platform}"
+    """Why implementation `name` cannot run on this chip, or None."""
+    platforms, device = IMPLEMENTATIONS[name], _device()
+    if platforms is None:
+        return None
+    if device.platform not in platforms:
+        return f"runs on {platforms[0]}, and this is {device.platform}"
     try:
-        _module(name)
+        module = _module(name)
     except ImportError as error:
         return f"does not import here ({error})"
+    if not re.match(module.CHIPS, device.device_kind):
+        return f"is written for {module.CHIP_NAMES}, and this is {device.device_kind}"
     return None
 
 
-def _platform() -> str:
-    """The platform compiled for: that of the abstract mesh in use if any, else JAX's default."""
-    device = jax.sharding.get_abstract_mesh().abstract_device
-    return device.platform if device is not None else jax.default_backend()
+def _device() -> jax.Device | jax.sharding.AbstractDevice:
+    """What is compiled for: the device of the abstract mesh in use if any, else JAX's first."""
+    return jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
 
 
 def _module(name: str) -> ModuleType:

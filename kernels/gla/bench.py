@@ -3,25 +3,28 @@
 A table of implementation x case, forward and forward+backward, medians in milliseconds, with the
 ratio to `chunk` (above 1: slower than it). Beside it softmax attention with heads as wide as V,
 causal, from jax.nn and, where an interpreter has torch (`--torch`, or this one), torch's; on CUDA
-also flash-linear-attention's chunk_gla. On an accelerator each row has the floor, the time that the
-fewest bytes and operations take at the chip's peak, and what was achieved. `--static` prints
-instead what the TPU and Hopper compilers say of the Pallas kernels, on any machine.
+also flash-linear-attention's chunk_gla, on the same numbers. On an accelerator each row has its
+ratio to the floor, the time that the fewest bytes and operations of GLA take at the chip's peak,
+and what forward+backward achieved of them. `--static` prints instead what the TPU and Hopper
+compilers say of the Pallas kernels, on any machine.
 """
 
 import argparse
 import functools
 import importlib.util
 import json
+import pathlib
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from kernels.gla import IMPLEMENTATIONS, gla, static
+from kernels.gla import IMPLEMENTATIONS, cases, gla, static
 from kernels.gla.cases import BENCHMARKS, Case
 
 # Dense bfloat16 TFLOP/s and GB/s of a chip, for the floor; from the makers' data sheets.
@@ -49,32 +52,57 @@ def bytes_moved(case: Case, itemsize: int) -> tuple[int, int]:
     return forward * itemsize * case.tokens, (forward + backward) * itemsize * case.tokens
 
 
-def rows(case: Case, torch: str | None) -> Iterator[tuple[str, float, float]]:
-    """(implementation, forward ms, forward+backward ms) of everything that runs here."""
+def floor(case: Case, device: str, itemsize: int = 2) -> tuple[float, float]:
+    """Milliseconds below which no forward, and no forward+backward, can be on a device of PEAKS."""
+    peak, bandwidth = PEAKS[device]
+    pairs = zip(flops(case), bytes_moved(case, itemsize), strict=True)
+    return tuple(max(work / peak / 1e9, moved / bandwidth / 1e6) for work, moved in pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Milliseconds, and MiB that forward+backward holds by XLA's account (None: unknown)."""
+
+    impl: str
+    forward: float
+    both: float
+    memory: float | None = None
+
+
+def rows(name: str, torch: str | None) -> Iterator[Row]:
+    """Everything that runs here on a case of BENCHMARKS; the rest gives its reason to stderr."""
+    case = BENCHMARKS[name]
     dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
     x = {name: jnp.asarray(array) for name, array in case.inputs().items()}
-    q, k, v, do = (x[name].astype(dtype) for name in ("q", "k", "v", "do"))
-    for impl in IMPLEMENTATIONS:
-        op = functools.partial(gla, segment_ids=x.get("segment_ids"), impl=impl)
-        try:
-            yield impl, *_timed(lambda *a, op=op: op(*a)[0], (q, k, v, x["g"].astype(dtype)), do)
-        except NotImplementedError as reason:
-            print(f"  {reason}", file=sys.stderr)
+    q, k, v, g, do = (x[name].astype(dtype) for name in ("q", "k", "v", "g", "do"))
     attention = functools.partial(jax.nn.dot_product_attention, is_causal=True)
-    yield "jax.nn attention", *_timed(attention, (do, do, v), do)
+    gla_of = lambda impl: lambda *a: gla(*a, segment_ids=x.get("segment_ids"), impl=impl)[0]
+    candidates = [(impl, gla_of(impl), (q, k, v, g)) for impl in IMPLEMENTATIONS]
+    candidates.append(("jax.nn attention", attention, (do, do, v)))
     if jax.default_backend() == "gpu":
         cudnn = functools.partial(attention, implementation="cudnn")
-        yield "jax.nn attention, cudnn", *_timed(cudnn, (do, do, v), do)
+        candidates.append(("jax.nn attention, cudnn", cudnn, (do, do, v)))
+    for impl, op, inputs in candidates:
+        try:
+            yield _timed(impl, op, inputs, do)
+        # What a library cannot run (a width, a chip, more memory than there is) ends its row only.
+        except (NotImplementedError, ValueError, RuntimeError) as reason:
+            print(f"  {impl}: {str(reason).splitlines()[0]}", file=sys.stderr)
     if torch is not None:
-        yield from _torch_rows(case, torch)
+        yield from _torch_rows(name, torch)
 
 
-def _timed(op: Callable, inputs: tuple, do: jax.Array) -> tuple[float, float]:
+def _timed(impl: str, op: Callable, inputs: tuple, do: jax.Array) -> Row:
     def both(do, *inputs):
         o, vjp = jax.vjp(op, *inputs)
         return o, vjp(do)
 
-    return _median(jax.jit(op), inputs), _median(jax.jit(both), (do, *inputs))
+    forward = jax.jit(op).lower(*inputs).compile()
+    both = jax.jit(both).lower(do, *inputs).compile()
+    used = both.memory_analysis()
+    held = used.argument_size_in_bytes + used.output_size_in_bytes + used.temp_size_in_bytes
+    times = _median(forward, inputs), _median(both, (do, *inputs))
+    return Row(impl=impl, forward=times[0], both=times[1], memory=held / 2**20)
 
 
 def _median(run: Callable, arguments: tuple, seconds: float = 2.0) -> float:
@@ -96,23 +124,32 @@ def _median(run: Callable, arguments: tuple, seconds: float = 2.0) -> float:
     return 1e3 * statistics.median(times)
 
 
-def _torch_rows(case: Case, python: str) -> Iterator[tuple[str, float, float]]:
-    shape = json.dumps([case.B, case.T, case.H, case.K, case.V])
-    child = subprocess.run([python, "-c", _TORCH, shape], capture_output=True, text=True)
+def _torch_rows(name: str, python: str) -> Iterator[Row]:
+    command = [python, "-c", _TORCH, str(pathlib.Path(cases.__file__)), name]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        print(f"  torch: {python} does not run ({error})", file=sys.stderr)
+        return
     if child.returncode:
-        print(f"  torch: {child.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        last = (child.stderr.strip() or f"exit status {child.returncode}").splitlines()[-1]
+        print(f"  torch: {last}", file=sys.stderr)
     for line in child.stdout.splitlines():
-        yield tuple(json.loads(line))
+        impl, forward, both, memory = json.loads(line)
+        yield Row(impl=impl, forward=forward, both=both, memory=memory)
 
 
 # In a process of its own: torch may live in another environment, and two thread pools fight.
 _TORCH = """
-import json, statistics, sys, time
+import json, runpy, statistics, sys, time
 import torch
-B, T, H, K, V = json.loads(sys.argv[1])
+case = runpy.run_path(sys.argv[1])["BENCHMARKS"][sys.argv[2]]
+B, T = case.B, case.T
 cuda = torch.cuda.is_available()
 device, dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
-draw = lambda *s: torch.randn(*s, device=device, dtype=dtype, requires_grad=True)
+arrays = case.inputs()  # the same numbers as in JAX
+tensor = lambda name: torch.tensor(arrays[name], device=device, dtype=dtype)
+q, k, v, g, do = map(tensor, ("q", "k", "v", "g", "do"))
 
 def milliseconds(run):
     if cuda:
@@ -127,48 +164,47 @@ def milliseconds(run):
     return statistics.median(times)
 
 def report(name, op, inputs, do):
+    inputs = [x.detach().requires_grad_() for x in inputs]
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
     forward = milliseconds(lambda: op(*inputs))
     both = milliseconds(lambda: torch.autograd.grad(op(*inputs), inputs, do))
-    print(json.dumps([name, forward, both]), flush=True)
+    memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
+    print(json.dumps([name, forward, both, memory]), flush=True)
 
+heads_first = lambda x: x.transpose(1, 2).contiguous()
 sdpa = lambda q, k, v: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-report("torch attention", sdpa, [draw(B, H, T, V) for _ in range(3)], draw(B, H, T, V).detach())
-try:
-    from fla.ops.gla import chunk_gla
-except ImportError:
-    sys.exit()
-gates = torch.nn.functional.logsigmoid(torch.randn(B, T, H, K, device=device)).clamp_min(-5)
-gates = gates.to(dtype).requires_grad_()
-inputs = [draw(B, T, H, K), draw(B, T, H, K), draw(B, T, H, V), gates]
-op = lambda q, k, v, g: chunk_gla(q, k, v, g)[0]
-report("fla chunk_gla", op, inputs, draw(B, T, H, V).detach())
+report("torch attention", sdpa, [heads_first(x) for x in (do, do, v)], heads_first(do))
+if cuda:
+    try:
+        from fla.ops.gla import chunk_gla
+    except ImportError:
+        sys.exit("flash-linear-attention is not installed beside torch")
+    report("fla chunk_gla", lambda q, k, v, g: chunk_gla(q, k, v, g)[0], [q, k, v, g], do)
 """
 
 
-def _print_case(name: str, case: Case, torch: str | None) -> None:
-    device = jax.devices()[0].device_kind
+def _print_case(name: str, device: str, found: list[Row]) -> None:
+    """The table of one case; on a device of PEAKS with the floor and what was achieved."""
+    case = BENCHMARKS[name]
     sizes = f"B{case.B} T{case.T} H{case.H} K{case.K} V{case.V}, gate {case.gate_shape}"
     print(f"\n{name}: {sizes}, {device}")
-    print(f"{'':26}{'forward':>9}{'ratio':>7}{'fwd+bwd':>10}{'ratio':>7}", end="")
-    accelerated = device in PEAKS
-    print(f"{'floor':>9}{'x floor':>9}{'GB/s':>7}{'TFLOP/s':>9}" if accelerated else "")
-    table = list(rows(case, torch))
-    base = next(row for row in table if row[0] == "chunk")
-    for impl, forward, both in table:
-        print(
-            f"{impl:26}{forward:9.2f}{forward / base[1]:7.2f}{both:10.2f}{both / base[2]:7.2f}",
-            end="",
-        )
-        if accelerated:
-            peak, bandwidth = PEAKS[device]
-            work, moved = flops(case)[1], bytes_moved(case, 2)[1]
-            floor = 1e3 * max(work / peak / 1e12, moved / bandwidth / 1e9)
-            rates = f"{moved / both / 1e6:7.0f}{work / both / 1e9:9.1f}"
-            print(f"{floor:9.3f}{both / floor:9.1f}{rates}", end="")
+    print(f"{'':26}{'forward':>9}{'ratio':>7}{'fwd+bwd':>10}{'ratio':>7}{'MiB':>8}", end="")
+    print(f"{'x floor':>9}{'x floor':>9}{'GB/s':>7}{'TFLOP/s':>9}" if device in PEAKS else "")
+    base = next((row for row in found if row.impl == "chunk"), found[0])
+    for row in found:
+        ratios = row.forward / base.forward, row.both / base.both
+        print(f"{row.impl:26}{row.forward:9.2f}{ratios[0]:7.2f}", end="")
+        print(f"{row.both:10.2f}{ratios[1]:7.2f}", end="")
+        print(f"{'':8}" if row.memory is None else f"{row.memory:8.0f}", end="")
+        if device in PEAKS:
+            fastest, work, moved = floor(case, device), flops(case)[1], bytes_moved(case, 2)[1]
+            print(f"{row.forward / fastest[0]:9.1f}{row.both / fastest[1]:9.1f}", end="")
+            print(f"{moved / row.both / 1e6:7.0f}{work / row.both / 1e9:9.1f}", end="")
         print(flush=True)
-    memory = jax.devices()[0].memory_stats()
-    if memory:
-        print(f"peak memory {memory['peak_bytes_in_use'] / 2**20:.0f} MiB")
+    if device in PEAKS:
+        forward, both = floor(case, device)
+        print(f"floor of GLA at {device}'s peaks: {forward:.3f}, {both:.3f} ms")
 
 
 def _print_static() -> None:
@@ -200,7 +236,7 @@ def main() -> None:
     small = jax.default_backend() == "cpu"
     named = options.cases or [name for name, case in BENCHMARKS.items() if small == (case.K < 64)]
     for name in named:
-        _print_case(name, BENCHMARKS[name], torch)
+        _print_case(name, jax.devices()[0].device_kind, list(rows(name, torch)))
 
 
 if __name__ == "__main__":

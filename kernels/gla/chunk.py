@@ -26,7 +26,7 @@ def unsupported(q, k, v, g, initial_state, segment_ids) -> str | None:
     return None
 
 
-def forward(q, k, v, g, scale, initial_state, segment_ids):
+def forward(q, k, v, g, scale, initial_state, segment_ids, *, save=True):
     """((o, final_state), residual): the contract of an implementation, see `kernels.gla`."""
     T = q.shape[1]
     (q_, k_, v_, g_), at = _split((scale * q, k, v, _gates(g, q)), segment_ids)

@@ -41,7 +41,7 @@ def gla(
     """
     scale = q.shape[3] ** -0.5 if scale is None else scale
     o, built = kernels.gla.gla(q, k, v, g, scale=scale, segment_ids=segment_ids, impl=impl)
-    log = jnp.broadcast_to(g, (*q.shape[:3], g.shape[3])).astype(built.dtype)
+    log = jnp.broadcast_to(g.astype(built.dtype), (*q.shape[:3], g.shape[3]))
     total = log.sum(1)
     reached = None
     if segment_ids is not None:

@@ -21,7 +21,8 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
 
     `forward` and `backward` follow the contract in `kernels.gla`; `scale` is static. Every array of
     the residual has a leading axis of B times anything, or of 1 where the batch shares it. With
-    `skips_absent` they take None for an initial state or its cotangent that is zero.
+    `skips_absent` they take None for an initial state or its cotangent that is zero. Where no
+    gradient is taken, `forward` is told to save nothing.
     """
 
     def operation(q, k, v, g, scale, initial_state, segment_ids):
@@ -29,15 +30,18 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
             shape = (q.shape[0], *q.shape[2:], v.shape[3])
             initial_state = jnp.zeros(shape, jnp.promote_types(q.dtype, jnp.float32))
 
-        def computed(*arrays):
+        def inferring(*arrays):
             def run(q, k, v, g, initial_state, segment_ids):
-                out, residual = forward(q, k, v, g, scale, initial_state, segment_ids)
-                return out, hide(residual)
+                return forward(q, k, v, g, scale, initial_state, segment_ids, save=False)[0]
 
             return _foldable(run)(*arrays)
 
         def saving(*arrays):
-            return computed(*(None if x is None else x.value for x in arrays))
+            def run(q, k, v, g, initial_state, segment_ids):
+                out, residual = forward(q, k, v, g, scale, initial_state, segment_ids, save=True)
+                return out, hide(residual)
+
+            return _foldable(run)(*(None if x is None else x.value for x in arrays))
 
         def gradient(residual, cotangents):
             def run(do, dfinal, residual):
@@ -53,7 +57,7 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
                 dg = dg.astype(jnp.float32).sum(0, keepdims=True).astype(g.dtype)
             return dq, dk, dv, dg, dinitial, None
 
-        run = jax.custom_vjp(lambda *arrays: computed(*arrays)[0])
+        run = jax.custom_vjp(inferring)
         run.defvjp(saving, gradient, symbolic_zeros=True)
         return run(q, k, v, g, initial_state, segment_ids)
 

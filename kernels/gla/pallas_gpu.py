@@ -1,8 +1,9 @@
 """Gated linear attention for Hopper GPUs (sm_90a): Pallas, Mosaic GPU.
 
-The kernels, and the mathematics, are in `pallas_gpu_sweep` and `pallas_gpu_gradients`: a sweep through the sequence with the
-state in registers gives o; in the backward pass a sweep gives the states again, another in reverse
-dv and the states' gradients, and a kernel over all chunks dq, dk and dg.
+The mathematics of a chunk is in `pallas_gpu_tile`, the kernels in `pallas_gpu_sweep` and
+`pallas_gpu_gradients`: a sweep through the sequence with the state in registers gives o; in the
+backward pass a sweep gives the states again, another in reverse dv and the states' gradients, and a
+kernel over all chunks dq, dk and dg. The forward saves no states.
 
 Where programs are fewer than multiprocessors, T is cut into segments (section 4.3 of the paper): a
 first sweep finds what each segment adds to the state, an elementwise recurrence over segments (the
@@ -18,10 +19,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from kernels.gla.pallas_gpu_gradients import chunk_gradients
+from kernels.gla.pallas_gpu_gradients import chunk_gradients, gate_gradient
 from kernels.gla.pallas_gpu_sweep import division, sweep
 from kernels.gla.pallas_gpu_tile import FLOOR, C
 
+CHIPS, CHIP_NAMES = r"NVIDIA (H\d+|GH200)", "Hopper (H100, H200)"  # of JAX's `device_kind`
 PROCESSORS = 132  # multiprocessors of an H100 or H200
 
 _f32, _bf16 = jnp.float32, jnp.bfloat16
@@ -47,9 +49,14 @@ def forward(
     scale: float,
     initial_state: Float[Array, "B H K V"],
     segment_ids: Int[Array, "B T"] | None,
+    *,
+    save: bool = True,
     interpret=None,
 ):
-    """((o, final_state), residual); `interpret`, a `plgpu.InterpretGPUParams`, runs it on a CPU."""
+    """((o, final_state), residual); `interpret`, a `plgpu.InterpretGPUParams`, runs it on a CPU.
+
+    With or without `save` no state of a chunk is written: the backward pass sweeps for them again.
+    """
     T, (P, length) = q.shape[1], _cut(q, v, g)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
     run = partial(sweep, gates=gates, totals=totals, length=length, interpret=interpret)
@@ -63,7 +70,7 @@ def forward(
     return (o[:, :T], final), (q, k, v, g, scale, segment_ids, start)
 
 
-def backward(residual, do, dfinal, interpret=None):
+def backward(residual, do, dfinal, *, interpret=None):
     """(dq, dk, dv, dg, dinitial_state)."""
     q, k, v, g, scale, segment_ids, start = residual
     T, (P, length) = q.shape[1], _cut(q, v, g)
@@ -82,6 +89,8 @@ def backward(residual, do, dfinal, interpret=None):
     dq, dk, dg = chunk_gradients(
         q, k, v, do, gates, totals, S, dS, scale, jnp.dtype(gate_type), interpret
     )
+    if not gates:
+        dg = gate_gradient(dg, totals)
     dq, dk, dv, dg = (x[:, :T] for x in (dq, dk, dv, dg))
     if segment_ids is not None:
         dg = jnp.where(_restarts(segment_ids), 0, dg)
@@ -93,7 +102,8 @@ def backward(residual, do, dfinal, interpret=None):
 def _cut(q, v, g):
     """Segments, enough of them to occupy the card, and chunks in each."""
     B, T, H, K = q.shape
-    _, _, tiles = division(K, v.shape[-1], 1 if g.dtype == _bf16 else 2)
+    parts = 0 if g.shape[-1] == 1 else 1 if g.dtype == _bf16 else 2
+    _, _, tiles = division(K, v.shape[-1], parts)
     chunks, programs = -(-T // C), B * H * (v.shape[-1] // (C * tiles))
     length = -(-chunks // max(1, PROCESSORS // programs))
     return -(-chunks // length), length
@@ -113,13 +123,21 @@ def _gates(q, g, segment_ids, T):
     """Bfloat16 arrays (B,T,H,K) whose sum is g, restarts included, and each chunk's total decay.
 
     The totals (B,N,H,K/C,C+4) are float32 sums over the chunk's tokens, a slice of K after another,
-    each followed by its least entry (four times: a row is a multiple of 16 bytes).
+    each followed by its least entry (four times: a row is a multiple of 16 bytes). One decay a head
+    needs no gates: its totals (B,N,H,1,4C) are c in C copies, b, r and b.
     """
-    B, _, H, K = q.shape
     if segment_ids is not None:
         g = jnp.where(_restarts(segment_ids), -FLOOR, g)
-    g = _pad(jnp.broadcast_to(g, q.shape), T)
+    g = _pad(jnp.broadcast_to(g, (*q.shape[:3], g.shape[-1])), T)
     clamped = jnp.maximum(g.astype(_f32), -FLOOR)
+    B, _, H, K = g.shape
+    if K == 1:
+        by_chunk = jnp.moveaxis(clamped.reshape(B, T // C, C, H), 2, 3)
+        b = jnp.cumsum(by_chunk, -1)
+        after = jnp.pad(by_chunk[..., 1:], [(0, 0)] * 3 + [(0, 1)])
+        r = jnp.cumsum(after[..., ::-1], -1)[..., ::-1]
+        c = jnp.broadcast_to(b[..., -1:], b.shape)
+        return (), jnp.concatenate([c, b, r, b], -1)[:, :, :, None]
     total = clamped.reshape(B, T // C, C, H, K // C, C).sum(2)
     least = jnp.broadcast_to(total.min(-1, keepdims=True), (*total.shape[:-1], 4))
     total = jnp.concatenate([total, least], -1)
@@ -136,10 +154,11 @@ def _starts(run, first, totals, P, length, reverse):
     """
     if P == 1:
         return first[:, :, None]
-    B, _, H = totals.shape[:3]
+    B, _, H, slices, _ = totals.shape
     nothing = jnp.zeros((B, H, P - 1, *first.shape[2:]), _f32)
     _, _, added = run(start=nothing, reverse=reverse, outputs=False, states=False)
-    decay = totals[..., :C].reshape(B, P, length, H, -1).sum(2)
+    decay = totals[..., :C].reshape(B, P, length, H, slices * C).sum(2)
+    decay = decay if slices * C == first.shape[-1] else decay[..., :1]  # one a head
     decay = jnp.moveaxis(jnp.exp(decay[:, ::-1] if reverse else decay), 1, 0)[: P - 1, :, :, None]
 
     def step(state, segment):

@@ -1,7 +1,7 @@
 """dq, dk and dg of all chunks at once, from the states at their two ends: a GPU kernel.
 
-The mathematics of a chunk is in `pallas_gpu_tile`. A program is one chunk and slice of K, one warpgroup;
-it takes under half of the shared memory, so that two fit on a multiprocessor.
+The mathematics of a chunk is in `pallas_gpu_tile`. A program is one chunk and slice of K, one
+warpgroup; it takes under half of the shared memory, so that two fit on a multiprocessor.
 """
 
 from functools import partial
@@ -27,6 +27,9 @@ def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interp
         dg = (M^T + 1) dL/db + M dL/dr + exp(c) sum_v S dS,    dL/db = q dq - k w exp(-b), ...
 
     every product taken of the rounded operands, so that the pairs within a chunk cancel exactly.
+
+    One decay a head: no gates, and instead of dg float32 sums over each slice of K from which
+    `gate_gradient` makes it, (B,N,H,K/C,4C).
     """
     B, _, H, K = q.shape
     N, tiles, parts = totals.shape[1], v.shape[-1] // C, len(gates)
@@ -37,8 +40,7 @@ def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interp
         streams, totals_g = [next(refs) for _ in range(4)], next(refs)  # do, v, S, dS
         results = [next(refs) for _ in range(3)]  # dq, dk, dg
         q_s, k_s, *gates_s = [next(refs) for _ in range(2 + parts)]
-        streams_s, order_s, vectors_s, *dg_s, loaded, streamed = refs
-        total_s, through_s = vectors_s.at[0], vectors_s.at[1]
+        streams_s, order_s, total_s, through_s, *dg_s, loaded, streamed = refs
         dg_s = dg_s[0] if dg_s else gates_s[0]
 
         b, h = lax.div(lax.axis_index("bh"), H), lax.rem(lax.axis_index("bh"), H)
@@ -66,43 +68,62 @@ def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interp
                 return through
 
             through = lax.fori_loop(0, tiles, tile, t.zeros())
-            through_s[pl.ds(0, C)] = jnp.sum(through, axis=0)
+            through_s[...] = jnp.sum(through, axis=0)
             return dA[...], u[...], w[...]
 
         for source, to in zip(sources, (q_s, k_s, *gates_s), strict=True):
             plgpu.copy_gmem_to_smem(source.at[b, rows, h, columns], to, loaded)
-        plgpu.copy_gmem_to_smem(totals_g.at[b, n, h, j], total_s, loaded)
+        plgpu.copy_gmem_to_smem(totals_g.at[b, n, h, j if gates else 0], total_s, loaded)
         for i in range(min(2, tiles)):
             stream(jnp.int32(i))
         order_s[...] = t.order(False)
         acc = plgpu.ACC((C, C), f32)
         dA, dq_state, dk_state = pl.run_scoped(through_values, acc, acc, acc)
         plgpu.barrier_wait(loaded)
-        t.clamp(gates_s[0])
-        streams_s.at[0][...] = jnp.where(t.causal(), dA, 0.0).astype(bf16)
-        given = streams_s, q_s, k_s, gates_s, order_s, total_s, scale, dq_state, dk_state
-        dg = lax.cond(
-            total_s[C] > -FAST, lambda: _fast_gradients(*given), lambda: _exact_gradients(*given)
-        )
-        dg += t.columns(t.row(through_s) * jnp.exp(t.row(total_s)))
-        dg_s[...] = dg.astype(gate_dtype)
+        tiles_s, dA = streams_s, jnp.where(t.causal(), dA, 0.0)
+        if gates:
+            t.clamp(gates_s[0])
+            tiles_s.at[0][...] = dA.astype(bf16)
+            given = tiles_s, q_s, k_s, gates_s, order_s, total_s, scale, dq_state, dk_state
+            dg = lax.cond(
+                total_s[C] > -FAST,
+                lambda: _fast_gradients(*given),
+                lambda: _exact_gradients(*given),
+            )
+            dg += t.columns(t.row(through_s) * jnp.exp(t.row(total_s)))
+            dg_s[...] = dg.astype(gate_dtype)
+        else:
+            given = tiles_s.at[0], q_s, k_s, order_s, total_s, scale, dA, dq_state, dk_state
+            _scalar_gradients(*given, dg_s)
+            dg_s[pl.ds(3 * C, C)] = t.row(through_s)
         plgpu.commit_smem()
-        for x, to in zip((q_s, k_s, dg_s), results, strict=True):
+        for x, to in zip((q_s, k_s), results, strict=False):
             plgpu.copy_smem_to_gmem(x, to.at[b, rows, h, columns])
+        dg_place = (b, rows, h, columns) if gates else (b, n, h, j)
+        plgpu.copy_smem_to_gmem(dg_s, results[2].at[dg_place])
         plgpu.wait_smem_to_gmem(0)
 
     tile = plgpu.SMEM((C, C), bf16, transforms=t.BF16_TILE)
+    like_q = [jax.ShapeDtypeStruct(q.shape, dtype) for dtype in (bf16, bf16, gate_dtype)]
+    if not gates:
+        like_q[2] = jax.ShapeDtypeStruct((B, N, H, K // C, 4 * C), f32)
+        dg_type = [plgpu.SMEM((4 * C,), f32)]
+    elif gate_dtype == f32:
+        dg_type = [plgpu.SMEM((C, C), f32, transforms=t.F32_TILE)]
+    else:
+        dg_type = []  # in the place of the gates
     run = plgpu.kernel(
         gla_gradients,
-        out_type=[jax.ShapeDtypeStruct(q.shape, dtype) for dtype in (bf16, bf16, gate_dtype)],
+        out_type=like_q,
         grid=(B * H, N, K // C),
         grid_names=("bh", "chunk", "k"),
         scratch_types=[
             *[tile] * (2 + parts),
             plgpu.SMEM((8, C, C), bf16, transforms=t.BF16_TILE),
             tile,
-            plgpu.SMEM((2, totals.shape[-1]), f32),
-            *([plgpu.SMEM((C, C), f32, transforms=t.F32_TILE)] if gate_dtype == f32 else []),
+            plgpu.SMEM((totals.shape[-1],), f32),
+            plgpu.SMEM((C,), f32),
+            *dg_type,
             plgpu.Barrier(num_arrivals=3 + parts),
             plgpu.Barrier(num_arrivals=4, num_barriers=2),
         ],
@@ -171,3 +192,33 @@ def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state
     dk, dg = side(k, q, (1.0, scale), dk_state, dg)
     q[...], k[...] = tiles.at[6][...], dk.astype(bf16)
     return dg
+
+
+def _scalar_gradients(pairs, q, k, order, total, scale, dA, dq_state, dk_state, sums):
+    """q and k become dq and dk, of one decay a head. `sums` gets, with W_ij = A_ij dA_ij for j < i,
+    its row sums and what the state gives to b, its column sums, and what the state gives to r."""
+    decays = t.between(total, reverse=False) * scale
+    W = t.product((q, k.T)) * decays * dA * t.load(order)
+    pairs[...] = (dA * decays).astype(bf16)
+    into = t.rows(jnp.exp(t.column(total, C))) * scale * dq_state
+    out = t.rows(jnp.exp(t.column(total, 2 * C))) * dk_state
+    sums[pl.ds(0, C)] = jnp.sum(W + t.load(q) * into, axis=1)
+    sums[pl.ds(C, C)] = jnp.sum(W, axis=0)
+    sums[pl.ds(2 * C, C)] = jnp.sum(t.load(k) * out, axis=1)
+    plgpu.commit_smem()
+    dq = t.product((pairs, k)) + into
+    k_gradient = t.product((pairs.T, q)) + out
+    q[...], k[...] = dq.astype(bf16), k_gradient.astype(bf16)
+
+
+def gate_gradient(sums, totals):
+    """dg (B,T,H,1) float32 of one decay a head, from `chunk_gradients`' sums:
+
+    dg_t = sum_{i >= t} dL/db_i + sum_{j < t} dL/dr_j + exp(c) sum_v S dS.
+    """
+    B, N, H, _, _ = sums.shape
+    rows, columns, dr, through = jnp.moveaxis(sums.sum(3).reshape(B, N, H, 4, C), 3, 0)
+    through = jnp.exp(totals[:, :, :, 0, :1]) * through.sum(-1, keepdims=True)
+    before = jnp.pad(dr[..., :-1], [(0, 0)] * 3 + [(1, 0)])  # no sum holds what it leaves out
+    dg = jnp.cumsum((rows - columns)[..., ::-1], -1)[..., ::-1] + jnp.cumsum(before, -1) + through
+    return jnp.moveaxis(dg, 3, 2).reshape(B, N * C, H, 1)

@@ -30,8 +30,9 @@ def sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs, 
     forward, x1, x2, y are q, k, v and first, second are b, r; in reverse k, q, do and r, b.
 
     x1, x2 (B,T,H,K), y (B,T,H,V) and gates, whose sum is g, in bfloat16; totals (B,N,H,K/C,C+4), c
-    and its least entry; start (B,H,P,V,K) float32, what each of P segments of `length` chunks
-    starts from, in the sweep's order.
+    and its least entry. One decay a head: no gates, totals (B,N,H,1,4C), c in C copies, b, r, b.
+    start (B,H,P,V,K) float32, what each of P segments of `length` chunks starts from, in the
+    sweep's order.
 
     Returns out (B,T,H,V) and the state at every chunk's start (B,H,N,V,K) in bfloat16, each None
     unless asked for, and the state (B,H,P,V,K) at every segment's end.
@@ -74,7 +75,7 @@ def sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs, 
             to, rows = slot(n, j), pl.ds(at(n) * C, C)
             for x, x_to in zip((*x_g, *g_g), (*x_s, *g_s), strict=True):
                 plgpu.copy_gmem_to_smem(x.at[b, rows, h, columns(j)], x_to.at[to], loaded.at[to])
-            total = totals_g.at[b, at(n), h, w * slices + j]
+            total = totals_g.at[b, at(n), h, w * slices + j if gates else 0]
             plgpu.copy_gmem_to_smem(total, totals_s.at[to], loaded.at[to])
 
         def load_values(n):
@@ -103,15 +104,16 @@ def sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs, 
                 def value(i, zero=zero):
                     return y_s.at[2 * i + zero + lax.rem(n, 2)]
 
-                def decay(x_t=x_t, gates_t=gates_t, order=masks[0]):
+                def decay(x_t=x_t, given=(gates_t, masks[0], total, reverse)):
                     if outputs:
-                        _decay(x_t[0], scales[0], order, gates_t, to_end=reverse)
-                    return _decay(x_t[-1], scales[1], order.T, gates_t, to_end=not reverse)
+                        _decay(x_t[0], scales[0], _exponent(*given, first=True))
+                    return _decay(x_t[-1], scales[1], _exponent(*given, first=False))
 
                 def output(i, x1=x_t[0], work=work, state=state, value=value):
                     return t.product((x1, state(i).T), (work, value(i)))
 
-                t.clamp(gates_t[0])
+                if gates:
+                    t.clamp(gates_t[0])
                 if outputs:
                     scratch = work, state(0)
                     P = _scores(*x_t, gates_t, masks, total, scales, decay, scratch, reverse)
@@ -239,16 +241,22 @@ def division(K, V, parts):
     """Warpgroups of a program, slices of K for each, and tiles of V for the program."""
     warpgroups = 2 if K >= 2 * C else 1
     slices = K // C // warpgroups
-    tiles = 2 if V % (2 * C) == 0 and slices == 1 and parts == 1 else 1
+    tiles = 2 if V % (2 * C) == 0 and slices == 1 and parts <= 1 else 1
     return warpgroups, slices, tiles
 
 
-def _decay(x, scale, matrix, gates, to_end):
-    """scale x exp(b), or with `to_end` scale x exp(r), in place; returned in float32."""
-    total = t.gate_sum(matrix, gates)
-    if not to_end:
-        total += t.total_of(gates)
-    x_decayed = t.load(x) * scale * jnp.exp(total)
+def _exponent(gates, order, total, reverse, first):
+    """The log decays b, or r, of x1 (`first`) or x2."""
+    to_end = first == reverse
+    if not gates:
+        return t.rows(t.column(total, 2 * C if to_end else C))
+    within = t.gate_sum(order if first else order.T, gates)
+    return within if to_end else within + t.total_of(gates)
+
+
+def _decay(x, scale, exponent):
+    """scale x exp(exponent), in place; returned in float32."""
+    x_decayed = t.load(x) * scale * jnp.exp(exponent)
     x[...] = x_decayed.astype(bf16)
     return x_decayed
 
@@ -284,4 +292,13 @@ def _scores(x1, x2, gates, masks, total, scales, decay, scratch, reverse):
         decay()
         return P
 
+    def by_matrix():
+        decays = t.between(total, reverse) * (scales[0] * scales[1])
+        distance = -t.load(digits) if reverse else t.load(digits)
+        P = jnp.where(distance >= 0, t.product((x1, x2.T)) * decays, 0.0)
+        decay()
+        return P
+
+    if not gates:
+        return by_matrix()
     return lax.cond(total[C] > -FAST, one_product, by_digits)

@@ -17,6 +17,10 @@ both factors of
 are at most 1. That makes six products, and the diagonal. A reset (g = -inf) is a gate of -`FLOOR`,
 whose exponential is zero in float32.
 
+One decay per head and token (Mamba-2, RetNet) comes as the vectors b and r, and its decays as one
+matrix, exp(b_i - b_j): no case is apart. That is a difference of sums, but in float32, and of at
+most C FLOOR: the worst error, of 5e-4 after 64 resets in a chunk, is below bfloat16's rounding.
+
 A tile of state is S^T (V by K), so that decay runs along its columns. Masks are read from shared
 memory: computed, the compiler keeps their parts in registers.
 """
@@ -28,7 +32,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 C = 64  # tokens in a chunk, and the side of every tile
 FAST = 60.0  # at most exp(60) |k|: far from overflow
-FLOOR = 1024.0  # exp(-104) is already zero in float32
+FLOOR = 128.0  # exp(-104) is already zero in float32
 DIGITS = 6  # C = 2**6
 
 f32, bf16 = jnp.float32, jnp.bfloat16
@@ -54,7 +58,12 @@ def _index(axis):
 
 def columns(x):
     """A value per column, repeated over the rows of a tile."""
-    return lax.broadcast_in_dim(x, (C, C), (1,))
+    return plgpu.layout_cast(lax.broadcast_in_dim(x, (C, C), (1,)), WGMMA)
+
+
+def rows(x):
+    """A value per row, repeated over the columns of a tile."""
+    return plgpu.layout_cast(lax.broadcast_in_dim(x, (C, C), (0,)), WGMMA)
 
 
 def total_of(refs):
@@ -104,8 +113,22 @@ def gate_sum(matrix, gates):
     return product(*((matrix, gate) for gate in gates))
 
 
-def row(ref):
-    return plgpu.load(ref.at[pl.ds(0, C)], layout=WGMMA.reduce(0), optimized=False)
+def row(ref, start=0):
+    """C numbers of `ref`, to be repeated over the rows of a tile by `columns`."""
+    return plgpu.load(ref.at[pl.ds(start, C)], layout=WGMMA.reduce(0), optimized=False)
+
+
+def column(ref, start=0):
+    """C numbers of `ref`, to be repeated over the columns of a tile by `rows`."""
+    return plgpu.load(ref.at[pl.ds(start, C)], layout=WGMMA.reduce(1), optimized=False)
+
+
+def between(vectors, reverse):
+    """exp(b_i - b_j), or in reverse exp(b_j - b_i), of one decay a head; 1 where that is above 1,
+    which `causal` leaves out."""
+    # From two copies: layout inference finds no way to load one vector as both.
+    distance = rows(column(vectors, C)) - columns(row(vectors, 3 * C))
+    return jnp.exp(jnp.minimum(-distance if reverse else distance, 0.0))
 
 
 def gate_product(matrix, x, scratch):

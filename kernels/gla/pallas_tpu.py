@@ -37,6 +37,7 @@ from jaxtyping import Array, Float, Int
 
 from kernels.gla.pallas_tpu_chunk import C, Cut, Middle, Scalar, Tree, dot
 
+CHIPS, CHIP_NAMES = r"TPU (v5|v6|7)|TPU7", "TPU v5e, v5p, v6e and 7x"  # of JAX's `device_kind`
 WIDTHS = (64, 128, 256, 512)
 
 

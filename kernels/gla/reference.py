@@ -26,7 +26,8 @@ def recurrence(
     starts = jnp.zeros((B, T), bool)
     if segment_ids is not None:
         starts = starts.at[:, 1:].set(segment_ids[:, 1:] != segment_ids[:, :-1])
-    g = jnp.broadcast_to(g, (g.shape[0], T, *g.shape[2:]))
+    # Cast before it is shared: the gradient of a shared gate is then summed in this precision.
+    g = jnp.broadcast_to(g.astype(accumulate), (g.shape[0], T, *g.shape[2:]))
 
     def step(state, token):
         q, k, v, g, start = token
@@ -62,7 +63,7 @@ def unsupported(q, k, v, g, initial_state, segment_ids) -> str | None:
     return None
 
 
-def forward(q, k, v, g, scale, initial_state, segment_ids):
+def forward(q, k, v, g, scale, initial_state, segment_ids, *, save=True):
     """((o, final_state), residual): the contract of an implementation, see `kernels.gla`."""
     out = recurrence(q, k, v, g, scale, initial_state, segment_ids)
     return out, (q, k, v, g, scale, initial_state, segment_ids)

@@ -18,6 +18,9 @@ CASES = {
     "resets": Case(B=2, T=128, H=2, gate="resets", state=True),
     "retention": Case(B=2, T=128, H=2, gate_shape="11H1", state=True),
     "segments": Case(B=2, T=128, H=2, segments=(5, 40, 3, 16, 32), state=True),
+    "segments, one decay a head": Case(
+        B=2, T=128, H=2, gate="/1", gate_shape="BTH1", segments=(5, 40, 3, 16, 32), state=True
+    ),
 }
 
 

@@ -10,9 +10,10 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+import kernels.gla
 from kernels.gla import IMPLEMENTATIONS, gla, gla_step, reference
 from kernels.gla.cases import CASES, Case
-from tests.kernels.compare import assert_close, everything
+from tests.kernels.compare import assert_close, error, everything
 
 # Rounding to bfloat16 alone gives 1.6e-3; the bounds are flash-linear-attention's.
 BFLOAT16 = {"o": 4e-3, "final_state": 4e-3}
@@ -214,6 +215,120 @@ def test_a_named_implementation_runs_or_raises_with_the_reason():
         if platforms is not None:
             with pytest.raises(NotImplementedError, match="and this is cpu"):
                 gla(**x, impl=name)
+
+
+# (device_kind, platform), dtype, K, what impl=None takes
+PREFERRED = [
+    ("TPU v5 lite", "tpu", jnp.bfloat16, 128, "pallas_tpu"),
+    ("TPU v6 lite", "tpu", jnp.float32, 64, "pallas_tpu"),
+    ("TPU7x", "tpu", jnp.bfloat16, 96, "chunk"),
+    ("TPU v4", "tpu", jnp.bfloat16, 128, "chunk"),
+    ("NVIDIA H100 80GB HBM3", "gpu", jnp.bfloat16, 128, "pallas_gpu"),
+    ("NVIDIA H200", "gpu", jnp.float32, 128, "chunk"),
+    ("NVIDIA A100-SXM4-40GB", "gpu", jnp.bfloat16, 128, "chunk"),
+    ("cpu", "cpu", jnp.float32, 24, "chunk"),
+    ("cpu", "cpu", jnp.float64, 24, "reference"),
+]
+
+
+@pytest.mark.parametrize("kind, platform, dtype, K, name", PREFERRED)
+def test_the_first_implementation_that_runs_is_taken(kind, platform, dtype, K, name):
+    with jax.enable_x64(dtype == jnp.float64), _pretended(kind, platform):
+        assert kernels.gla._choose(None, _abstract(K, dtype)) is kernels.gla._module(name)
+
+
+@pytest.mark.parametrize(
+    "kind, platform, dtype, K, name, reason",
+    [
+        (
+            "TPU v4",
+            "tpu",
+            jnp.bfloat16,
+            128,
+            "pallas_tpu",
+            "written for TPU v5e, .* this is TPU v4",
+        ),
+        ("TPU v6 lite", "tpu", jnp.bfloat16, 96, "pallas_tpu", "K=96"),
+        ("TPU v6 lite", "tpu", jnp.float64, 64, "pallas_tpu", "float64"),
+        ("NVIDIA A100", "gpu", jnp.bfloat16, 128, "pallas_gpu", "Hopper .* this is NVIDIA A100"),
+        ("NVIDIA H200", "gpu", jnp.bfloat16, 96, "pallas_gpu", "K=96"),
+        ("NVIDIA H200", "gpu", jnp.float32, 128, "pallas_gpu", "multiplies bfloat16"),
+        ("cpu", "cpu", jnp.float64, 24, "chunk", "float64 is the reference's"),
+    ],
+)
+def test_a_named_implementation_says_why_not(kind, platform, dtype, K, name, reason):
+    x64 = jax.enable_x64(dtype == jnp.float64)
+    refused = pytest.raises(NotImplementedError, match=f"impl='{name}': .*{reason}")
+    with x64, _pretended(kind, platform), refused:
+        kernels.gla._choose(name, _abstract(K, dtype))
+
+
+def _pretended(kind: str, platform: str):
+    device = jax.sharding.AbstractDevice(kind, None, platform)
+    mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
+    return jax.sharding.use_abstract_mesh(mesh)
+
+
+def _abstract(K: int, dtype) -> tuple:
+    x = jax.ShapeDtypeStruct((1, 8, 1, K), dtype)
+    v = jax.ShapeDtypeStruct((1, 8, 1, 64), dtype)
+    return x, x, v, x, None, None
+
+
+@pytest.mark.parametrize("impl", ["pallas_tpu", "pallas_gpu"])
+def test_inference_writes_no_states(impl: str):
+    """Without a gradient no kernel writes more than o and the states at the ends of segments."""
+    q = jax.ShapeDtypeStruct((1, 4096, 1, 128), jnp.bfloat16)
+    device = ("TPU v6 lite", "tpu") if impl == "pallas_tpu" else ("NVIDIA H200", "gpu")
+    op = lambda x: gla(x, x, x, x, impl=impl)[0]
+    with _pretended(*device):
+        inference = str(jax.make_jaxpr(op)(q))
+        training = str(jax.make_jaxpr(lambda x: jax.vjp(op, x)[0])(q))
+    written = "bf16[1,1,4,128,128]" if impl == "pallas_tpu" else "bf16[1,1,64,128,128]"
+    assert written not in inference
+    assert (written in training) == (impl == "pallas_tpu")  # the GPU's backward sweeps again
+
+
+@pytest.mark.parametrize("shape", ["BTHK", "BTH1", "11H1", "1111", "11HK", "1T1K"])
+def test_a_step_broadcasts_its_gate(shape: str):
+    case = Case(T=1, gate="/1", gate_shape=shape, state=True)
+    x = _arrays(case)
+    x.pop("dfinal")
+    state = x.pop("initial_state")
+    got = gla_step(**x, state=state)
+    want = gla(**x, initial_state=state, impl="reference")
+    assert_close(dict(enumerate(got)), dict(enumerate(want)), 1e-6)
+
+
+@pytest.mark.parametrize("impl", ["chunk", "reference"])
+@pytest.mark.parametrize("shape", ["BTH1", "11H1", "1111", "11HK"])
+def test_a_shared_gate_in_bfloat16_gets_a_gradient_of_full_accuracy(impl: str, shape: str):
+    """Its sum over the tokens is taken in float32; only the last rounding is bfloat16's."""
+    case = _Rounded(T=300, gate_shape=shape)
+    x = {name: y.astype(jnp.bfloat16) for name, y in _arrays(case).items()}
+    do = jnp.asarray(case.inputs()["do"], jnp.bfloat16)
+    _, vjp = jax.vjp(lambda g: gla(**{**x, "g": g}, impl=impl)[0], x["g"])
+    with jax.enable_x64(True):
+        wide = {name: y.astype(jnp.float64) for name, y in x.items()}
+        _, exact = jax.vjp(lambda g: gla(**{**wide, "g": g}, impl="reference")[0], wide["g"])
+        want = exact(do.astype(jnp.float64))
+    assert_close({"dg": vjp(do)[0]}, {"dg": want[0]}, 5e-3)
+
+
+def test_only_the_hard_chunks_are_computed_exactly(monkeypatch):
+    """With the exact way broken, its outputs lost, every chunk but the hard one stays right."""
+    x = _arrays(Case(B=2, T=640))
+    x["g"] = x["g"].at[1, 200].set(-50.0)
+    want = gla(**x, impl="reference")[0]
+    exact = kernels.gla.chunk_math.exact
+    broken = lambda q, k, v, g, at: (0 * v, exact(q, k, v, g, at)[1])
+    monkeypatch.setattr(kernels.gla.chunk_math, "exact", broken)
+    o = gla(**x, impl="chunk")[0]
+    easy = np.ones(640, bool)
+    easy[192:256] = False
+    # Row 0's first chunk fills up the pair that a batch of two computes at once.
+    assert_close({0: o[0, 64:], 1: o[1, easy]}, {0: want[0, 64:], 1: want[1, easy]}, 1e-5)
+    assert not error(o[1, ~easy], want[1, ~easy]) < 0.1
 
 
 def _arrays(case: Case, dtype=jnp.float32) -> dict[str, jax.Array]:

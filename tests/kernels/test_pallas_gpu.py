@@ -4,6 +4,8 @@ Kernels are called one after another, not under one jit: there XLA would run ind
 once, and the interpreter's threads can wait for each other for ever.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels.gla import pallas_gpu, reference
-from kernels.gla.cases import GATES, Case
+from kernels.gla.cases import CASES, GATES, Case
 from tests.kernels.compare import error
 
 # Root mean squares relative to the recurrence's, in bfloat16, normal inputs.
@@ -68,6 +70,30 @@ def test_resets_and_documents_equal_the_recurrence_on_the_exact_path():
 def test_two_warpgroups_equal_the_recurrence_and_do_not_race(monkeypatch):
     monkeypatch.setattr(pallas_gpu, "PROCESSORS", 2)  # segments of several chunks
     check(small(T=200, K=128, V=128), races=True)
+
+
+def test_one_decay_a_head_equals_the_recurrence_and_does_not_race():
+    """Hard gates and easy ones go one way, by a matrix of decays; -40 everywhere leaves dg tiny."""
+    check(small(T=130, gate="resets", gate_shape="BTH1", segments=(40, 1, 30)), jnp.float32, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gate", GATES)
+def test_one_decay_a_head_equals_the_recurrence_for_any_gate(gate, monkeypatch):
+    monkeypatch.setattr(pallas_gpu, "PROCESSORS", 2)
+    check(small(T=130, K=128, V=128, gate=gate, gate_shape="BTH1"), jnp.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["long-1000", "gate-mixed", "retention", "segments-hard"])
+def test_the_named_cases_equal_the_recurrence(name):
+    check(replace(CASES[name], B=1, H=1, K=64, V=128))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["BTH1", "11H1", "11HK"])
+def test_a_shared_gate_in_bfloat16_gets_a_gradient_summed_in_float32(shape):
+    check(small(T=200, gate_shape=shape))
 
 
 @pytest.mark.slow

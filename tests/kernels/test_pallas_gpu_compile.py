@@ -62,3 +62,16 @@ def test_nothing_spills_forward_at_other_widths(K, V, gate_dtype):
 def test_spills_at_256_key_channels_stay_small(gate_dtype, ceiling):
     found = rows(gate_dtype, B=8, T=2048, H=4, K=256, V=512)
     check(found, forward=ceiling, sweep=ceiling, gradients=128)
+
+
+def test_nothing_spills_of_one_decay_a_head():
+    """No gate is loaded but a vector a chunk, and no case is apart: smaller in every kernel."""
+    found = rows("float32", B=8, T=2048, H=4, K=128, V=256, gate_shape="BTH1")
+    check(found, forward=0, sweep=0, gradients=0)
+    assert all(row["shared"] <= 200_704 for row in found), found
+
+
+@pytest.mark.slow
+def test_at_256_key_channels_one_decay_a_head_spills_only_backward():
+    found = rows("float32", B=8, T=2048, H=4, K=256, V=512, gate_shape="BTH1")
+    check(found, forward=0, sweep=16, gradients=0)
