@@ -34,7 +34,8 @@ from data.ledger import ledger as count
 from data.stream import stream
 from data.text import Text
 from model.lm import LM, shapes
-from train.loop import Member, NotFinite, Progress, fit
+from train.loop import fit
+from train.member import Member, NotFinite, Progress
 from train.plan import memory
 from train.recipe import Recipe
 from train.store import Store, how, identity, load_params, save_params

@@ -1,8 +1,9 @@
 """Pretrain one model: `python -m train.pretrain SPEC [--recipe.steps 2000] [--out DIR]`.
 
 SPEC is an experiment that defines `pretrain_spec()`: a frozen dataclass with fields model, corpus
-and recipe, each field of which is an option (`python -m train.pretrain SPEC --help`). The run
-continues where it was if DIR holds its beginning.
+and recipe, each field of which is an option (`python -m train.pretrain SPEC --help`). `--layout.*`
+spreads it over the devices there are (train/mesh.py) and is no part of what is computed. The run
+continues where it was, in whatever layout, if DIR holds its beginning.
 """
 
 import dataclasses
@@ -19,7 +20,9 @@ import tyro
 
 from data.stream import stream
 from model.lm import LM
-from train.loop import Member, fit
+from train.loop import fit
+from train.member import Member
+from train.mesh import Layout
 from train.recipe import Recipe
 from train.store import Store, describe, differences, identity, save_params
 
@@ -28,7 +31,7 @@ EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
 def main() -> None:
     spec, options = launched("pretrain_spec", "out")
-    train(spec, options.out or folder(spec))
+    train(spec, options.out or folder(spec), layout=options.layout)
 
 
 def launched(function: str, *folders: str) -> tuple[Any, Any]:
@@ -43,6 +46,7 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
         ("model", type(model), model),
         ("corpus", type(spec.corpus), spec.corpus),
         ("recipe", Recipe, spec.recipe),
+        ("layout", Layout, Layout()),
         *((name, pathlib.Path | None, None) for name in folders),
     ]
     launch = dataclasses.make_dataclass(name, [(n, t) for n, t, _ in fields], frozen=True)
@@ -74,7 +78,7 @@ def find(name: str, function: str, also: tuple[str, ...] = ()) -> Any:
     return getattr(importlib.import_module(f"experiments.{name}"), function)()
 
 
-def train(spec: Any, out: pathlib.Path, base: Any = None) -> None:
+def train(spec: Any, out: pathlib.Path, base: Any = None, layout: Layout = Layout()) -> None:
     """One member, from `base` (parameters without the members' axis) or from scratch."""
     claim(out, spec)
     store = Store(out)
@@ -88,7 +92,7 @@ def train(spec: Any, out: pathlib.Path, base: Any = None) -> None:
         base = jax.tree.map(lambda leaf: leaf[None], base)
     batches = stream(spec.corpus, spec.recipe.batch)
     member = Member(recipe=spec.recipe, batches=batches, name=str(out), store=store)
-    state, lost = fit(spec.model, [member], params=base, on_step=show)
+    state, lost = fit(spec.model, [member], params=base, layout=layout, on_step=show)
     for error in lost.values():
         raise error
     store.close()

@@ -18,7 +18,8 @@ def main() -> None:
             f"no parameters in {base}; run `python -m train.pretrain` first, or give the folder "
             "of a finished run as --base"
         )
-    train(spec, options.out or folder(spec), load_params(base, shapes(spec.model)))
+    params = load_params(base, shapes(spec.model))
+    train(spec, options.out or folder(spec), params, options.layout)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from train.loop import Member, _spans, fit
+from train.loop import _spans, fit
+from train.member import Member
 from train.step import parameters
 from train.store import Store
 
@@ -95,7 +96,8 @@ sys.path.insert(0, "tests/train")
 from conftest import Copying
 from model.lm import LM
 from model.softmax import Softmax
-from train.loop import Member, fit
+from train.loop import fit
+from train.member import Member
 from train.recipe import Cosine, Recipe
 from train.store import Store
 cfg = LM(W=9, D=16, layers=1, mixer=Softmax(heads=2), F=32)

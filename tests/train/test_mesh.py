@@ -15,7 +15,8 @@ import pytest
 from model.gla import GLA
 from model.lm import LM, shapes
 from model.softmax import Softmax
-from train.loop import Member, fit
+from train.loop import fit
+from train.member import Member
 from train.mesh import Layout, placed, rule
 from train.recipe import Cosine, Recipe
 from train.store import Store

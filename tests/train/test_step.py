@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from model.gla import GLA
-from train.loop import Member, fit
+from train.loop import fit
+from train.member import Member
 from train.mesh import Layout
 from train.recipe import AdamW, Constant
 from train.step import Span, begin, chunk, constants, parameters
