@@ -178,9 +178,8 @@ def lookup(world: Any, name: str) -> Known:
     pair = (world.facts.subject[own], world.facts.object[own])[:: 1 - 2 * direction]
     fact, found = np.full((2, world.kinds[kinds[0]]), -1)
     fact[pair[0]], found[pair[0]] = own, pair[1]
-    if relation.name == relation.converse:  # symmetric: one fact answers about both
-        fact[pair[1]], found[pair[1]] = own, pair[0]
-    elif len(np.unique(pair[0])) < len(own):
+    # Of a symmetric relation, the entity that its fact has as subject may be asked about.
+    if len(np.unique(pair[0])) < len(own):
         raise ValueError(f"name={name!r}: a {kinds[0]} has several {kinds[1]}; ask the converse")
     return Known(i, direction, *kinds, fact, found)
 

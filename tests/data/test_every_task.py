@@ -1,10 +1,13 @@
 """Every family answers rightly, draws what its reference answers, and is parsed back everywhere."""
 
+import collections
+
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import (
     Agreement,
@@ -21,6 +24,7 @@ from data.language import Pair
 from data.meaning import Chat, Fact, Question, Quiz, Slot, Story, replace_slots
 from data.mixture import Mixture
 from data.relation import CLASSES, RELATIONS
+from data.search import statements
 from data.speaker import speaker
 from data.task import ARITIES, SAID, Draws, Positional, Task
 from data.task.every import EVERY
@@ -190,3 +194,17 @@ def test_answers_state_no_fact_that_is_held_out(corpus):
     asked = (said["fact"] >= 0) & (said["kind"] == 1)
     cell = tuple(said[name][asked] for name in ("fact", "language", "direction"))
     assert asked.sum() > 100 and WORLD.stated[cell].all()
+
+
+def test_the_search_in_the_tokens_finds_every_answer_that_states_a_fact(
+    corpus,
+):
+    said = corpus.provenance(0, 200)
+    found = statements(corpus, corpus.rows(0, 200)["tokens"])
+    asked = (said["fact"] >= 0) & (said["kind"] == 1)
+    names = ("fact", "direction", "template")
+    drawn = collections.Counter(zip(*(said[n][asked].tolist() for n in names), strict=True))
+    questions = np.isin(found.template, np.flatnonzero(corpus.tables.kind == 1))
+    read = zip(*(getattr(found, n)[questions].tolist() for n in names), strict=True)
+    assert collections.Counter(read) == drawn and len(drawn) > 50
+    assert contamination(corpus, 0, 200).num_rows == 0
