@@ -38,9 +38,11 @@ from data.feature import (
 )
 from data.language import Pair
 from data.ledger import ledger
+from data.relation import CLASSES, RELATIONS
 from data.search import statements
 from data.store import Stored, materialise
 from data.stream import iterate
+from data.task.every import EVERY
 from data.tokenizer import BPE
 from data.world import World
 
@@ -83,6 +85,9 @@ def lines() -> Iterator[Line]:
             yield Line(f"grain{what}", T, batch, lambda i, b=batches: next(b))
     rich = replace(DEFAULT, T=512, pair=RICH)
     yield Line("rows, every feature", 512, 64, _rows(rich, 64), 1e6)
+    every = World(relations=(*RELATIONS, *CLASSES), tasks=EVERY)
+    asked = replace(DEFAULT, T=512, world=every)
+    yield Line("rows, every task", 512, 64, _rows(asked, 64), 1e6)
     pieces = replace(DEFAULT, T=512, subword=BPE.train(_words(), 1000))
     yield Line("rows, byte pairs", 512, 64, _rows(pieces, 64))
     corpus, n = replace(DEFAULT, T=512), 2048

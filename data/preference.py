@@ -94,7 +94,7 @@ class Preference:
         first = shapes.first[[tasks.index(one) for one in LISTS]]
         shape = np.stack([first[task] + arity, drawn.shape], 1)
         register = REGISTERS.index(self.register)
-        template = tables.ids[register, self.language, shape, 0].ravel()
+        template = tables.ids[register, self.language, shape, 0, 0, 0].ravel()
         slots = np.zeros((N, shapes.slots), np.int64)
         slots[:, : shapes.args] = np.maximum(drawn.args.T, 0)
         slots[:, shapes.task(2) :] = np.maximum(drawn.said.T, 0)

@@ -62,7 +62,8 @@ def _cells(corpus: Corpus) -> Iterator[tuple[tuple[str, str, str], list]]:
     for r, language, t in np.argwhere(may & ~said).tolist():
         task, register = world.tasks[t], REGISTERS.index(ASKING[r])
         own = _own(corpus, t)
-        templates = [(int(z), None, None) for z in tables.ids[register, language, own, 0]]
+        wordings = np.unique(tables.ids[register, language, own, 0])
+        templates = [(int(z), None, None) for z in wordings if z >= 0]
         if ASKING[r] == "quiz" and leaves_open(task):
             templates += _open(corpus, t, language, said[r, language])
         yield (label(task), ASKING[r], names[language]), templates
@@ -84,6 +85,6 @@ def _open(corpus: Corpus, task: int, language: int, said: np.ndarray) -> list:
     found = []
     for opening, name in asks(task) - others:
         concept = corpus.sampler.concept[name]
-        found += [(int(z), shapes.task(0), concept) for z in ids[opening] if z >= 0]
-        found += [(int(z), shapes.task(1), concept) for z in ids[:, opening] if z >= 0]
+        for which, said in enumerate((ids[opening], ids[:, opening])):
+            found += [(int(z), shapes.task(which), concept) for z in np.unique(said) if z >= 0]
     return found
