@@ -33,11 +33,12 @@ def trespasses(corpus: Corpus, start: int, stop: int) -> pa.Table:
         words = search.read(corpus, corpus.rows(first, last)["tokens"])
         known = {}
         wanted = sorted({z for _, templates in cells for z, _, _ in templates})
-        for z, begin, slots in search.matches(corpus, words, wanted):
-            whole = _whole(words.word, begin, corpus.tables.length[z] - 1)
-            known[z] = begin[whole], slots[whole]
+        for z, begin, slots in search.matches(corpus, words, wanted, whole=True):
+            known[z] = begin, slots
         for cell, templates in cells:
             for z, slot, concept in templates:
+                if z not in known:
+                    continue
                 begin, slots = known[z]
                 begin = begin if slot is None else begin[slots[:, slot] == concept]
                 found += [(int(words.row[b]) + first, int(words.position[b]), *cell) for b in begin]
@@ -45,12 +46,6 @@ def trespasses(corpus: Corpus, start: int, stop: int) -> pa.Table:
     names = ("row", "position", "task", "register", "language")
     kinds = (pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string())
     return pa.table([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names)
-
-
-def _whole(word: np.ndarray, begin: np.ndarray, length: int) -> np.ndarray:
-    """Which places begin after a <doc> and end before one, or where the rows do."""
-    after = np.append(word, 0)[begin + length]
-    return (word[begin - 1] == 0) & (after == 0)
 
 
 def _cells(corpus: Corpus) -> Iterator[tuple[tuple[str, str, str], list]]:
