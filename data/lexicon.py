@@ -66,7 +66,7 @@ def inventory(world: World) -> dict[str, tuple[str, ...]]:
         words |= dict(particle=(THAT, WHICH, TO))
     if more.templates > 1:
         openers = tuple(f"opener{i}" for i in range((more.templates - 1) // FRAMES))
-        words |= dict(frame=(HAS, IT), opener=openers)
+        words |= dict(frame=(HAS, IT)) | (dict(opener=openers) if openers else {})
     words |= dict(mark=(*MARKS,), chat=(*CHAT,))
     new = coined(world)
     if new.pop("numeral", ()) or more.numerals:

@@ -123,3 +123,11 @@ def test_sentences_without_verbs_are_refused_with_the_way_out():
         Corpus(World(), Pair(), mixture=Mixture(plain=0.1))
     with pytest.raises(ValueError, match="dictionary"):
         Mixture(dictionary=0.6, plain=0.6)
+
+
+@pytest.mark.parametrize("templates", [2, 3, 4, 5])
+def test_few_templates_need_no_opener(templates):
+    """A kind of words of which there is none is no kind."""
+    world = World(pairs=16, cities=4, nouns=8, vocabulary=Vocabulary(templates=templates))
+    row = Corpus(world, Pair()).row(0)
+    assert (row["kind"] >= 0).sum() > 3
