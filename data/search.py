@@ -15,7 +15,7 @@ import numpy as np
 
 from data.corpus import Corpus
 from data.lexicon import FRAMES, inventory
-from data.meaning import Chat, Fact, Question, Quiz, Slot, Story, slots
+from data.meaning import Chat, Fact, Parallel, Question, Quiz, Slot, Story, slots
 from data.task import TASKS, Positional, held_out
 from data.template import Tables, Template
 from data.world import FORWARD, World
@@ -45,9 +45,8 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
     any language. What several languages would say alike is found in each of them."""
     words, tables, first = read(corpus, tokens), corpus.tables, corpus.sampler.concept
     found = [np.zeros((5, 0), np.int64)]
-    # After an opener stands what a template without one says, and is found as that.
-    bare = [z for z in fact_templates(tables) if tables.wording[z] < FRAMES]
-    for z, begin, filled in matches(corpus, words, bare):
+    alone = [z for z in fact_templates(tables) if not _holds_another(tables.templates[z])]
+    for z, begin, filled in matches(corpus, words, alone):
         entities, slot = _entities(tables.templates[z]), _span(tables.slot, tables, z)
         number = [filled[:, e.index] - first[f"{e.kind}0"] for e in entities]
         subject, object = (np.argmax(slot == e.index) for e in entities)
@@ -63,6 +62,16 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
 def fact_templates(tables: Tables) -> list[int]:
     """Those that state a fact, be it in the answer to a question."""
     return [z for z, template in enumerate(tables.templates) if template.relation >= 0]
+
+
+def _holds_another(template: Template) -> bool:
+    """Whether what stands behind an opener, or in half of a parallel document, is what another
+    template says: it is found as that."""
+    said = template.meaning
+    first = isinstance(said, Fact) or (
+        isinstance(said, Story) and not any(isinstance(arg, Fact) for arg in said.question.args)
+    )
+    return isinstance(said, Parallel) or (first and template.wording.template >= FRAMES)
 
 
 def _entities(template: Template) -> tuple[Slot, Slot]:

@@ -128,8 +128,9 @@ class Speaker:
     def leaves(self, meaning: Meaning, language: int, wording: Wording = Wording()) -> list[Leaf]:
         """The words of a document, in order."""
         if isinstance(meaning, Parallel):
-            said = (self.leaves(meaning.meaning, i, wording) for i in (language, meaning.target))
-            return list(itertools.chain(*said))
+            # The order of a wording is one that its own language takes.
+            other = self.leaves(meaning.meaning, meaning.target, Wording(wording.template))
+            return [*self.leaves(meaning.meaning, language, wording), *other]
         own, known = self.languages[language], self.world.vocabulary.templates
         if wording.template >= known:
             raise ValueError(

@@ -30,7 +30,7 @@ from data.head import (
 )
 from data.impossible import DeterministicShuffle, FullReverse, LocalShuffle, TokenHop, WordHop
 from data.language import Family, Pair
-from data.meaning import Chat, Dictionary, Fact, Nominal, Question, Quiz, Say, Story
+from data.meaning import Chat, Dictionary, Fact, Nominal, Parallel, Question, Quiz, Say, Story
 from data.speaker import speaker
 from data.syntax import Wording
 from data.task import TASKS
@@ -223,6 +223,13 @@ def test_without_case_a_free_clause_keeps_its_subject_before_its_object():
     }
     assert len(says(Case(2))) == 6
     assert Pair((FreeOrder(0.0),)).languages(WORLD)[1] == Pair().languages(WORLD)[1]
+
+
+def test_the_other_half_of_a_parallel_document_is_in_its_own_order():
+    both = speaker(Pair((FreeOrder(),)), WORLD)
+    fact = Fact("parent", "x0", "y0", "x0")
+    free = both.render(Parallel(fact, 0), 1, Wording(0, "VSO"))
+    assert free == (*both.render(fact, 1, Wording(0, "VSO")), *both.render(fact, 0))
 
 
 def test_verbs_agree_with_their_own_subjects_and_hops_mark_every_verb():
