@@ -111,11 +111,11 @@ def _redo(hard: Bool[Array, "B N"], function: Callable, given, at: Segments, res
 
     def turn(carry):
         done, results = carry
-        # The barrier, or XLA takes what is alike in all turns out of the loop, and runs it always.
-        done, given_, at_ = lax.optimization_barrier((done, given, at))
         which = lax.dynamic_slice(hard_first, (done,), (B,))
+        # The barrier, or of one chunk a row XLA takes all work out of the loop and does it always.
+        done, which = lax.optimization_barrier((done, which))
         take = lambda tree: jax.tree.map(lambda x: x[which], tree)
-        new = function(*take(given_), take(at_) if at.same.ndim > 2 else at_)
+        new = function(*take(given), take(at) if at.same.ndim > 2 else at)
         put = lambda x, y: x.at[which].set(y, unique_indices=True)
         return done + B, jax.tree.map(put, results, tuple(new))
 

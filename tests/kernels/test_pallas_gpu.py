@@ -59,6 +59,7 @@ def check(case: Case, gate_dtype=jnp.bfloat16, races=False) -> None:
     assert all(errors[name] <= TOLERANCE[name] for name in want), errors
 
 
+@pytest.mark.slow
 def test_two_chunks_and_two_segments_of_the_sequence_equal_the_recurrence():
     check(small(T=65))
 

@@ -46,6 +46,7 @@ def test_nothing_spills_forward_at_the_width_of_a_340m_model():
     check(rows(B=8, T=2048, H=4, K=128, V=256), forward=0, sweep=16, gradients=96)
 
 
+@pytest.mark.slow
 def test_nothing_spills_forward_at_equal_widths_of_128():
     check(rows(B=2, T=16384, H=16, K=128, V=128), forward=0, sweep=16, gradients=96)
 
