@@ -11,94 +11,44 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from kernels.gla import gla, gla_step
-from model.layer import Linear, RMSNorm, ShortConvolution
-from model.mixer import divisible
+from model.layer import Linear, Recurrence
+from model.mixer import Recurrent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GLA:
-    """`convolution` is the width of the short convolution over q, k and v; 0 leaves it out."""
+class GLA(Recurrent):
+    """A decay per key channel, of `rank`, with log sigmoid over `normaliser`."""
 
-    heads: int
     expand_k: float = 0.5
-    expand_v: float = 1.0
     rank: int = 16
     normaliser: float = 16.0
-    convolution: int = 0
 
     def check(self, D: int) -> None:
-        divisible(D, self.heads, self.expand_k)
-        divisible(D, self.heads, self.expand_v)
-        if self.rank < 1 or self.normaliser <= 0 or self.convolution < 0:
+        super().check(D)
+        if self.rank < 1 or self.normaliser <= 0:
             raise ValueError(
-                f"GLA(rank={self.rank}, normaliser={self.normaliser}, convolution="
-                f"{self.convolution}): rank >= 1, normaliser > 0 and convolution >= 0 (0 is none)"
+                f"GLA(rank={self.rank}, normaliser={self.normaliser}): rank >= 1, normaliser > 0"
             )
-
-    def widths(self, D: int) -> tuple[int, int]:
-        """K and V, the widths of a head."""
-        return divisible(D, self.heads, self.expand_k), divisible(D, self.heads, self.expand_v)
 
     def build(self, D: int, *, scale: float, rngs: nnx.Rngs) -> "GLAModule":
         return GLAModule(self, D, scale=scale, rngs=rngs)
 
-    def fresh(self, D: int, B: int, room: int, dtype: str) -> dict[str, Array]:
-        K, V = self.widths(D)
-        state = {"memory": jnp.zeros((B, self.heads, K, V))}
-        if self.convolution:
-            inputs = (B, self.convolution - 1, self.heads * (2 * K + V))
-            state["inputs"] = jnp.zeros(inputs, dtype)
-        return state
-
-    def flops(self, D: int, T: int) -> float:
-        K, V = self.widths(D)
-        C = min(T, 64)
-        return self.heads * (4.0 * K * V + C * (K + V))  # state in and out; half of a C x C square
+    def parameters(self, D: int) -> int:
+        gate = self.inputs(D)[1]
+        return super().parameters(D) + D * self.rank + self.rank * gate + gate
 
 
-class GLAModule(nnx.Module):
+class GLAModule(Recurrence):
     def __init__(self, mixer: GLA, D: int, *, scale: float, rngs: nnx.Rngs):
-        K, V = mixer.widths(D)
-        HK, HV = mixer.heads * K, mixer.heads * V
-        self.heads, self.normaliser = mixer.heads, mixer.normaliser
-        self.widths = (HK, HK, HV, HV, mixer.rank)
-        self.qkvur = Linear(D, sum(self.widths), rngs=rngs)  # r: the low rank of the gate
-        self.gate = Linear(mixer.rank, HK, rngs=rngs)
-        self.bias = nnx.Param(jnp.zeros(HK))
-        self.norm = RMSNorm(V)
-        self.out = Linear(HV, D, rngs=rngs, scale=scale)
-        width = mixer.convolution
-        self.convolution = ShortConvolution(2 * HK + HV, width, rngs=rngs) if width else None
+        self.project(mixer, D, mixer.rank, rngs)
+        self.normaliser = mixer.normaliser
+        self.gate = Linear(mixer.rank, self.widths[1], rngs=rngs)
+        self.bias = nnx.Param(jnp.zeros(self.widths[1]))
+        self.finish(mixer, D, scale, rngs)
 
-    def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        documents: Int[Array, "B T"] | None = None,
-        state: dict[str, Array] | None = None,
-    ) -> tuple[Float[Array, "B T D"], dict[str, Array]]:
-        B, T, _ = x.shape
-        after: dict[str, Array] = {}
-        HK, _, HV, *_ = self.widths
-        qkv, u, r = _split(self.qkvur(x), (2 * HK + HV, HV, self.widths[-1]))
-        if self.convolution is not None:
-            owner = jnp.zeros((B, T), jnp.int32) if documents is None else documents
-            qkv, after["inputs"] = self.convolution(qkv, owner, state and state["inputs"])
+    def decay(self, r: Float[Array, "B T R"]) -> Float[Array, "B T G K"]:
         g = self.gate(r).astype(jnp.float32) + self.bias[...][None, None]
         g = jax.nn.log_sigmoid(g) / self.normaliser
-        q, k, v = _split(qkv, (HK, HK, HV))
-        q, k, v, g = (y.reshape(B, T, self.heads, -1) for y in (q, k, v, g))
-        memory = None if state is None else state["memory"]
-        if T == 1 and memory is not None and documents is None:
-            o, after["memory"] = gla_step(q, k, v, g, state=memory)
-        else:
-            o, after["memory"] = gla(q, k, v, g, initial_state=memory, segment_ids=documents)
-        o = self.norm(o).reshape(B, T, HV) * jax.nn.silu(u)
-        return self.out(o), after
-
-
-def _split(x: Float[Array, "B T I"], widths: tuple[int, ...]) -> list[Float[Array, "B T O"]]:
-    cuts = [sum(widths[: i + 1]) for i in range(len(widths) - 1)]
-    return jnp.split(x, cuts, axis=-1)
+        return g.reshape(*r.shape[:2], self.kv_heads, -1)

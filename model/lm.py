@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from model.collect import NOTHING, Edit, Tap, check
 from model.layer import Embedding, Linear, RMSNorm, SwiGLU
 from model.mixer import Mixer
 
@@ -86,10 +87,12 @@ class Block(nnx.Module):
         x: Float[Array, "B T D"],
         documents: Int[Array, "B T"] | None = None,
         state: Any = None,
+        see: Tap = NOTHING,
     ) -> tuple[Float[Array, "B T D"], Any]:
-        y, state = self.mixer(self.mixer_norm(x), documents, state)
-        x = x + y
-        return x + self.mlp(self.mlp_norm(x)), state
+        y, state = self.mixer(self.mixer_norm(x), documents, state, see.within("mixer"))
+        x = x + see("mixer", y)
+        y = self.mlp(self.mlp_norm(x), see.within("mlp"))
+        return see("residual", x + see("mlp", y)), state
 
 
 class Net(nnx.Module):
@@ -107,8 +110,9 @@ class Net(nnx.Module):
         tokens: Int[Array, "B T"],
         segments: Int[Array, "B T"] | None = None,
         state: tuple | None = None,
+        see: Tap = NOTHING,
     ) -> tuple[Float[Array, "B T W"], tuple]:
-        x, after = self.trunk(tokens, segments, state)
+        x, after = self.trunk(tokens, segments, state, see=see)
         return self.unembed(x), after
 
     def trunk(
@@ -116,17 +120,20 @@ class Net(nnx.Module):
         tokens: Int[Array, "B T"],
         segments: Int[Array, "B T"] | None = None,
         state: tuple | None = None,
-        around: Callable[[Block], Callable] = lambda block: block,
+        around: Callable[[Callable], Callable] = lambda block: block,
+        see: Tap = NOTHING,
     ) -> tuple[Float[Array, "B T D"], tuple]:
         """The normed residual stream, of which `unembed` makes logits, and the state after.
 
         `around` wraps each block: a trainer puts `jax.checkpoint` there.
         """
         documents = None if segments is None else _documents(segments)
-        x = self.embedding(tokens).astype(self.dtype)
+        x = see("embedding", self.embedding(tokens).astype(self.dtype))
         after = []
-        for block, before in zip(self.blocks, state or (None,) * len(self.blocks), strict=True):
-            x, s = around(block)(x, documents, before)
+        states = state or (None,) * len(self.blocks)
+        for i, (block, before) in enumerate(zip(self.blocks, states, strict=True)):
+            run = around(functools.partial(block, see=see.within(f"blocks/{i}")))
+            x, s = run(x, documents, before)
             after.append(s)
         return self.norm(x), tuple(after)
 
@@ -167,14 +174,39 @@ def apply(
     tokens: Int[Array, "B T"],
     segments: Int[Array, "B T"] | None = None,
     state: tuple | None = None,
-) -> tuple[Float[Array, "B T W"], tuple]:
+    *,
+    collect: tuple[str, ...] | None = None,
+    at: Int[Array, "B P"] | None = None,
+    edits: dict[str, Edit] | None = None,
+) -> tuple[Float[Array, "B T W"], tuple] | tuple[Float[Array, "B T W"], tuple, dict[str, Array]]:
     """Logits of the next token at every position, and the state after the last.
 
     No document sees another: one begins wherever `segments` changes (absent: one document a row).
     A state passed in belongs to the first document of this call; passing the returned one on
     continues the last document. Without one the sequence is fresh.
+
+    With `collect` the activations of these names come third, at the positions `at` (absent: all);
+    `edits` change activations by name: see `model.collect`. ValueError names the nearest one to a
+    name that is not there.
     """
-    return bind(cfg, params)(tokens, segments, state)
+    if collect is None and not edits:
+        return bind(cfg, params)(tokens, segments, state)
+    check((*(collect or ()), *(edits or {})), names(cfg))
+    see = Tap(collect or (), edits or {}, at)
+    logits, state = bind(cfg, params)(tokens, segments, state, see)
+    return (logits, state) if collect is None else (logits, state, see.found)
+
+
+@functools.cache
+def names(cfg: LM) -> tuple[str, ...]:
+    """The activations `apply` can collect and edit, in alphabetical order."""
+
+    def all_of(params, tokens):
+        see = Tap(collect=("*",))
+        bind(cfg, params)(tokens, None, None, see)
+        return see.found
+
+    return tuple(jax.eval_shape(all_of, shapes(cfg), jnp.zeros((1, 1), jnp.int32)))
 
 
 def fresh(cfg: LM, B: int, room: int) -> tuple:

@@ -1,0 +1,69 @@
+"""The selective scan of Mamba (Gu & Dao 2023, arXiv 2312.00752, algorithm 2): a state per channel.
+
+    h_t = exp(dt_t a) h_{t-1} + dt_t x_t b_t        y_t = h_t . c_t        h in R^(I x K)
+
+`kernels.gla` computes the same with heads of one value each (K = 16, V = 1, a head a channel), but
+its chunk form makes a square of C x C scores for every channel, where the state has but K numbers.
+Here the tokens go one after the other. Chunks of `CHUNK` are computed again for the gradient: what
+is kept is a state a chunk, and (B,T,I,K) never exists.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+CHUNK = 16
+
+
+def scan(
+    dt: Float[Array, "B T I"],
+    a: Float[Array, "I K"],
+    x: Float[Array, "B T I"],
+    b: Float[Array, "B T K"],
+    c: Float[Array, "B T K"],
+    *,
+    starts: Bool[Array, "B T"] | None = None,
+    initial_state: Float[Array, "B I K"] | None = None,
+) -> tuple[Float[Array, "B T I"], Float[Array, "B I K"]]:
+    """y in x's dtype and the state after the last token, in float32; a < 0 < dt.
+
+    The state is zero before a token where `starts` holds; `initial_state` (zero if absent) is the
+    state before the first token.
+    """
+    B, T, I = x.shape
+    state = jnp.zeros((B, I, a.shape[1])) if initial_state is None else initial_state
+    if starts is None:
+        starts = jnp.zeros((B, T), bool)
+    C = min(CHUNK, T)
+
+    def chunks(y):  # steps of no time leave the state as it is
+        y = jnp.pad(y, ((0, 0), (0, -T % C)) + ((0, 0),) * (y.ndim - 2))
+        return jnp.moveaxis(y, 1, 0).reshape(-1, C, *y[:, 0].shape)
+
+    floats = (chunks(y.astype(jnp.float32)) for y in (dt, x, b, c))
+    step = lambda h, token: update_and_read(a, h, *token)
+    chunk = jax.checkpoint(lambda h, tokens: jax.lax.scan(step, h, tokens))
+    state, y = jax.lax.scan(chunk, state, (*floats, chunks(starts)))
+    return jnp.moveaxis(y.reshape(-1, B, I), 0, 1)[:, :T].astype(x.dtype), state
+
+
+def update_and_read(a, h, dt, x, b, c, start):
+    """One token of all rows: (state, y) from the state before it."""
+    h = update(a, h, dt, x, b, start)
+    return h, read(h, c)
+
+
+def update(
+    a: Float[Array, "I K"],
+    h: Float[Array, "B I K"],
+    dt: Float[Array, "B I"],
+    x: Float[Array, "B I"],
+    b: Float[Array, "B K"],
+    start: Bool[Array, " B"],
+) -> Float[Array, "B I K"]:
+    h = jnp.where(start[:, None, None], 0, h)
+    return jnp.exp(dt[..., None] * a[None]) * h + (dt * x)[..., None] * b[:, None]
+
+
+def read(h: Float[Array, "B I K"], c: Float[Array, "B K"]) -> Float[Array, "B I"]:
+    return jnp.sum(h * c[:, None], axis=-1)

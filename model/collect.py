@@ -1,0 +1,180 @@
+"""What `apply` can return of its inside, and change there: activations by name.
+
+    embedding                  (B,T,D)  the residual stream before block 0
+    blocks/3/residual          (B,T,D)  the residual stream after block 3
+    blocks/3/mixer             (B,T,D)  what its mixer adds
+    blocks/3/mlp               (B,T,D)  what its feed-forward layer adds
+    blocks/3/mlp/neurons       (B,T,F)  the hidden units of that layer
+    blocks/3/mixer/...         what the mixer shows: q, k, v (B,T,H,·), heads (B,T,H,V) its outputs
+                               a head, and gate (B,T,H,·), log decay, with state (B,T,H,K,V), the
+                               state after a token, or pattern (B,T,H,T), the weights of softmax
+
+(In Mamba, of I channels a state of K each, gate is the time step (B,T,I) and state (B,T,I,K).)
+
+`names(cfg)` of `model.lm` lists those of a model. `apply` takes `collect`, names or patterns with
+`*`, and returns a dict of what it saw; `at` (B,P) keeps the tokens at these positions only, as
+(B,P,...). It takes `edits`, from names or patterns to an `Edit`, made before the value is seen or
+used:
+
+    logits, state, seen = apply(cfg, params, tokens, collect=("blocks/*/residual",), at=last)
+    patched = {"blocks/2/residual": replace(seen["blocks/2/residual"], where=mask)}
+    logits, state = apply(cfg, params, tokens, edits=patched)
+
+Everything is a value: collected arrays are outputs of the function, edits are pytrees of arrays and
+go through jit, vmap and grad (the gradient of an added zero is the gradient of the activation).
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int
+
+
+class Edit(NamedTuple):
+    """x -> factor x + shift where `where` holds; a factor of None forgets x.
+
+    Each broadcasts against the activation from its last axis: a vector is the same for all tokens,
+    (B,T,1) is a mask of tokens, (F,) of neurons.
+    """
+
+    factor: ArrayLike | None
+    shift: ArrayLike
+    where: ArrayLike | None = None
+
+    def __call__(self, x: Array) -> Array:
+        factor, shift, where = (None if a is None else _aligned(a, x.ndim) for a in self)
+        y = shift if factor is None else factor * x + shift
+        y = jnp.broadcast_to(y, x.shape).astype(x.dtype)
+        return y if where is None else jnp.where(where, y, x)
+
+    def token(self, t: Int[Array, ""], ndim: int) -> "Edit":
+        """The edit of token t alone, of an activation of `ndim` axes the second of which is T."""
+
+        def part(a):
+            a = _aligned(a, ndim)
+            one = a.ndim < ndim or a.shape[1] == 1
+            return a if one else jax.lax.dynamic_slice_in_dim(a, t, 1, axis=1)
+
+        return Edit(*(None if a is None else part(a) for a in self))
+
+
+def add(x: ArrayLike, where: ArrayLike | None = None) -> Edit:
+    return Edit(1, x, where)
+
+
+def replace(x: ArrayLike, where: ArrayLike | None = None) -> Edit:
+    return Edit(None, x, where)
+
+
+def scale(factor: ArrayLike, where: ArrayLike | None = None) -> Edit:
+    return Edit(factor, 0, where)
+
+
+def mean_ablate(seen: Array, where: ArrayLike | None = None) -> Edit:
+    """Replace by the mean over rows and tokens of activations that were collected before."""
+    return replace(jnp.mean(seen, axis=(0, 1)), where)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tap:
+    """Passed down through a model: `x = see("name", x)` shows x and takes back what it became.
+
+    `NOTHING`, the default everywhere, gives x back as it is.
+    """
+
+    collect: tuple[str, ...] = ()
+    edits: Mapping[str, Edit] = dataclasses.field(default_factory=dict)
+    at: Int[Array, "B P"] | None = None
+    inside: str = ""
+    found: dict[str, Array] = dataclasses.field(default_factory=dict)
+
+    def within(self, name: str) -> "Tap":
+        """The same for a part of the model: its names begin with `name/`."""
+        return dataclasses.replace(self, inside=f"{self.inside}{name}/")
+
+    def __call__(self, name: str, x: Array) -> Array:
+        edit = self.edit(name)
+        x = x if edit is None else edit(x)
+        if self.collects(name):
+            kept = x
+            if self.at is not None:
+                index = self.at.reshape(*self.at.shape, *(1,) * (x.ndim - 2))
+                kept = jnp.take_along_axis(x, index, axis=1)
+            self._keep(name, kept)
+        return x
+
+    def asked(self, name: str) -> bool:
+        """Whether `name` is collected or edited: if not, it need not be computed."""
+        return self.collects(name) or self.edit(name) is not None
+
+    def collects(self, name: str) -> bool:
+        return _matches(self.inside + name, self.collect)
+
+    def edit(self, name: str) -> Edit | None:
+        found = [e for pattern, e in self.edits.items() if _matches(self.inside + name, [pattern])]
+        return found[0] if found else None
+
+    def scan(
+        self,
+        name: str,
+        update: Callable[[Array, Array], Array],
+        read: Callable[[Array, Array], Array],
+        state: Float[Array, "B ..."],
+        T: int,
+    ) -> tuple[Float[Array, "B T ..."], Float[Array, "B ..."]]:
+        """S_t = update(S_{t-1}, t) and o_t = read(S_t, t), token by token, S_t under `name`.
+
+        An edit of S_t changes o_t and all that follows.
+        """
+        edit, collects, at = self.edit(name), self.collects(name), self.at
+
+        def step(carry, t):
+            S, kept = carry
+            S = update(S, t)
+            if edit is not None:
+                S = edit.token(t, S.ndim + 1)(S[:, None])[:, 0]
+            if kept is not None:
+                here = (at == t).reshape(*at.shape, *(1,) * (S.ndim - 1))
+                kept = jnp.where(here, S[:, None], kept)
+            return (S, kept), (read(S, t), S if collects and at is None else None)
+
+        kept = None
+        if collects and at is not None:
+            kept = jnp.zeros((*at.shape, *state.shape[1:]), state.dtype)
+        (state, kept), (o, every) = jax.lax.scan(step, (state, kept), jnp.arange(T))
+        if collects:
+            self._keep(name, jnp.moveaxis(every, 0, 1) if kept is None else kept)
+        return jnp.moveaxis(o, 0, 1), state
+
+    def _keep(self, name: str, x: Array) -> None:
+        self.found[self.inside + name] = x
+
+
+NOTHING = Tap()
+
+
+def check(patterns: Iterable[str], names: Iterable[str]) -> None:
+    """ValueError with the nearest name for a pattern that matches none."""
+    names = list(names)
+    for pattern in patterns:
+        if not any(_matches(name, [pattern]) for name in names):
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0]
+            raise ValueError(
+                f"no activation {pattern!r} in this model; did you mean {near}? "
+                "model.lm.names(cfg) lists all"
+            )
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _aligned(a: ArrayLike, ndim: int) -> Array:
+    """With leading axes of 1 up to `ndim`; numbers as they are."""
+    a = jnp.asarray(a)
+    return a.reshape((1,) * (ndim - a.ndim) + a.shape) if a.ndim else a
