@@ -23,7 +23,7 @@ from model.layer import Linear, ShortConvolution, split, starts, time_steps
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mamba:
-    """I = D `expand` channels with K = `state` numbers each; the rank of dt is D / 16 if not given."""
+    """I = D `expand` channels, K = `state` numbers each; the rank of dt is D / 16 if not given."""
 
     state: int = 16
     expand: int = 2

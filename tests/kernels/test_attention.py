@@ -1,0 +1,147 @@
+"""Every implementation of softmax attention against the definition, values and gradients."""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from kernels.attention import IMPLEMENTATIONS, attend, attention, blocks, causal, splash
+from tests.kernels.compare import assert_close
+
+# B, T, H, G, K, documents, window
+CASES = {
+    "plain": (2, 24, 2, 2, 8, False, None),
+    "one token": (1, 1, 2, 2, 8, True, None),
+    "grouped": (2, 24, 4, 2, 8, False, None),
+    "documents": (2, 40, 2, 1, 8, True, None),
+    "window": (2, 40, 2, 2, 8, False, 7),
+    "window and documents": (2, 41, 4, 2, 8, True, 9),
+    "a window of one": (1, 20, 2, 2, 8, False, 1),
+    "a window longer than all": (1, 20, 2, 2, 8, True, 100),
+}
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def results(function, case, dtype=jnp.float32):
+    """o and its gradients, by name."""
+    B, T, H, G, K, documents, window = case
+    shapes = {"q": (B, T, H, K), "k": (B, T, G, K), "v": (B, T, G, K), "do": (B, T, H, K)}
+    keys = jax.random.split(jax.random.key(T), 4)
+    x = {
+        name: jax.random.normal(key, shape).astype(dtype)
+        for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+    }
+    ids = None
+    if documents:
+        ids = jnp.cumsum(
+            jax.random.bernoulli(jax.random.key(3), 0.2, (B, T)), axis=1, dtype=jnp.int32
+        )
+    run = lambda q, k, v: function(q, k, v, segment_ids=ids, window=window)
+    o, vjp = jax.vjp(jax.jit(run), x["q"], x["k"], x["v"])
+    return {"o": o} | dict(zip(("dq", "dk", "dv"), vjp(x["do"]), strict=True))
+
+
+reference = functools.partial(attention, impl="reference")
+
+
+@each_case
+def test_blocks_are_the_definition(case, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 8)
+    got = results(functools.partial(attention, impl="blocks"), case)
+    assert_close(got, results(reference, case), 2e-6)
+
+
+@each_case
+def test_bfloat16_blocks_are_near_the_definition(case):
+    # Weights and outputs rounded to 8 bits: relative errors of 2^-9 each, a few of them.
+    got = results(attention, case, jnp.bfloat16)
+    assert_close(got, results(reference, case), 2e-2)
+
+
+@pytest.mark.parametrize("name", ["documents", "window and documents", "grouped"])
+def test_the_cache_form_is_the_definition(name):
+    B, T, *_ = CASES[name]
+
+    def by_mask(q, k, v, segment_ids, window):
+        ids = jnp.zeros((B, T), jnp.int32) if segment_ids is None else segment_ids
+        return attend(q, k, v, causal(ids, window))
+
+    assert_close(results(by_mask, CASES[name]), results(reference, CASES[name]), 2e-6)
+
+
+@pytest.mark.slow
+@each_case
+def test_splash_attention_is_the_definition_when_interpreted(case):
+    def interpreted(q, k, v, segment_ids, window):
+        return splash.attention(q, k, v, segment_ids, window, interpret=True)
+
+    assert_close(results(interpreted, case), results(reference, case), 1e-5)
+
+
+def test_no_square_of_scores_is_made(monkeypatch):
+    """Each block's scores reach to its last query and no further back than the window."""
+    monkeypatch.setattr(blocks, "BLOCK", 64)
+    x = jax.ShapeDtypeStruct((1, 512, 1, 8), jnp.float32)
+    for window, widest in ((None, 512), (32, 95)):
+        run = functools.partial(attention, window=window, impl="blocks")
+        text = str(jax.make_jaxpr(run)(x, x, x))
+        assert "512,512" not in text
+        assert f"64,{widest}]" in text and (widest == 512 or f"64,{widest + 1}]" not in text)
+
+
+def test_a_named_implementation_runs_or_says_why_not():
+    x = jnp.ones((1, 4, 1, 8))
+    for name, (_, platforms) in IMPLEMENTATIONS.items():
+        if platforms is None:
+            attention(x, x, x, impl=name)
+        else:
+            with pytest.raises(NotImplementedError, match=f"runs on {platforms[0]}"):
+                attention(x, x, x, impl=name)
+    with pytest.raises(ValueError, match="impl='flash' is unknown"):
+        attention(x, x, x, impl="flash")
+    with pytest.raises(ValueError, match="window=0"):
+        attention(x, x, x, window=0)
+
+
+COMPILE = """
+import jax, jax.numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import SingleDeviceSharding
+from kernels.attention import splash
+device = topologies.get_topology_desc("v5e:2x2", platform="tpu").devices[0]
+here = SingleDeviceSharding(device)
+place = lambda shape, dtype: jax.ShapeDtypeStruct(shape, dtype, sharding=here)
+def loss(window, q, k, v, ids):
+    return splash.attention(q, k, v, ids, window).astype(jnp.float32).sum()
+narrow, wide = (64, 1000, "bfloat16", None), (256, 2048, "bfloat16", 512)
+for K, T, dtype, window in (narrow, wide, (32, 64, "float32", None)):
+    q, k, ids = place((2, T, 4, K), dtype), place((2, T, 2, K), dtype), place((2, T), jnp.int32)
+    step = jax.jit(jax.grad(lambda *x: loss(window, *x), argnums=(0, 1, 2)))
+    text = step.trace(q, k, k, ids).lower(lowering_platforms=("tpu",)).compile().as_text()
+    print(K, T, text.count('custom_call_target="tpu_custom_call"'))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+@pytest.mark.slow
+def test_splash_attention_compiles_for_a_tpu_that_is_not_here():
+    """Forward and both kernels of the gradient, narrow and wide heads, grouped, T off the block."""
+    settings = {
+        "JAX_PLATFORMS": "cpu",
+        "TPU_SKIP_MDS_QUERY": "1",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }
+    child = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=os.environ | settings, capture_output=True, text=True
+    )
+    assert child.returncode == 0, child.stderr[-3000:]
+    lines = [line.split() for line in child.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [["64", "1000"], ["256", "2048"], ["32", "64"]]
+    assert all(int(kernels) == 3 for *_, kernels in lines), child.stdout
