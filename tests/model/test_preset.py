@@ -1,0 +1,80 @@
+"""Named sizes are what they say, twins have as many parameters, and a table adds up."""
+
+import jax
+import pytest
+
+from model import describe
+from model.lm import shapes
+from model.preset import MIXERS, SIZES, preset, twin
+from model.softmax import Softmax
+
+NOMINAL = {"10M": 10e6, "45M": 45e6, "340M": 340e6, "1.3B": 1.3e9}
+
+
+def count(cfg):
+    """By formula, or the 24 layers of every twin would be traced."""
+    frame = (2 - cfg.tied) * cfg.W * cfg.D + cfg.D
+    blocks = cfg.layers * (2 * cfg.D + 3 * cfg.D * cfg.width)
+    return frame + blocks + sum(mixer.parameters(cfg.D) for mixer in cfg.mixers)
+
+
+def test_the_formula_counts_the_parameters():
+    for cfg in (SIZES["toy"], preset("hybrid-toy"), preset("mamba-10M")):
+        assert count(cfg) == sum(leaf.size for leaf in jax.tree.leaves(shapes(cfg)))
+
+
+@pytest.mark.parametrize("size", NOMINAL)
+def test_a_size_is_what_it_is_called(size):
+    assert count(SIZES[size]) == pytest.approx(NOMINAL[size], rel=0.06)
+
+
+def test_the_paper_s_sizes_are_its_authors_count():
+    """24 layers of 4 D^2 and the gate, 3 D F and the norms, by hand."""
+    for size, D, F, tied in (("340M", 1024, 2816, 1), ("1.3B", 2048, 5632, 0)):
+        V, K = D // 4, D // 2
+        layer = 4 * D * D + 16 * D + 16 * K + K + V + 3 * D * F + 2 * D
+        assert count(SIZES[size]) == 24 * layer + D + (2 - tied) * 32_000 * D
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_twins_have_the_same_number_of_parameters(size):
+    for mixer in MIXERS:
+        assert count(preset(f"{mixer}-{size}")) == pytest.approx(count(SIZES[size]), rel=0.01), (
+            mixer
+        )
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest():
+    for wrong, near in (("gla-340", "gla-340M"), ("sofmax-toy", "softmax-toy"), ("45", "45M")):
+        with pytest.raises(ValueError, match=f"did you mean {near}"):
+            preset(wrong)
+
+
+def test_a_mixer_too_large_for_the_size_is_refused():
+    with pytest.raises(ValueError, match="larger F"):
+        twin(
+            SIZES["toy"].__class__(W=9, D=16, F=1, layers=1, mixer=Softmax(heads=1)),
+            preset("mamba-toy").mixer,
+        )
+
+
+def test_the_parts_are_the_whole():
+    for name in ("toy", "hybrid-10M", "gla-1.3B"):
+        rows = describe.parts(preset(name), 1024)
+        assert sum(row["parameters"] for row in rows.values()) == count(preset(name))
+    hybrid = describe.parts(preset("hybrid-10M"), 1024)
+    assert set(hybrid) == {"embedding", "GLA", "Softmax", "mlp", "norms", "output (tied)"}
+    assert hybrid["GLA"]["state"] == 8 * 4 * (32 * 64) * 4  # layers, heads, K V, bytes
+
+
+def test_a_recurrent_state_keeps_its_size_and_a_cache_grows():
+    state = lambda name, T: sum(row["state"] for row in describe.parts(preset(name), T).values())
+    assert state("gla-toy", 128) == state("gla-toy", 4096)
+    assert state("softmax-toy", 4096) > 30 * state("softmax-toy", 128)
+
+
+def test_the_command_prints_the_table(capsys):
+    describe.main("mamba2-45M", T=512)
+    printed = capsys.readouterr().out
+    for word in ("Mamba2", "embedding", "state at T=512", "training, without activations"):
+        assert word in printed
