@@ -59,7 +59,7 @@ def parts(cfg: LM, T: int) -> dict[str, dict[str, int | float]]:
     return rows | {"output (tied)" if cfg.tied else "output": head}
 
 
-def size(n: float) -> str:
+def size(n: int | float) -> str:
     """Bytes in the unit that reads best."""
     for unit in ("B", "KiB", "MiB"):
         if n < 1024:
