@@ -214,7 +214,7 @@ def test_the_number_of_parameters_is_the_mixers_own_formula(mixer):
 @each_mixer
 def test_bfloat16_is_near_float32(mixer):
     cfg = small(mixer)
-    params = varied(cfg)
+    params = init(cfg, jax.random.key(0))
     exact, _ = run(cfg, params, tokens())
     rough, state = run(dataclasses.replace(cfg, dtype="bfloat16"), params, tokens())
     assert rough.dtype == jnp.float32
