@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import rich.console
 import rich.table
 import tyro
 
@@ -76,7 +77,10 @@ def main(
             rival or "not run",
         )
     rich.print(f"{mixer}, {members} member(s), {jax.default_backend()}, jax {jax.__version__}")
-    rich.print(table)
+    console = rich.console.Console()
+    if not console.is_terminal:
+        console.width = 160  # a log has no width of its own
+    console.print(table)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

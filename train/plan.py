@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import rich
 import rich.box
+import rich.console
 import rich.table
 import tyro
 from jax.sharding import Mesh
@@ -120,7 +121,10 @@ def show(plan: Plan, rows: list[Row]) -> None:
             row.topology, f"{row.devices} x {row.kind}", gib(row.state), gib(row.total),
             gib(HBM[row.kind]), fits, found or "none", f"{row.seconds:.0f} s",
         )  # fmt: skip
-    rich.print(grid)
+    console = rich.console.Console()
+    if not console.is_terminal:
+        console.width = 160  # a log has no width of its own
+    console.print(grid)
 
 
 def compiled(plan: Plan, topology: str, layout: Layout = Layout(), members: int = 1) -> Row:
