@@ -26,7 +26,7 @@ from data.template import REGISTERS, Tables, Template, compile
 from data.world import World
 
 SCOPE = ("nouns", "names", "facts")
-AGAIN, TARGET, SWITCH, EMBEDDED, NAMED, NAME = range(6)  # what a document's numbers are hashed for
+AGAIN, TARGET, SWITCH, EMBEDDED, NAMED, NAME, OPAQUE = range(7)  # what numbers are hashed for
 _FUNCTION = ("function", "mark", "chat", "numeral", "bracket", "particle", "frame", "opener")
 
 

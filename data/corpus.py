@@ -94,6 +94,11 @@ class Corpus:
                 f"plain={self.mixture.plain}, but the world has no verbs to say it with; choose "
                 "World(vocabulary=Vocabulary(verbs=4)), or plain=0"
             )
+        if self.mixture.opaque and not self.world.vocabulary.aliases:
+            raise ValueError(
+                f"opaque={self.mixture.opaque}, but nouns of this world stand for nothing else; "
+                "choose World(vocabulary=Vocabulary(aliases=True)), or opaque=0"
+            )
         self._check_contact()
         if self.loss == "response":
             said = {i for i, share in enumerate(self.mixture.registers) if share}

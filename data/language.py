@@ -137,6 +137,7 @@ class Languages:
     seed: int
     phonology: Phonology
     naming: Naming  # of persons, in all of them
+    tagged: bool  # whether every document begins with the name of its language
 
     def __post_init__(self) -> None:
         key("lexicon", self.seed)  # checks it
@@ -164,6 +165,7 @@ class Pair(Languages):
     seed: int = 0
     phonology: Phonology = _PHONOLOGY
     naming: Naming = _NAMING
+    tagged: bool = False
 
     @property
     def twins(self) -> tuple[tuple[Feature, ...], ...]:
@@ -184,6 +186,7 @@ class Family(Languages):
     seed: int = 0
     phonology: Phonology = _PHONOLOGY
     naming: Naming = _NAMING
+    tagged: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

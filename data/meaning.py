@@ -140,14 +140,23 @@ _VALENCY = {
 
 
 @dataclass(frozen=True)
+class Alias:
+    """A fact whose entity in focus is called by a noun, after a definition that holds in this
+    document alone: "define stone is Gosi, parent of stone is Vuzi"."""
+
+    fact: Fact
+    noun: Concept
+
+
+@dataclass(frozen=True)
 class Parallel:
     """The same twice: in the document's language and, after that, in language `target`."""
 
-    meaning: Fact | Story | Quiz | Chat | Say
+    meaning: Fact | Story | Quiz | Chat | Say | Alias
     target: int
 
 
-Meaning = Fact | Story | Quiz | Chat | Dictionary | Say | Parallel
+Meaning = Fact | Story | Quiz | Chat | Dictionary | Say | Alias | Parallel
 
 
 def fill(meaning: Meaning, values: dict[int, str]) -> Meaning:

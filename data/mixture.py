@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data import zipf
-from data.contact import AGAIN, NAME, NAMED, TARGET, Contact, Meeting, Switch, meet, switch
+from data.contact import AGAIN, NAME, NAMED, OPAQUE, TARGET, Contact, Meeting, Switch, meet, switch
 from data.coverage import EXPOSURES, Cells, cells
 from data.draw import below, chance, hashed
 from data.language import Languages
@@ -42,7 +42,9 @@ class Mixture:
     another question (tier T1). Chat is what tuning alone says (tier T2). `held_out` cells are never
     said. `glossed` tasks are explained by the dictionary documents that would explain one noun
     (tier T3: the word of a held-out task is known from them alone). `exposures` of facts are
-    "matched" over cells or "natural". `contact` is what documents say in two languages."""
+    "matched" over cells or "natural". `contact` is what documents say in two languages. An
+    `opaque` share of the statements calls the entity in focus by a noun, which denotes it in that
+    document alone (`Alias`)."""
 
     facts: float = 0.40
     stories: float = 0.35
@@ -56,9 +58,11 @@ class Mixture:
     plain: float = 0.0
     zipf: Zipf = field(default_factory=Zipf)
     contact: Contact = field(default_factory=Contact)
+    opaque: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (*self.registers, self.answered, self.dictionary + self.plain, self.plain)
+        shares = (*self.registers, self.answered, self.plain, self.opaque)
+        shares += (self.dictionary, self.dictionary + self.plain)
         if min(shares) < 0 or max(shares) > 1 or abs(sum(self.registers) - 1) > 1e-9:
             raise ValueError(
                 f"{self}: every share is from 0 to 1 and facts + stories + quiz + chat is 1, "
@@ -160,7 +164,7 @@ class Sampler:
         if "names" in self.mixture.contact.scope:
             named = entries & ~glossed & self._explains_name(u)
             a[named] = self._names(u[:, named])[0]
-        self._facts(row, language, u[8], a, b, fact)
+        self._facts(row, language, u, a, b, fact)
         template = self.tables.ids[row, language, a, b, *self._wording(u, language)]
         return Shape(template, language, fact, task, arity, question, asked)
 
@@ -335,9 +339,12 @@ class Sampler:
         """Puts the facts (N) of statements into `fact`, and their relations and directions into `a`
         and `b`, in place."""
         (at,) = np.nonzero(row == 0)
-        cell = self.cells.pick(u[at], language[at])
+        cell = self.cells.pick(u[8, at], language[at])
         fact[at] = f = self.cells.fact[cell]
         a[at], b[at] = self.world.facts.relation[f], self.cells.direction[cell]
+        if self.mixture.opaque:
+            called = chance(hashed(u[0, at], u[1, at], OPAQUE), self.mixture.opaque)
+            a[at[called]] += len(self.world.relations)
 
     @functools.cached_property
     def _choices(self) -> tuple[np.ndarray, np.ndarray]:

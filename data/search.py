@@ -15,7 +15,7 @@ import numpy as np
 
 from data.corpus import Corpus
 from data.lexicon import FRAMES, inventory
-from data.meaning import Chat, Fact, Parallel, Question, Quiz, Slot, Story, slots
+from data.meaning import Alias, Chat, Fact, Parallel, Question, Quiz, Slot, Story, slots
 from data.task import TASKS, Positional, held_out
 from data.template import Tables, Template
 from data.world import FORWARD, World
@@ -77,7 +77,7 @@ def _holds_another(template: Template) -> bool:
 def _entities(template: Template) -> tuple[Slot, Slot]:
     """The slots of the subject and the object of the fact that a template states: in an answer, of
     whoever was asked about and of what is said of them."""
-    said = template.meaning
+    said = template.meaning.fact if isinstance(template.meaning, Alias) else template.meaning
     if isinstance(said, Fact):
         return said.subject, said.object
     given = min(slots(said.question.args), key=lambda slot: slot.index)

@@ -14,6 +14,7 @@ from data.grammar import HAVING, TOPIC, Grammar, language_tag
 from data.language import Language, Languages, Leaf
 from data.lexicon import FRAMES, HAS, IT, THE, VERB, VERBS, gender, inventory
 from data.meaning import (
+    Alias,
     Chat,
     Concept,
     Dictionary,
@@ -40,12 +41,12 @@ _BARE = ("function", "mark", "chat", "task", "particle", "frame", "opener")  # n
 @functools.lru_cache(maxsize=16)
 def speaker(pair: Languages, world: World) -> "Speaker":
     """The one who speaks both languages of a pair, or all those of a family."""
-    return Speaker(pair.languages(world), world, pair.naming.words)
+    return Speaker(pair.languages(world), world, pair.naming.words, pair.tagged)
 
 
 class Speaker:
     """Renders meanings to words and parses words to meanings, in language 0, 1, ... The names of
-    persons have `names` words.
+    persons have `names` words; a `tagged` document begins with the name of its language.
 
     >>> from data.feature import PossessorFirst
     >>> from data.language import Pair
@@ -57,9 +58,12 @@ class Speaker:
     True
     """
 
-    def __init__(self, languages: tuple[Language, ...], world: World, names: int = 1) -> None:
+    def __init__(
+        self, languages: tuple[Language, ...], world: World, names: int = 1, tagged: bool = False
+    ) -> None:
         self.languages, self.world = languages, world
         self.relation = {relation.name: relation for relation in world.relations}
+        self._tagged = tagged
         self._spans = dict.fromkeys(world.persons, names)
         self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
         self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
@@ -131,12 +135,34 @@ class Speaker:
             # The order of a wording is one that its own language takes.
             other = self.leaves(meaning.meaning, meaning.target, Wording(wording.template))
             return [*self.leaves(meaning.meaning, language, wording), *other]
-        own, known = self.languages[language], self.world.vocabulary.templates
+        known = self.world.vocabulary.templates
         if wording.template >= known:
             raise ValueError(
                 f"template={wording.template} of {known}: choose one below it, or "
                 f"World(vocabulary=Vocabulary(templates={wording.template + 1}))"
             )
+        if isinstance(meaning, Alias):
+            return self._defined(meaning, language, wording)
+        tag = [Leaf(language_tag(language), language, given=True)] * self._tagged
+        return tag + self._untagged(meaning, language, wording)
+
+    def _defined(self, alias: Alias, language: int, wording: Wording) -> list[Leaf]:
+        """The definition, as of a noun by itself in a dictionary, and the fact about that noun."""
+        said = self.leaves(Dictionary((alias.noun,), language), language, wording)
+        entity = alias.fact.focus
+        defined = [
+            leaf._replace(answer=False, given=True, **dict(concept=entity) if leaf.answer else {})
+            for leaf in said
+        ]
+        called = {
+            place: alias.noun
+            for place in ("subject", "object", "focus")
+            if getattr(alias.fact, place) == entity
+        }
+        return defined + self._untagged(replace(alias.fact, **called), language, wording)
+
+    def _untagged(self, meaning: Meaning, language: int, wording: Wording) -> list[Leaf]:
+        own = self.languages[language]
         grammar = Grammar(self, language, wording)
         if not own.perturbation:
             return grammar.leaves(meaning)
@@ -209,7 +235,10 @@ class Speaker:
         names = {task.name for task in self.world.tasks}
         for r in self.world.relations:
             subject, object = Slot(r.subject, 0), Slot(r.object, 1)
-            yield from (Fact(r.name, subject, object, focus) for focus in (subject, object))
+            facts = [Fact(r.name, subject, object, focus) for focus in (subject, object)]
+            yield from facts
+            if self.world.vocabulary.aliases:
+                yield from (Alias(fact, Slot("noun", 2)) for fact in facts)
         for question, task in questions:
             for kind in (kind for kind in _REGISTERS if kind in task.registers):
                 yield _REGISTERS[kind](question)
@@ -247,7 +276,7 @@ class Speaker:
         openings = dict.fromkeys(opening(q) for q, task in questions if leaves_open(task))
         length = {q: sum(map(self.span, grammar.asked(q))) + 2 for q in openings}
         for first, second in itertools.product(length, repeat=2):
-            if length[first] + length[second] + added == len(words):
+            if length[first] + length[second] + added + self._tagged == len(words):
                 moved = lambda slot: Slot(slot.kind, slot.index + SAID)
                 yield Quiz(first, replace_slots(second, moved))
 
@@ -273,7 +302,8 @@ class Speaker:
             elif found != concept:
                 return
         meaning = fill(shape, values)
-        if isinstance(meaning, Fact) and not self._canonical(meaning):
+        fact = meaning.fact if isinstance(meaning, Alias) else meaning
+        if isinstance(fact, Fact) and not self._canonical(fact):
             return
         if self.render(meaning, language, wording) == words:
             yield meaning

@@ -15,6 +15,7 @@ import numpy as np
 from data.language import Languages, Leaf
 from data.lexicon import gender, inventory
 from data.meaning import (
+    Alias,
     Chat,
     Dictionary,
     Fact,
@@ -235,7 +236,11 @@ def _constructs(both: Speaker, shapes: Shapes) -> Iterator[tuple]:
         relations = enumerate(both.world.relations)
         for (a, r), direction in itertools.product(relations, range(len(DIRECTIONS))):
             entities = Slot(r.subject, 0), Slot(r.object, 1)
-            yield 0, lang, a, direction, Fact(r.name, *entities, entities[direction]), a, direction
+            fact = Fact(r.name, *entities, entities[direction])
+            yield 0, lang, a, direction, fact, a, direction
+            if both.world.vocabulary.aliases:
+                called = a + len(both.world.relations)
+                yield 0, lang, called, direction, Alias(fact, Slot("noun", 2)), a, direction
         for (a, question), (register, construct) in itertools.product(
             enumerate(shapes.question), CONSTRUCTS.items()
         ):

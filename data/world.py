@@ -70,12 +70,14 @@ class Vocabulary:
 
     `numerals`: 0 to 9. `verbs`: of each valency, and as many adjectives and adpositions: the words
     of plain sentences. `templates`: ways to word a statement, a story and a question, of which the
-    last `held_out` are in no corpus and left to evaluation."""
+    last `held_out` are in no corpus and left to evaluation. `aliases`: whether a noun may stand for
+    an entity, for the length of a document."""
 
     numerals: bool = False
     verbs: int = 0
     templates: int = 1
     held_out: int = 0
+    aliases: bool = False
 
     def __post_init__(self) -> None:
         if self.verbs < 0:
