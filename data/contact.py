@@ -71,8 +71,8 @@ def meet(pair: Languages, world: World, joins: bool) -> Meeting:
 
 
 def _twins(tables: Tables, languages: int) -> np.ndarray:
-    """`Meeting.twin`: a template in the same wording, or with the language's own order, or the
-    first one, since wordings that are the same are one template."""
+    """`Meeting.twin`: the same template with the language's own order, or the first one, since
+    wordings that are the same are one template."""
     place: dict[Template, int] = {}
     for near in range(3):
         for z, template in enumerate(tables.templates):
@@ -82,7 +82,7 @@ def _twins(tables: Tables, languages: int) -> np.ndarray:
         if template.register != REGISTERS.index("dictionary"):
             for language in set(range(languages)) - {template.language}:
                 there = replace(template, language=language)
-                said = [replace(there, wording=wording) for wording in _near(template.wording)]
+                said = [replace(there, wording=wording) for wording in _near(template.wording)[1:]]
                 twin[z, language] = next((place[t] for t in said if t in place), -1)
     return twin
 
