@@ -1,47 +1,197 @@
-"""Decoding: the prompt in one parallel pass, then one compiled scan of single-token steps.
+"""Decoding: the prompt in one parallel pass, then one compiled loop of single-token steps.
 
 Prompts of different length are padded on the left, so that all answers begin at the same place;
-the padding is another document (segment 0) and leaves no trace in the state.
+the padding is another document (segment 0) and leaves no trace in the state. The loop carries a
+state of constant size (recurrent mixers) or a cache with room for all steps (softmax), and ends
+when every row has stopped.
+
+What is said is argmax(scores + noise): a rule makes scores of logits, and standard Gumbel noise
+makes the argmax a draw from their softmax (Gumbel 1954). The noise of row b, step n and every word
+is a function of the key alone. Two calls with one key but other parameters or prompts are therefore
+counterfactuals of each other (Ravfogel et al. 2025, arXiv 2411.07180): they differ in what is said
+only as far as the models do.
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from model.lm import LM, Params, apply, fresh
+from model.softmax import Cache, settled
 
 
-@functools.partial(jax.jit, static_argnames=("cfg", "steps", "stop"))
-def greedy(
+@dataclasses.dataclass(frozen=True)
+class Greedy:
+    """The most probable token."""
+
+    def __call__(self, logits: Float[Array, "B W"]) -> Float[Array, "B W"]:
+        return logits
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A draw at `temperature` from the nucleus: the fewest tokens that hold the mass `nucleus`.
+
+    Holtzman et al. 2020, arXiv 1904.09751, equations 2 and 3; 1.0 is every token.
+    """
+
+    temperature: float = 1.0
+    nucleus: float = 1.0
+
+    def __post_init__(self):
+        if self.temperature <= 0 or not 0 < self.nucleus <= 1:
+            raise ValueError(
+                f"Sample(temperature={self.temperature:g}, nucleus={self.nucleus:g}): temperature "
+                "> 0 (Greedy() is the limit of 0) and nucleus above 0, at most 1"
+            )
+
+    def __call__(self, logits: Float[Array, "B W"]) -> Float[Array, "B W"]:
+        logits = logits / self.temperature
+        if self.nucleus == 1:
+            return logits
+        p = jnp.sort(jax.nn.softmax(logits), axis=-1, descending=True)
+        before = jnp.cumsum(p, axis=-1) - p  # the mass of what is likelier
+        count = jnp.sum(before < self.nucleus, axis=-1, keepdims=True)
+        least = jnp.take_along_axis(jnp.sort(logits, axis=-1, descending=True), count - 1, axis=-1)
+        return jnp.where(logits >= least, logits, -jnp.inf)
+
+
+Rule = Greedy | Sample
+
+
+class Said(NamedTuple):
+    """What was said and its log-probabilities in nats; `stop` and 0 after the first `stop`.
+
+    The probabilities are the model's own (after `adjust`): those of a rule at temperature 1, over
+    all words, whatever the temperature, the nucleus or the set of answers.
+    """
+
+    tokens: Int[Array, "B G"]
+    logprobs: Float[Array, "B G"]
+
+
+@functools.partial(jax.jit, static_argnames=("cfg", "steps", "rule", "stop", "adjust"))
+def generate(
     cfg: LM,
     params: Params,
     prompts: Int[Array, "B P"],
     lengths: Int[Array, " B"],
     steps: int,
+    rule: Rule = Greedy(),
+    *,
+    key: Key[Array, ""] | None = None,
+    answers: Int[Array, "#B A L"] | None = None,
     stop: int = 0,
-) -> Int[Array, "B G"]:
-    """The G = `steps` most probable tokens after each prompt, one at a time.
+    adjust: Callable[[Array, Array, Array], Array] | None = None,
+) -> Said:
+    """At most `steps` tokens after each prompt, by `rule`, up to and with `stop`.
 
-    The last `lengths[b]` of the P tokens are the prompt, the rest is padding of any value. After
-    `stop` a row goes on with `stop`.
+    The last `lengths[b]` of the P tokens are the prompt, the rest is padding of any value. `Sample`
+    needs a `key`. With `answers`, ended by `stop`, a row says one of them and nothing else.
+    `adjust(logits (B,W), said (B,W), n)`, a hashable value, changes the logits after n tokens,
+    `said` being those among them.
+    """
+    logits, state = prefill(cfg, params, prompts, lengths, prompts.shape[1] + steps)
+    return decode(
+        cfg, params, logits, state, steps, rule, key=key, answers=answers, stop=stop, adjust=adjust
+    )
+
+
+def greedy(cfg, params, prompts, lengths, steps, stop=0, adjust=None) -> Int[Array, "B G"]:
+    """The tokens of `generate` by its default rule."""
+    return generate(cfg, params, prompts, lengths, steps, stop=stop, adjust=adjust).tokens
+
+
+def prefill(
+    cfg: LM,
+    params: Params,
+    prompts: Int[Array, "B P"],
+    lengths: Int[Array, " B"],
+    room: int,
+) -> tuple[Float[Array, "B W"], tuple]:
+    """Logits of the first token after each prompt, and a state with room for `room` tokens in all.
+
+    One pass in the parallel form, without a state before it: chunks for recurrent mixers, the
+    platform's attention for softmax.
     """
     B, P = prompts.shape
     segments = (jnp.arange(P)[None] >= P - lengths[:, None]).astype(jnp.int32)
-    logits, state = apply(cfg, params, prompts, segments, fresh(cfg, B, P + steps))
+    logits, state = apply(cfg, params, prompts, segments)
+    places = zip(state, fresh(cfg, B, room), strict=True)
+    state = tuple(settled(s, empty) if isinstance(s, Cache) else s for s, empty in places)
+    return logits[:, -1], state
 
-    def step(carry, _):
-        token, done, state = carry
-        token = jnp.where(done, stop, token)
-        done = done | (token == stop)
+
+def decode(
+    cfg: LM,
+    params: Params,
+    logits: Float[Array, "B W"],
+    state: tuple,
+    steps: int,
+    rule: Rule = Greedy(),
+    *,
+    key: Key[Array, ""] | None = None,
+    answers: Int[Array, "#B A L"] | None = None,
+    stop: int = 0,
+    adjust: Callable[[Array, Array, Array], Array] | None = None,
+) -> Said:
+    """What `generate` says, from the logits and the state of a prefill."""
+    if isinstance(rule, Sample) and key is None:
+        raise ValueError(f"{rule} draws; give it key=jax.random.key(seed)")
+    B, W = logits.shape
+    rows = jnp.arange(B)
+
+    def step(carry):
+        n, logits, state, done, used, alive, said = carry
+        if adjust is not None:
+            logits = adjust(logits, used, n)
+        scores = rule(logits if answers is None else _within(answers, alive, n, stop, logits))
+        if isinstance(rule, Sample):
+            scores += noise(key, n, B, W)
+        token = jnp.where(done, stop, jnp.argmax(scores, axis=-1).astype(jnp.int32))
+        logprob = jnp.where(done, 0.0, jax.nn.log_softmax(logits)[rows, token])
+        said = Said(said.tokens.at[:, n].set(token), said.logprobs.at[:, n].set(logprob))
+        if answers is not None:
+            alive &= _column(answers, n, stop) == token[:, None]
+        used = used if adjust is None else used.at[rows, token].set(True)
         logits, state = apply(cfg, params, token[:, None], None, state)
-        return (_best(logits), done, state), token
+        return n + 1, logits[:, -1], state, done | (token == stop), used, alive, said
 
-    carry = (_best(logits), jnp.zeros(B, bool), state)
-    _, tokens = jax.lax.scan(step, carry, None, length=steps)
-    return tokens.T
+    nothing = Said(jnp.full((B, steps), stop, jnp.int32), jnp.zeros((B, steps)))
+    used = jnp.zeros((B, 0 if adjust is None else W), bool)
+    alive = jnp.ones((B, 0 if answers is None else answers.shape[1]), bool)
+    carry = (jnp.int32(0), logits, state, jnp.zeros(B, bool), used, alive, nothing)
+    going = lambda carry: (carry[0] < steps) & ~jnp.all(carry[3])
+    return jax.lax.while_loop(going, step, carry)[-1]
 
 
-def _best(logits):
-    return jnp.argmax(logits[:, -1], axis=-1).astype(jnp.int32)
+def noise(key: Key[Array, ""], n: Int[Array, ""] | int, B: int, W: int) -> Float[Array, "B W"]:
+    """Standard Gumbel noise of every word at step n, row b's the same in any batch."""
+    own = lambda b: jax.random.gumbel(jax.random.fold_in(jax.random.fold_in(key, b), n), (W,))
+    return jax.vmap(own)(jnp.arange(B))
+
+
+def _column(answers: Int[Array, "#B A L"], n: Int[Array, ""], stop: int) -> Int[Array, "#B A"]:
+    """The n-th token of each answer; `stop` after its last."""
+    L = answers.shape[2]
+    token = jax.lax.dynamic_index_in_dim(answers, jnp.minimum(n, L - 1), axis=2, keepdims=False)
+    return jnp.where(n < L, token, stop)
+
+
+def _within(
+    answers: Int[Array, "#B A L"],
+    alive: Bool[Array, "B A"],
+    n: Int[Array, ""],
+    stop: int,
+    logits: Float[Array, "B W"],
+) -> Float[Array, "B W"]:
+    """Logits of the words with which an answer that is still possible goes on; -inf of others."""
+    token = jnp.broadcast_to(_column(answers, n, stop), alive.shape)
+    rows = jnp.arange(alive.shape[0])[:, None]
+    allowed = jnp.zeros(logits.shape, bool).at[rows, token].max(alive)
+    return jnp.where(allowed, logits, -jnp.inf)

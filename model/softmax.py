@@ -137,6 +137,17 @@ class SoftmaxModule(nnx.Module):
         return low + (away - whole) * (high - low)
 
 
+def settled(cache: Cache, empty: Cache) -> Cache:
+    """The cache of a call without a state, put into the places of a fresh one."""
+    M = cache.k.shape[1]
+    start = 0 if cache.seen is None else empty.k.shape[1] - M  # a window drops its oldest
+    put = lambda new, places: jax.lax.dynamic_update_slice_in_dim(
+        places, new.astype(places.dtype), start, 1
+    )
+    seen = jnp.int32(M) if cache.seen is None else cache.seen
+    return Cache(*map(put, cache[:3], empty[:3]), seen)
+
+
 def _products(q: Float[Array, "B T H K"], k: Float[Array, "B M G K"]) -> Float[Array, "B H T M"]:
     return jnp.einsum("bthk,bmhk->bhtm", q, repeated(k, q.shape[2]).astype(q.dtype))
 
