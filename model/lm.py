@@ -14,7 +14,7 @@ R low rank.
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -161,7 +161,7 @@ def bind(cfg: LM, params: Params) -> Net:
     `nnx.merge` alone takes wrong shapes without a word, and layer '10' for layer '2'.
     """
     graph, expected = _skeleton(cfg)
-    wrong = list(_differences(expected, params))
+    wrong = list(differences(expected, params))
     if wrong:
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(f"params do not fit {cfg}: {'; '.join(wrong[:3])}{more}")
@@ -237,7 +237,8 @@ def _with_keys(convert, tree):
     return {convert(key): _with_keys(convert, value) for key, value in tree.items()}
 
 
-def _differences(expected, got, path=""):
+def differences(expected: Any, got: Any, path: str = "") -> Iterator[str]:
+    """Keys and shapes in which two nested dicts of arrays differ, one line each."""
     if not isinstance(expected, dict):
         if getattr(got, "shape", None) != expected.shape:
             have = getattr(got, "shape", type(got).__name__)
@@ -253,4 +254,4 @@ def _differences(expected, got, path=""):
         elif key not in expected:
             yield f"{here} is not a parameter of this model"
         else:
-            yield from _differences(expected[key], got[key], here)
+            yield from differences(expected[key], got[key], here)

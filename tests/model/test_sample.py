@@ -146,9 +146,9 @@ def test_a_model_a_little_changed_says_almost_the_same_under_the_same_noise():
     moved = jax.tree.map(lambda x: x * 1.001, params)
     B = 64
     ask = jax.random.randint(jax.random.key(1), (B, 4), 1, W)
-    run = lambda params, key: generate(
-        cfg, params, ask, jnp.full(B, 4), STEPS, Sample(), key=key, stop=-1
-    ).tokens
+    run = lambda params, key: (
+        generate(cfg, params, ask, jnp.full(B, 4), STEPS, Sample(), key=key, stop=-1).tokens
+    )
     one = run(params, KEY)
     assert np.mean(one == run(moved, KEY)) > 0.95
     assert np.mean(one == run(moved, jax.random.key(4))) < 0.5

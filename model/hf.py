@@ -1,0 +1,110 @@
+"""Checkpoints in the layouts of flash-linear-attention (GLA) and of transformers (LLaMA).
+
+    folder/model.safetensors, config.json   what `from_pretrained` of either library reads
+    folder/tokenizer.json                   of the `tokenizers` library
+    folder/chat.json                        {language: {"user": marker, "assistant": marker}}
+    folder/README.md                        the model card
+
+Nothing is computed on the way (model/layout.py): export and import give the same bits.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import huggingface_hub
+import jax
+import numpy as np
+import safetensors.flax
+import safetensors.numpy
+from jaxtyping import Array
+
+from model.layout import configuration, ours, read, theirs
+from model.lm import LM, Params, differences, shapes
+
+
+def save(
+    folder: str | pathlib.Path,
+    cfg: LM,
+    params: Params,
+    *,
+    tokenizer: str | None = None,
+    chat: dict[str, dict[str, str]] | None = None,
+    card: str | None = None,
+) -> None:
+    """Write a model's folder; `tokenizer` is the JSON of a `tokenizers.Tokenizer`.
+
+    NotImplementedError says what of `cfg` the other library has no word for.
+    """
+    folder, config = pathlib.Path(folder), configuration(cfg)
+    tensors = theirs(cfg, params)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Contiguous copies: safetensors 0.8.0 writes wrong values of transposed arrays without a word.
+    found = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+    path = folder / "model.safetensors"
+    safetensors.numpy.save_file(found, path, metadata={"format": "pt"})
+    back = safetensors.numpy.load_file(path)
+    wrong = [name for name in found if not np.array_equal(back[name], found[name])]
+    assert not wrong, f"{path} does not hold what was written: {wrong}"
+    files = {"config.json": _text(config), "tokenizer.json": tokenizer, "README.md": card}
+    files["chat.json"] = None if chat is None else _text(chat)
+    for name, text in files.items():
+        if text is not None:
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def load(folder: str | pathlib.Path) -> tuple[LM, Params]:
+    """The model of a folder, parameters in float32.
+
+    ValueError names the first three tensors that are missing, unknown or of another shape;
+    NotImplementedError a setting of the configuration that our model has not.
+    """
+    folder = pathlib.Path(folder)
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} holds no config.json with model.safetensors; model.hf.save writes them"
+        )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    cfg = read(config)
+    tensors: dict[str, Array] = {}
+    for file in files:
+        tensors |= safetensors.flax.load_file(file)
+    # Without fused kernels fla gives the same norm another name.
+    tensors = {k.replace(".g_norm.", ".g_norm_swish_gate."): x for k, x in tensors.items()}
+    expected = jax.eval_shape(lambda params: theirs(cfg, params), shapes(cfg))
+    wrong = list(differences(expected, tensors))
+    if wrong:
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(f"{folder} does not hold {cfg}: {'; '.join(wrong[:3])}{more}")
+    return cfg, ours(cfg, tensors)
+
+
+def card(
+    title: str,
+    *,
+    spec: dict[str, Any] | None = None,
+    ledger: dict[str, int] | None = None,
+    claims: tuple[dict[str, Any], ...] = (),
+) -> str:
+    """A model card: what was trained, on how many exposures of what, and what was found."""
+    head = huggingface_hub.ModelCardData(license="apache-2.0", tags=["diglossia"], model_name=title)
+    parts = [f"---\n{head.to_yaml()}\n---\n", f"# {title}\n"]
+    if claims:
+        columns = ("row", "claim", "estimate", "ci_low", "ci_high", "unit", "seeds", "verdict")
+        parts += ["## Claims of its run\n", _table(columns, claims)]
+    if ledger:
+        rows = [{"what was said": k, "exposures": f"{n:,}"} for k, n in ledger.items()]
+        parts += ["## Exposures in its training\n", _table(("what was said", "exposures"), rows)]
+    if spec:
+        parts += ["## Specification\n", f"```json\n{_text(spec)}\n```\n"]
+    return "\n".join(parts)
+
+
+def _table(columns: tuple[str, ...], rows: Any) -> str:
+    lines = [columns, ["---"] * len(columns), *([row.get(c, "") for c in columns] for row in rows)]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False)

@@ -1,0 +1,101 @@
+"""The bridge: checkpoints that fla's and transformers' own code wrote, and ours there and back.
+
+tests/model/checkpoints/ holds small random models that make.py wrote with torch, and their logits.
+"""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from model.gla import GLA
+from model.hf import card, load, save
+from model.lm import LM, apply, init
+from model.mamba import Mamba
+from model.softmax import Softmax
+
+FOLDER = pathlib.Path(__file__).parent / "checkpoints"
+THEIRS = ("gla", "gla-grouped", "llama")
+OURS = (
+    LM(W=11, D=16, layers=2, F=24, mixer=GLA(heads=2, convolution=4)),
+    LM(W=11, D=16, layers=1, F=24, mixer=GLA(heads=4, kv_heads=2, expand_k=1.0), tied=False),
+    LM(W=11, D=16, layers=1, F=24, mixer=Softmax(heads=4, kv_heads=2, base=500_000.0)),
+    LM(W=11, D=16, layers=1, F=24, mixer=Softmax(heads=2), dtype="bfloat16"),
+)
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_logits_are_those_of_their_own_code(name):
+    cfg, params = load(FOLDER / name)
+    sample = load_file(FOLDER / name / "sample.safetensors")
+    logits, _ = jax.jit(apply, static_argnums=0)(cfg, params, sample["tokens"])
+    # Two layers of float32 sums in another order; logits reach 3.
+    np.testing.assert_allclose(logits, sample["logits"], atol=5e-6)
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_their_tensors_come_back_bit_for_bit(name, tmp_path):
+    save(tmp_path, *load(FOLDER / name))
+    before, after = (load_file(p / "model.safetensors") for p in (FOLDER / name, tmp_path))
+    before = {k.replace("g_norm.", "g_norm_swish_gate."): x for k, x in before.items()}
+    assert before.keys() == after.keys()
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+@pytest.mark.parametrize("cfg", OURS, ids=str)
+def test_a_model_comes_back_bit_for_bit(cfg, tmp_path):
+    params = init(cfg, jax.random.key(0))
+    save(tmp_path, cfg, params)
+    found, again = load(tmp_path)
+    assert found == cfg
+    jax.tree.map(np.testing.assert_array_equal, params, again)
+
+
+def test_tensors_that_do_not_fit_are_named(tmp_path):
+    shutil.copytree(FOLDER / "gla", tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.layers.1.attn.x_proj.weight"] = tensors.pop("model.layers.1.attn.q_proj.weight")
+    tensors["model.norm.weight"] = np.ones(9, np.float32)
+    save_file(tensors, path)
+    with pytest.raises(ValueError) as error:
+        load(tmp_path)
+    assert "layers.1.attn.q_proj.weight is missing" in str(error.value)
+    assert "layers.1.attn.x_proj.weight is not a parameter of this model" in str(error.value)
+    assert "model.norm.weight has shape (9,), not (8,)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, key, value",
+    [("gla", "norm_eps", 1e-5), ("gla", "feature_map", "relu"), ("llama", "attention_bias", True)],
+)
+def test_a_setting_that_our_model_has_not_is_refused(name, key, value, tmp_path):
+    shutil.copytree(FOLDER / name, tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(NotImplementedError, match=f"{key}={value!r}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "mixer, said",
+    [
+        (Mamba(), "export of Mamba"),
+        (GLA(heads=2, rank=8), "rank is 16 in their layout"),
+        (Softmax(heads=2, window=5), "window is None in their layout"),
+    ],
+)
+def test_a_mixer_they_have_no_word_for_is_refused(mixer, said, tmp_path):
+    with pytest.raises(NotImplementedError, match=said):
+        save(tmp_path, LM(W=11, D=16, layers=1, mixer=mixer), {})
+
+
+def test_a_card_says_what_was_claimed_and_how_often_what_was_said():
+    claim = {"row": "B1", "claim": "reversal fails", "estimate": 0.02, "verdict": "reproduced"}
+    text = card("toy", spec={"D": 16}, ledger={"facts": 1200}, claims=(claim,))
+    assert "| B1 | reversal fails | 0.02 |" in text and "| facts | 1,200 |" in text
+    assert text.startswith("---\n") and '"D": 16' in text
