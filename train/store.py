@@ -3,6 +3,7 @@
     folder/checkpoints/<step>/    states, by Orbax; the two newest
     folder/metrics.jsonl          one row a step
     folder/params/                the parameters a finished stage hands on, by Orbax
+    folder/lock                   who is writing (train/lock.py)
 
 This is the only file that imports Orbax.
 """
@@ -22,6 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
+
+from train.lock import Lock, whole, writing
 
 
 def how(default: Any) -> Any:
@@ -72,8 +75,10 @@ class Store:
         if every < 1:
             raise ValueError(f"every={every} must be at least 1 step")
         self.folder, self.every = pathlib.Path(folder).absolute(), every
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._open()
+        self._lock: Lock | None = None
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._open()
 
     def _open(self) -> None:
         policies = ocp.training
@@ -88,23 +93,27 @@ class Store:
         """Save in the background if `step` is due, or now because `force`."""
         if not force and step % self.every:
             return
-        self._checkpoints.save_checkpointables_async(
-            step, {"state": state}, force=True, overwrite=True, custom_metadata=_notes(state)
-        )
+        with writing(self.folder):
+            self._checkpoints.save_checkpointables_async(
+                step, {"state": state}, force=True, overwrite=True, custom_metadata=_notes(state)
+            )
 
     def restore(self, like: Any) -> Any | None:
-        """The newest good state, None if there is none; metrics after it are dropped.
+        """The newest good state, None if there is none; metrics after it are dropped. From now
+        until `close`, or the end of the process however it comes, no other process may.
 
         A damaged one is named on stderr and set aside, and the one before is taken. ValueError: a
         good checkpoint of another shape than `like` (arrays or ShapeDtypeStructs).
         """
+        first = jax.process_index() == 0  # one process writes what all of them read
+        if first and self._lock is None:
+            self._lock = Lock(self.folder)
         found = self._newest(like)
         step = 0 if found is None else found[0]
         rows = [row for row in self.metrics() if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        first = jax.process_index() == 0  # one process writes what all of them read
         if first and self._metrics.exists() and text != self._metrics.read_text():
-            self._metrics.write_text(text)
+            whole(self._metrics, text)
         return None if found is None else found[1]
 
     def _newest(self, like: Any) -> tuple[int, Any] | None:
@@ -134,7 +143,7 @@ class Store:
 
     def log(self, rows: list[dict]) -> None:
         """Append rows; each has a "step"."""
-        with self._metrics.open("a") as file:
+        with writing(self.folder), self._metrics.open("a") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
     def metrics(self) -> list[dict]:
@@ -146,16 +155,21 @@ class Store:
 
     def wait(self) -> None:
         """Until nothing is being saved; raises what went wrong in it."""
-        self._checkpoints.wait()
+        with writing(self.folder):
+            self._checkpoints.wait()
 
     def close(self) -> None:
         self._checkpoints.close()
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
 
 
 def save_params(folder: str | pathlib.Path, params: Any) -> None:
     """Write parameters to folder/params, replacing those there."""
     path = pathlib.Path(folder).absolute() / "params"
-    ocp.save(path, params, overwrite=True, custom_metadata=_notes(params))
+    with writing(folder):
+        ocp.save(path, params, overwrite=True, custom_metadata=_notes(params))
 
 
 def load_params(folder: str | pathlib.Path, like: Any) -> Any:
