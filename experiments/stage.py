@@ -38,6 +38,7 @@ from train.loop import fit
 from train.member import Member, NotFinite, Progress
 from train.plan import memory
 from train.recipe import Recipe
+from train.step import result
 from train.store import Store, how, identity, load_params, save_params
 
 
@@ -173,10 +174,11 @@ def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
     state, lost = fit(
         train[0].model, members, params=params, on_step=lambda p: display.advance(train, p)
     )
+    params = result(train[0].model, tuple(stage.recipe for stage in train), state, params)
     for s, (stage, member) in enumerate(zip(train, members, strict=True)):
         member.store.close()
         if s not in lost:
-            own = jax.tree.map(lambda leaf, s=s: leaf[s : s + 1], state.trained)
+            own = jax.tree.map(lambda leaf, s=s: leaf[s : s + 1], params)
             save_params(home(out, stage), own)
     return {train[s]: error for s, error in lost.items()}
 

@@ -36,7 +36,7 @@ from model.gla import GLA
 from model.lm import LM, shapes
 from model.softmax import Softmax
 from train.recipe import Recipe
-from train.step import Span, begin, chunk, constants, parameters
+from train.step import Span, begin, chunk, constants, divided, parameters
 
 SIZES = {  # W, D, layers, T, B
     "toy": (900, 128, 2, 64, 32),
@@ -140,16 +140,17 @@ def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], in
         "segments": jnp.broadcast_to(1 + jnp.arange(T) // 16, tokens.shape),
     }
     own = constants((recipe,) * members)
-    state, done = begin(recipe, parameters(cfg, tuple(range(members)))), 0
+    trained, still = divided(parameters(cfg, tuple(range(members))), (recipe,) * members)
+    state, done = begin(recipe, trained), 0
     rates = jnp.full((members, n), 1e-3)
     span = lambda: Span(batches, rates, jnp.full(members, done), jnp.full(members, n))
-    run = chunk(cfg, recipe).lower(state, {}, own, span()).compile()
+    run = chunk(cfg, recipe).lower(state, still, own, span()).compile()
     m = run.memory_analysis()
     memory = m.argument_size_in_bytes + m.temp_size_in_bytes
 
     def steps() -> None:
         nonlocal state, done
-        state, metrics = run(state, {}, own, span())
+        state, metrics = run(state, still, own, span())
         metrics.loss.block_until_ready()
         done += n
 

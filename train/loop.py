@@ -18,10 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from model.lm import LM
-from train.adapter import Full
 from train.member import Ahead, Member, NotFinite, Progress, Record
 from train.mesh import Layout, placed, put, spread
-from train.step import Metrics, Span, State, begin, chunk, constants, parameters
+from train.step import Metrics, Span, State, begin, chunk, constants, divided, parameters
 from train.store import Store, dump
 
 
@@ -30,7 +29,6 @@ def fit(
     members: Sequence[Member],
     *,
     params: Any = None,
-    adapter: Full = Full(),
     layout: Layout = Layout(),
     steps_per_call: int = 20,
     on_step: Callable[[Progress], None] | None = None,
@@ -45,7 +43,7 @@ def fit(
     not-finite-<step>.npz. SIGTERM and Ctrl-C save before they end the run.
     """
     with contextlib.ExitStack() as stack:
-        ensemble = _Ensemble(cfg, members, params, adapter, layout)
+        ensemble = _Ensemble(cfg, members, params, layout)
         if ensemble.mesh is not None:
             stack.enter_context(jax.set_mesh(ensemble.mesh))
         stores = [member.store for member in members if member.store is not None]
@@ -67,25 +65,23 @@ def fit(
 class _Ensemble:
     """The members' common state, and who of them still trains."""
 
-    def __init__(self, cfg, members, params, adapter, layout):
+    def __init__(self, cfg, members, params, layout):
         _check(members, params, layout)
-        self.members, self.adapter, self.mesh = members, adapter, layout.mesh()
+        self.members, self.mesh = members, layout.mesh()
         self.lost: dict[int, NotFinite] = {}
         self.stopped: set[int] = set()
         recipes = tuple(member.recipe for member in members)
+        seeds = tuple(recipe.seed for recipe in recipes)
         place = (lambda tree: tree) if self.mesh is None else (
             lambda tree: put(tree, placed(tree, self.mesh))
         )  # fmt: skip
-        if params is None:
-            params = parameters(cfg, tuple(recipe.seed for recipe in recipes), self.mesh)
-        else:
-            params = place(params)
-        trained, self.frozen = adapter.split(params)
+        params = parameters(cfg, seeds, self.mesh) if params is None else place(params)
+        trained, self.still = divided(params, recipes)
         self.state, self.constants = (
             begin(recipes[0], trained, self.mesh),
             place(constants(recipes)),
         )
-        self.run = chunk(cfg, recipes[0], adapter, layout, self.mesh)
+        self.run = chunk(cfg, recipes[0], layout, self.mesh)
 
     def start(self) -> None:
         """From the newest checkpoints, if there are; first evaluations."""
@@ -128,7 +124,7 @@ class _Ensemble:
         span = span._replace(count=np.array([len(own) for own in spans], np.int32))
         if self.mesh is not None:
             span = put(span, spread(span, self.mesh))
-        self.state, metrics = self.run(self.state, self.frozen, self.constants, span)
+        self.state, metrics = self.run(self.state, self.still, self.constants, span)
         return metrics
 
     def pass_marks(self, spans: tuple[range, ...], record: "Record", now: bool) -> None:
@@ -155,8 +151,8 @@ class _Ensemble:
         member = self.members[s]
         if member.evaluate is None or step not in member.evaluate_at:
             return False
-        joined = self.adapter.join(self.state.trained, self.frozen)
-        if member.evaluate(step, jax.tree.map(lambda leaf: leaf[s], joined)):
+        own = jax.tree.map(lambda leaf: leaf[s], (self.state.trained, self.still.frozen))
+        if member.evaluate(step, member.recipe.adapter.join(*own)):
             self.stopped.add(s)
         return s in self.stopped
 
@@ -168,7 +164,7 @@ class _Ensemble:
                 continue
             own = jax.tree.map(lambda leaf, s=s: leaf[s], self.state)
             path = store.folder / f"not-finite-{error.step}.npz"
-            dump(path, state=own, batch=dict(self.members[s].batches[error.step]))
+            dump(path, state=own, batch=self.members[s].rows(error.step))
             error.add_note(f"its batch and the state before it are in {path}")
 
 
@@ -184,7 +180,7 @@ def _check(members: Sequence[Member], params: Any, layout: Layout) -> None:
     have = len(members) if params is None else len(jax.tree.leaves(params)[0])
     if have != len(members):
         raise ValueError(f"params of {have} members for {len(members)}; give each one")
-    layout.check(len(members), *np.shape(members[0].batches[0]["tokens"]))
+    layout.check(len(members), *np.shape(members[0].rows(0)["tokens"]))
 
 
 @functools.cache

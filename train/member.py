@@ -35,6 +35,10 @@ class Member:
     evaluate_at: Sequence[int] = ()
     evaluate: Callable[[int, Any], bool | None] | None = None
 
+    def rows(self, t: int) -> dict[str, np.ndarray]:
+        """What the program reads in step t: the batch as the objective wants it."""
+        return self.recipe.objective.rows(self.batches[t], t)
+
 
 class Progress(NamedTuple):
     """What `on_step` gets once a chunk, a chunk late: of each member its step, and its means over
@@ -63,7 +67,7 @@ class Ahead:
     def __init__(self, members: Sequence[Member], rounds: Iterator[tuple[range, ...]], size: int):
         self._members, self._rounds, self._size = members, rounds, size
         self._rates = [member.recipe.rates() for member in members]
-        self._shape = dict(members[0].batches[0])
+        self._shape = members[0].rows(0)
 
     def __enter__(self) -> "Ahead":
         self._host = ThreadPoolExecutor(1)
@@ -95,7 +99,7 @@ class Ahead:
         for s, span in enumerate(spans):
             rates[s, : len(span)] = self._rates[s][span.start : span.stop]
             for i, t in enumerate(span):
-                batch = self._members[s].batches[t]
+                batch = self._members[s].rows(t)
                 for name, stacked in batches.items():
                     stacked[s, i] = batch[name]
         first = np.array([span.start for span in spans], np.int32)
@@ -109,8 +113,7 @@ class Record:
         self._members, self._lost, self._on_step = members, lost, on_step
         self._pending: tuple[tuple[range, ...], Metrics] | None = None
         self._steps = [0] * len(members)
-        batch = members[0].batches[0]["tokens"]
-        self._tokens = np.asarray(batch).size
+        self._tokens = np.size(members[0].rows(0)["tokens"])
         self._clock = time.perf_counter()
 
     def add(self, spans: tuple[range, ...], metrics: Metrics) -> None:

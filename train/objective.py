@@ -1,19 +1,106 @@
-"""What is minimised: cross-entropy of the next token, weighted by token.
+"""What is minimised, and on which rows.
 
-Response-only tuning is the same function: the weights are zero outside the response.
+    objective.rows(batch, t) -> batch          on the host: what the program of step t reads (NumPy)
+    objective(net, batch, layout, base) -> (sum, weight)          in the program: sum / weight is
+                                               the loss, so that a batch may be worked off in parts
 
-An objective gives a sum and the weight it is to be divided by, so that a batch may be worked off in
-parts (gradient accumulation) and still have the gradient of the whole.
+`base` is the model training started from, for objectives that are `relative` to it.
+
+    NextToken           cross-entropy of the next token, weighted by token. Where the data weigh
+                        the response alone this is response-only tuning
+    Everything          the same over all tokens: instructions are learnt with their responses
+    ResponseAlone       the response without its instruction (Hewitt et al. 2024, 2409.14254)
+    train/denoise.py    masked and prefix denoising, against the reversal curse
+    train/preference.py direct preference optimisation, and the distance to the base
 """
+
+import dataclasses
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from model.lm import Net
 from train.mesh import Layout
 
 PIECE = 2**24  # logits of one device that may stand at once: 64 MiB in float32
+Rows = dict[str, Any]  # tokens, weights, segments (B,T)
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A frozen dataclass with these. `rows` may change the batch's B and T, always to the same."""
+
+    relative: bool
+
+    def rows(self, batch: Rows, t: int) -> Rows: ...
+
+    def __call__(
+        self, net: Net, batch: Rows, layout: Layout, base: Net | None
+    ) -> tuple[Array, Array]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class NextToken:
+    """-log p(token | before) by the data's weights."""
+
+    relative = False
+
+    def rows(self, batch: Rows, t: int) -> Rows:
+        return batch
+
+    def __call__(self, net, batch, layout, base):
+        return next_token(net, batch, layout)
+
+
+@dataclasses.dataclass(frozen=True)
+class Everything(NextToken):
+    """-log p(token | before) of every token of every document but its first.
+
+    >>> batch = dict(tokens=np.array([[0, 7, 8, 0, 9]]), segments=np.array([[1, 1, 1, 2, 2]]))
+    >>> Everything().rows(batch, 0)["weights"]
+    array([[0., 1., 1., 0., 1.]], dtype=float32)
+    """
+
+    def rows(self, batch: Rows, t: int) -> Rows:
+        segments = np.asarray(batch["segments"])
+        inside = ~begins(segments) & (segments != 0)
+        return dict(batch) | {"weights": inside.astype(np.float32)}
+
+
+@dataclasses.dataclass(frozen=True)
+class ResponseAlone(NextToken):
+    """Responses without what they answer: of each document its first token, the tokens that weigh
+    something, and those of `keep` (chat markers) stay, and close up; padding fills the row.
+
+    >>> batch = dict(
+    ...     tokens=np.array([[0, 7, 8, 5, 0, 9]]), weights=np.array([[0, 0, 0, 1, 0, 1]]),
+    ...     segments=np.array([[1, 1, 1, 1, 2, 2]]),
+    ... )
+    >>> ResponseAlone(keep=(8,)).rows(batch, 0)["tokens"]
+    array([[0, 8, 5, 0, 9, 0]])
+    """
+
+    keep: tuple[int, ...] = ()
+
+    def rows(self, batch: Rows, t: int) -> Rows:
+        tokens, weights, segments = (
+            np.asarray(batch[name]) for name in ("tokens", "weights", "segments")
+        )
+        stays = (weights > 0) | np.isin(tokens, self.keep) | begins(segments)
+        stays &= segments != 0
+        order = np.argsort(~stays, axis=1, kind="stable")
+        left = np.sort(~stays, axis=1)  # what is left over lies behind
+        close = lambda x: np.where(left, 0, np.take_along_axis(x, order, 1)).astype(x.dtype)
+        return {"tokens": close(tokens), "weights": close(weights), "segments": close(segments)}
+
+
+def begins(segments: np.ndarray) -> np.ndarray:
+    """(B,T) whether a document begins at a token."""
+    first = np.ones((len(segments), 1), bool)
+    return np.concatenate([first, segments[:, 1:] != segments[:, :-1]], axis=1)
 
 
 def next_token(

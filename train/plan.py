@@ -26,7 +26,6 @@ from jax.sharding import Mesh
 
 from model.gla import GLA
 from model.lm import LM, shapes
-from train.adapter import Full
 from train.mesh import Layout, placed, spread
 from train.objective import PIECE
 from train.pretrain import concrete, exactly, find, run
@@ -137,7 +136,7 @@ def compiled(plan: Plan, topology: str, layout: Layout = Layout(), members: int 
         layout = dataclasses.replace(layout, fsdp=len(devices))
     layout.check(members, plan.recipe.batch, plan.T)
     mesh, started = layout.mesh(devices), time.perf_counter()
-    step = chunk(plan.model, plan.recipe, Full(), layout, mesh)
+    step = chunk(plan.model, plan.recipe, layout, mesh)
     kind = next(kind for kind in HBM if devices[0].device_kind.startswith(kind))
     with jax.set_mesh(mesh):
         lowered = step.lower(*arguments(plan, members, mesh))
@@ -167,7 +166,7 @@ def _compiled(lowered) -> tuple[int, int, str]:
 
 def arguments(plan: Plan, members: int, mesh: Mesh | None) -> tuple:
     """Abstract arguments of the step, each where it lies."""
-    state, frozen = abstract(plan.model, plan.recipe, Full(), members)
+    state, frozen = abstract(plan.model, plan.recipe, members)
     S, B, T = members, plan.recipe.batch, plan.T
     array = lambda shape, dtype="float32": jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
     rows = (S, STEPS, B, T)

@@ -2,14 +2,21 @@
 
 SPEC is an experiment that defines `pretrain_spec()`: a frozen dataclass with fields model, corpus
 and recipe, each field of which is an option (`python -m train.pretrain SPEC --help`). `--layout.*`
-spreads it over the devices there are (train/mesh.py) and is no part of what is computed. The run
-continues where it was, in whatever layout, if DIR holds its beginning.
+spreads it over the devices there are (train/mesh.py) and is no part of what is computed; nor are
+`--log tensorboard wandb trackio` and `--trace 100 110`, a profile of these steps (train/log.py).
+The run continues where it was, in whatever layout, if DIR holds its beginning.
+
+Under SLURM, GKE and Cloud TPU the same command in every process is one run over all of their
+devices; elsewhere tell each where the first one listens, how many there are, and which it is:
+JAX_COORDINATOR_ADDRESS=host:port JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=0.
 """
 
 import dataclasses
 import difflib
 import importlib
 import json
+import math
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -20,18 +27,35 @@ import tyro
 
 from data.stream import stream
 from model.lm import LM
+from train.lock import whole, writing
+from train.log import Kind, Trace, writer
 from train.loop import fit
 from train.member import Member
 from train.mesh import Layout
 from train.recipe import Recipe
+from train.step import result
 from train.store import Store, describe, differences, identity, save_params
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
 
 def main() -> None:
+    peers()
     spec, options = launched("pretrain_spec", "out")
-    train(spec, options.out or folder(spec), layout=options.layout)
+    train(spec, options.out or folder(spec), options)
+
+
+def peers() -> None:
+    """Join the other processes of this run, if there are any, before any computation."""
+    own = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
+    if None not in own:
+        jax.distributed.initialize(num_processes=int(own[0]), process_id=int(own[1]))
+        return
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:
+        if "coordinator_address should be defined" not in str(error):
+            raise  # a cluster is there, and something about it is wrong
 
 
 def launched(function: str, *folders: str) -> tuple[Any, Any]:
@@ -47,6 +71,8 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
         ("corpus", type(spec.corpus), spec.corpus),
         ("recipe", Recipe, spec.recipe),
         ("layout", Layout, Layout()),
+        ("log", tuple[Kind, ...], ()),
+        ("trace", tuple[int, int] | None, None),
         *((name, pathlib.Path | None, None) for name in folders),
     ]
     launch = dataclasses.make_dataclass(name, [(n, t) for n, t, _ in fields], frozen=True)
@@ -78,34 +104,55 @@ def find(name: str, function: str, also: tuple[str, ...] = ()) -> Any:
     return getattr(importlib.import_module(f"experiments.{name}"), function)()
 
 
-def train(spec: Any, out: pathlib.Path, base: Any = None, layout: Layout = Layout()) -> None:
+def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
     """One member, from `base` (parameters without the members' axis) or from scratch."""
+    devices = math.prod(options.layout.sizes)
+    if jax.process_count() > 1 and devices != jax.device_count():
+        raise ValueError(
+            f"{jax.process_count()} processes with {jax.device_count()} devices, and a layout of "
+            f"{devices}; spread it over all, as by --layout.data {jax.device_count()}"
+        )
     claim(out, spec)
     store = Store(out)
-    last = spec.recipe.steps
+    first = jax.process_index() == 0  # one process speaks for all
+    logs = [writer(kind, out, describe(spec)) for kind in options.log if first]
+    trace = Trace(out, *options.trace) if options.trace else None
 
     def show(progress):
-        speed = f"{progress.tokens_per_second:,.0f} tokens/s"
-        print(f"step {progress.step[0]}/{last}  loss {progress.loss[0]:.4f}  {speed}", flush=True)
+        (step,), loss, speed = progress.step, float(progress.loss[0]), progress.tokens_per_second
+        if first:
+            steps = f"step {step}/{spec.recipe.steps}"
+            print(f"{steps}  loss {loss:.4f}  {speed:,.0f} tokens/s", flush=True)
+        for write in logs:
+            gradient = float(progress.gradient[0])
+            write(step, {"loss": loss, "gradient": gradient, "tokens per second": speed})
+        if trace is not None:
+            trace(step)
 
     if base is not None:
         base = jax.tree.map(lambda leaf: leaf[None], base)
     batches = stream(spec.corpus, spec.recipe.batch)
     member = Member(recipe=spec.recipe, batches=batches, name=str(out), store=store)
-    state, lost = fit(spec.model, [member], params=base, layout=layout, on_step=show)
+    state, lost = fit(spec.model, [member], params=base, layout=options.layout, on_step=show)
+    if trace is not None:
+        trace.close()
     for error in lost.values():
         raise error
     store.close()
-    save_params(out, jax.tree.map(lambda leaf: leaf[0], state.trained))
+    params = result(spec.model, (spec.recipe,), state, base)
+    save_params(out, jax.tree.map(lambda leaf: leaf[0], params))
     print(f"parameters: {out / 'params'}")
 
 
 def claim(out: pathlib.Path, spec: Any) -> None:
     """Write spec.json into the folder; ValueError shows the difference if it holds another spec."""
     path, new = out / "spec.json", describe(spec)
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and jax.process_index() == 0:
+        whole(path, json.dumps(new, indent=1))
     if not path.exists():
-        path.write_text(json.dumps(new, indent=1))
+        return  # the first process is about to write it
     wrong = differences(json.loads(path.read_text()), new)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""

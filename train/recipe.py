@@ -7,12 +7,17 @@ on them: inside the program they are traced.
 
 import copy
 import dataclasses
+import re
 from typing import Any
 
 import jax
 import numpy as np
 import optax
+import optax.contrib
 from jaxtyping import Float
+
+from train.adapter import Embeddings, Full, LoRA, Only
+from train.objective import NextToken
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,31 @@ class Cosine:
             )
         curve = optax.warmup_cosine_decay_schedule(0.0, lr, self.warmup, steps, lr * self.final)
         # optax gives its first step the rate 0, a step that trains nothing; ours are 1..steps.
+        return lambda step: curve(step + 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WSD:
+    """Warm-up, stable, decay (Hu et al. 2024, 2404.06395, section 4): up over `warmup` steps, the
+    learning rate, then down to `final` of it over the last `decay` of all steps; in lines."""
+
+    warmup: int = 100
+    decay: float = 0.1
+    final: float = 0.0
+
+    def schedule(self, lr: float, steps: int) -> optax.Schedule:
+        last = round(self.decay * steps)
+        if self.warmup < 0 or not 0 < self.decay <= 1 or self.warmup + last > steps:
+            raise ValueError(
+                f"warmup={self.warmup} and decay={self.decay} of steps={steps} do not fit; choose "
+                "a warm-up of 0 or more and a share above 0 that leave the steps between them"
+            )
+        parts = [
+            optax.linear_schedule(0.0, lr, max(self.warmup, 1)),
+            optax.constant_schedule(lr),
+            optax.linear_schedule(lr, lr * self.final, last),
+        ]
+        curve = optax.join_schedules(parts, [self.warmup, steps - last])
         return lambda step: curve(step + 1)
 
 
@@ -65,14 +95,60 @@ class AdamW:
         return optax.chain(optax.clip_by_global_norm(self.clip), step)
 
 
+# Matrices that map vectors to vectors: Muon's ground. Not the embedding and the head (their rows
+# are words), not depthwise convolutions, tables of places, or what an adapter adds.
+MAPS = re.compile(r"blocks/\d+/(mixer|mlp)/(?!convolution/)\w+/w")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Muon:
+    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for all else.
+
+    An update is scaled to a root mean square of 0.2 (Liu et al. 2025, 2502.16982, section 2.2), so
+    that AdamW's learning rates serve both. What is not Muon's does not decay.
+    """
+
+    lr: float = 3e-3
+    momentum: float = 0.95
+    weight_decay: float = 0.1
+    clip: float = 1.0
+
+    def __post_init__(self):
+        if self.lr <= 0 or self.clip <= 0:
+            raise ValueError(f"lr={self.lr} and clip={self.clip} must be above 0")
+
+    def transform(self, rate: Any) -> optax.GradientTransformation:
+        """One step at the learning rate `rate`, a number that may be traced."""
+        map_of = optax.contrib.MuonDimensionNumbers()
+        own = optax.contrib.muon(
+            rate,
+            beta=self.momentum,
+            weight_decay=self.weight_decay,
+            adam_b2=AdamW().b2,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=lambda params: _maps(params, map_of),
+        )
+        return optax.chain(optax.clip_by_global_norm(self.clip), own)
+
+
+def _maps(params: Any, yes: Any) -> Any:
+    """`yes` for the leaves that are Muon's, None for the others."""
+    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
+    label = lambda keys, _: yes if MAPS.fullmatch(name(keys)) else None
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """`steps` steps of `batch` rows, from the parameters that `seed` draws."""
+    """`steps` steps of `batch` rows on an objective, from the parameters that `seed` draws or those
+    of a base; the adapter says what of them is trained."""
 
     steps: int
     batch: int
-    optimizer: AdamW = AdamW()
-    schedule: Cosine | Constant = Cosine()
+    optimizer: AdamW | Muon = AdamW()
+    schedule: Cosine | WSD | Constant = Cosine()
+    objective: NextToken = dataclasses.field(default=NextToken())
+    adapter: Full | Only | LoRA | Embeddings = dataclasses.field(default=Full())
     seed: int = 0
 
     def __post_init__(self):

@@ -20,9 +20,8 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from model.lm import LM, bind, init, shapes
-from train.adapter import Full
+from train.adapter import Full, divide, together
 from train.mesh import Layout, placed
-from train.objective import next_token
 from train.recipe import Recipe, numbers, with_numbers
 
 
@@ -46,6 +45,14 @@ class Span(NamedTuple):
     count: Int[Any, " S"]
 
 
+class Still(NamedTuple):
+    """What no step moves: the `frozen` part of the parameters, and all those of the base, where an
+    objective is relative to it, else {}."""
+
+    frozen: Any
+    base: Any
+
+
 class Metrics(NamedTuple):
     loss: Float[Array, "S n"]
     gradient: Float[Array, "S n"]  # norm before clipping
@@ -53,9 +60,29 @@ class Metrics(NamedTuple):
 
 def parameters(cfg: LM, seeds: tuple[int, ...], mesh: Mesh | None = None) -> Any:
     """Fresh parameters of one member per seed; on a mesh they come to be where they lie."""
-    keys = np.stack([jax.random.key_data(jax.random.key(seed)) for seed in seeds])
     own = jax.vmap(lambda key: init(cfg, jax.random.wrap_key_data(key)))
-    return _laid(own, mesh, keys)
+    return _laid(own, mesh, keys(seeds))
+
+
+def keys(seeds: tuple[int, ...]) -> np.ndarray:
+    """A raw key (S, 2) for each seed."""
+    return np.stack([jax.random.key_data(jax.random.key(seed)) for seed in seeds])
+
+
+def divided(params: Any, recipes: tuple[Recipe, ...]) -> tuple[Any, Still]:
+    """What of the members' parameters is trained, and what stands still."""
+    adapter, seeds = recipes[0].adapter, tuple(recipe.seed for recipe in recipes)
+    trained, frozen = divide(adapter, params, keys(seeds))
+    return trained, Still(frozen, params if recipes[0].objective.relative else {})
+
+
+def result(cfg: LM, recipes: tuple[Recipe, ...], state: State, params: Any = None) -> Any:
+    """The parameters of members at the end, trained from `params` (absent: fresh from seeds)."""
+    if recipes[0].adapter == Full():
+        return state.trained
+    seeds = tuple(recipe.seed for recipe in recipes)
+    params = parameters(cfg, seeds) if params is None else params
+    return together(recipes[0].adapter, state.trained, params, keys(seeds))
 
 
 def constants(recipes: tuple[Recipe, ...]) -> dict[str, Float[Array, " S"]]:
@@ -80,33 +107,33 @@ def _laid(make, mesh, *arguments):
     return jax.jit(make, out_shardings=out)(*arguments)
 
 
-def abstract(cfg: LM, recipe: Recipe, adapter: Full, S: int) -> tuple[State, Any]:
-    """Shapes of the state of S members, and of what is frozen."""
+def abstract(cfg: LM, recipe: Recipe, S: int) -> tuple[State, Still]:
+    """Shapes of the state of S members, and of what stands still."""
     add = lambda x: jax.ShapeDtypeStruct((S, *x.shape), x.dtype)
-    trained, frozen = adapter.split(jax.tree.map(add, shapes(cfg)))
-    return jax.eval_shape(functools.partial(begin, recipe), trained), frozen
+    own = functools.partial(divided, recipes=(recipe,) * S)
+    trained, still = jax.eval_shape(own, jax.tree.map(add, shapes(cfg)))
+    return jax.eval_shape(functools.partial(begin, recipe), trained), still
 
 
 def chunk(
     cfg: LM,
     recipe: Recipe,
-    adapter: Full = Full(),
     layout: Layout = Layout(),
     mesh: Mesh | None = None,
 ):
-    """`run(state, frozen, constants, span) -> (state, Metrics)`, compiled once for all recipes of
+    """`run(state, still, constants, span) -> (state, Metrics)`, compiled once for all recipes of
     one structure. `state` is donated. With a mesh, call it under `jax.set_mesh(mesh)`.
     """
     backend = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-    return _chunk(cfg, recipe.structure(), adapter, layout, mesh, backend)
+    return _chunk(cfg, recipe.structure(), layout, mesh, backend)
 
 
 @functools.cache
-def _chunk(cfg: LM, recipe: Recipe, adapter: Full, layout: Layout, mesh: Mesh | None, backend: str):
-    one = functools.partial(_member, cfg, recipe.optimizer, adapter, layout)
+def _chunk(cfg: LM, recipe: Recipe, layout: Layout, mesh: Mesh | None, backend: str):
+    one = functools.partial(_member, cfg, recipe, layout)
 
-    def run(state, frozen, constants, span):
-        own = (state, frozen, constants, span)
+    def run(state, still, constants, span):
+        own = (state, still, constants, span)
         if backend == "cpu":
             # On a CPU members one after the other are faster, and equal to a run alone bit for bit.
             return jax.lax.map(lambda own: one(*own, own[-1].count), own)
@@ -120,19 +147,19 @@ def _chunk(cfg: LM, recipe: Recipe, adapter: Full, layout: Layout, mesh: Mesh | 
             run, in_specs=P("member"), out_specs=P("member"), axis_names={"member"}, check_vma=False
         )
     S = layout.member
-    after = placed(abstract(cfg, recipe, adapter, S)[0], mesh)
+    after = placed(abstract(cfg, recipe, S)[0], mesh)
     return jax.jit(run, donate_argnums=0, out_shardings=(after, jax.NamedSharding(mesh, P())))
 
 
-def _member(cfg, optimizer, adapter, layout, state, frozen, constants, span, turns):
+def _member(cfg, recipe, layout, state, still, constants, span, turns):
     """The next steps of one member; arguments without the members' axis."""
     n = span.batches["tokens"].shape[0]
-    optimizer = with_numbers(optimizer, constants)
+    optimizer = with_numbers(recipe.optimizer, constants)
 
     def body(i, carry):
         state, metrics = carry
         batch = jax.tree.map(lambda x: x[i], span.batches)
-        loss, gradient = _gradient(cfg, adapter, layout, state.trained, frozen, batch)
+        loss, gradient = _gradient(cfg, recipe, layout, state.trained, still, batch)
         norm = optax.tree.norm(gradient)
         good = jnp.isfinite(loss) & jnp.isfinite(norm)
         good &= (i < span.count) & (state.step == span.first + i)
@@ -149,12 +176,13 @@ def _updated(transform, state, gradient):
     return State(optax.apply_updates(state.trained, updates), opt, state.step + 1)
 
 
-def _gradient(cfg, adapter, layout, trained, frozen, batch):
+def _gradient(cfg, recipe, layout, trained, still, batch):
     """The mean loss and its gradient, over the whole batch or summed over parts of it."""
 
     def total(trained, part):
-        net = bind(cfg, adapter.join(trained, frozen))
-        return next_token(net, part, layout)
+        net = bind(cfg, recipe.adapter.join(trained, still.frozen))
+        base = bind(cfg, still.base) if recipe.objective.relative else None
+        return recipe.objective(net, part, layout, base)
 
     def mean(trained):
         nats, weight = total(trained, batch)

@@ -6,11 +6,12 @@ spec it starts from, whose parameters are looked for where `train.pretrain` leav
 """
 
 from model.lm import shapes
-from train.pretrain import folder, launched, run, train
+from train.pretrain import folder, launched, peers, run, train
 from train.store import load_params
 
 
 def main() -> None:
+    peers()
     spec, options = launched("tune_spec", "base", "out")
     base = options.base or folder(spec.base)
     if not (base / "params").is_dir():
@@ -19,7 +20,7 @@ def main() -> None:
             "of a finished run as --base"
         )
     params = load_params(base, shapes(spec.model))
-    train(spec, options.out or folder(spec), params, options.layout)
+    train(spec, options.out or folder(spec), options, params)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from model.lm import LM, Net, bind, init
 from model.softmax import Softmax
 from train import objective
-from train.objective import pieces, surprise
+from train.objective import Everything, ResponseAlone, pieces, surprise
 
 
 class Fixed(Net):
@@ -98,3 +98,26 @@ def test_a_small_vocabulary_stays_in_one_piece_and_a_large_one_is_cut():
     assert pieces(32 * 64 * 900, 64) == 1
     assert pieces(8 * 2048 * 50_304, 2048) == 64
     assert pieces(10**12, 7) == 7
+
+
+def packed():
+    """Two documents, each an instruction, a marker 8 and a response, and padding."""
+    return {
+        "tokens": np.array([[0, 3, 8, 5, 6, 0, 4, 4, 8, 7, 0, 0]], np.int32),
+        "weights": np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0]], np.float32),
+        "segments": np.array([[1] * 5 + [2] * 5 + [0] * 2], np.int32),
+    }
+
+
+def test_everything_weighs_all_but_beginnings_and_padding():
+    found = Everything().rows(packed(), 0)
+    assert found["weights"].tolist() == [[0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0]]
+    assert found["tokens"] is packed()["tokens"] or (found["tokens"] == packed()["tokens"]).all()
+
+
+def test_a_response_alone_has_its_markers_and_nothing_of_the_instruction():
+    found = ResponseAlone(keep=(8,)).rows(packed(), 0)
+    assert found["tokens"].tolist() == [[0, 8, 5, 6, 0, 8, 7, 0, 0, 0, 0, 0]]
+    assert found["weights"].tolist() == [[0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0]]
+    assert found["segments"].tolist() == [[1] * 4 + [2] * 3 + [0] * 5]
+    assert {x.dtype.name for x in found.values()} == {"int32", "float32"}

@@ -65,7 +65,7 @@ def test_the_estimate_from_shapes_is_near_what_a_compiler_says(mixer):
     """Near enough to decide how many members fit: within a factor of two."""
     cfg = LM(W=512, D=64, layers=2, mixer=mixer)
     recipe = Recipe(steps=10, batch=8, schedule=Cosine(warmup=2))
-    state, _ = plan.abstract(cfg, recipe, plan.Full(), 1)
+    state, _ = plan.abstract(cfg, recipe, 1)
     held, used = plan.memory(cfg, 8, 64)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     assert size == pytest.approx(held, rel=0.01)

@@ -7,7 +7,11 @@ import pytest
 
 from model.gla import GLA
 from model.lm import LM, init
-from train.recipe import AdamW, Constant, Cosine, Recipe, numbers, with_numbers
+from model.softmax import Softmax
+from train.adapter import LoRA
+from train.recipe import WSD, AdamW, Constant, Cosine, Muon, Recipe, numbers, with_numbers
+
+MIXERS = [Softmax(heads=2), GLA(heads=2, convolution=4)]
 
 
 def test_cosine_warms_up_from_the_first_step_and_ends_at_its_share():
@@ -22,6 +26,51 @@ def test_cosine_warms_up_from_the_first_step_and_ends_at_its_share():
 def test_constant_is_constant():
     rate = Constant().schedule(5e-4, 7)
     assert [float(rate(t)) for t in range(7)] == pytest.approx([5e-4] * 7)
+
+
+def test_wsd_warms_up_stays_and_goes_down():
+    rate = WSD(warmup=10, decay=0.2, final=0.1).schedule(1.0, 100)
+    assert float(rate(0)) == pytest.approx(0.1), "no step is spent at rate 0"
+    assert [float(rate(t)) for t in (9, 50, 79)] == pytest.approx([1.0] * 3)
+    assert float(rate(89)) == pytest.approx(0.55), "half-way down"
+    assert float(rate(99)) == pytest.approx(0.1)
+
+
+def muon_s(params):
+    """Paths of the leaves that have a momentum of Muon's."""
+    state = Muon().transform(0.1).init(params)
+    found = jax.tree.leaves(state, is_leaf=lambda s: hasattr(s, "ns_coeffs"))
+    (own,) = [s.mu for s in found if hasattr(s, "ns_coeffs")]
+    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
+    return {name(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(own)}
+
+
+@pytest.mark.parametrize("mixer", MIXERS, ids=repr)
+def test_embeddings_heads_norms_biases_and_adapters_are_never_under_muon(mixer):
+    params = init(LM(W=9, D=16, layers=1, mixer=mixer, tied=False), jax.random.key(0))
+    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
+    shapes = {name(k): leaf.shape for k, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    own = muon_s(params)
+    other = shapes.keys() - own
+    assert {"embedding/w", "head/w"} <= other
+    assert not any(part in path for path in own for part in ("norm", "bias", "gain", "convolution"))
+    assert all(len(shapes[path]) == 2 for path in own)
+    assert {"blocks/0/mlp/gate_up/w", "blocks/0/mlp/down/w", "blocks/0/mixer/out/w"} <= own
+    thin = ("embedding", "head", "norm", "convolution", "bias", "gain", "mixer/a", "mixer/b",
+            "mixer/d", "mixer/places")  # fmt: skip
+    assert all(any(part in path for part in thin) for path in other), "and nothing else is left out"
+    assert not muon_s(LoRA().split(params, jax.random.key(0))[0])
+    assert not muon_s({"prompt": {"w": jnp.ones((4, 16))}})
+
+
+def test_muon_s_update_is_orthogonal_and_scaled():
+    params = {"blocks": {"0": {"mlp": {"down": {"w": jnp.zeros((8, 16))}}}}}
+    gradient = jax.tree.map(lambda w: jax.random.normal(jax.random.key(0), w.shape), params)
+    optimizer = Muon(weight_decay=0.0).transform(1.0)
+    update, _ = optimizer.update(gradient, optimizer.init(params), params)
+    (w,) = jax.tree.leaves(update)
+    singular = np.linalg.svd(np.asarray(w) / (0.2 * 16**0.5), compute_uv=False)
+    assert (singular > 0.6).all() and (singular < 1.3).all(), "Newton-Schulz to its own accuracy"
 
 
 def test_only_matrices_decay():
@@ -53,6 +102,7 @@ def test_the_gradient_is_clipped_before_adam():
         ({"steps": 0}, "steps=0 must be at least 1"),
         ({"batch": 0}, "batch=0 must be at least 1"),
         ({"schedule": Cosine(warmup=10)}, "choose a warm-up from 0 to 9"),
+        ({"schedule": WSD(warmup=9, decay=0.2)}, "warmup=9 and decay=0.2 of steps=10 do not fit"),
     ],
 )
 def test_an_impossible_recipe_is_refused(change, message):

@@ -11,14 +11,14 @@ from train.loop import fit
 from train.member import Member
 from train.mesh import Layout
 from train.recipe import AdamW, Constant
-from train.step import Span, begin, chunk, constants, parameters
+from train.step import Span, Still, begin, chunk, constants, parameters
 
 
 def one_step(cfg, recipe, stream, layout=Layout()):
     state = begin(recipe, parameters(cfg, (0,)))
     batch = jax.tree.map(lambda x: x[None, None], stream[0])
     span = Span(batch, recipe.rates()[None, :1], np.array([0]), np.array([1]))
-    return chunk(cfg, recipe, layout=layout)(state, {}, constants((recipe,)), span)
+    return chunk(cfg, recipe, layout=layout)(state, Still({}, {}), constants((recipe,)), span)
 
 
 def alone(cfg, recipe, stream, **options):

@@ -1,0 +1,153 @@
+"""What is trained and what is not, for every mixer."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from model.gla import GLA
+from model.linear import LinearAttention
+from model.lm import LM, apply, init
+from model.mamba import Mamba
+from model.mamba2 import Mamba2
+from model.retnet import RetNet
+from model.simple import SimpleGLA
+from model.softmax import Softmax
+from model.transnormer import TransNormer
+from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Only, divide
+from train.loop import Member, fit
+from train.recipe import AdamW, Constant, Recipe
+from train.step import keys, parameters, result
+
+MIXERS = [
+    Softmax(heads=2),
+    Softmax(heads=2, rotary=0.0, cope=4),
+    GLA(heads=2, convolution=4),
+    SimpleGLA(heads=2),
+    LinearAttention(heads=2),
+    RetNet(heads=2),
+    TransNormer(heads=2, depth=0.5),
+    Mamba(state=4),
+    Mamba2(state=4, width=8),
+]
+SLICES = [Full(), Only(r"blocks/1/.*"), BIAS_ONLY, Embeddings((3, 1))]
+ADAPTERS = [*SLICES, LoRA(rank=1), LoRA(rank=3)]
+SEEDS = (0, 5)
+KEY = jax.random.key(1)
+
+
+def model(mixer, tied=True):
+    return LM(W=9, D=16, layers=2, mixer=mixer, F=32, tied=tied)
+
+
+def flat(tree):
+    return flatten_dict(tree, sep="/")
+
+
+def sizes(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize("mixer", MIXERS, ids=repr)
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=repr)
+def test_a_model_taken_apart_and_put_together_is_the_same(mixer, adapter):
+    params = init(model(mixer), jax.random.key(0))
+    trained, frozen = adapter.split(params, jax.random.key(1))
+    assert sizes(trained) > 0
+    equal(adapter.join(trained, frozen), params)
+    if adapter in SLICES:
+        assert sizes(trained) + sizes(frozen) == sizes(params), "each is on exactly one side"
+    else:
+        equal(frozen, params)
+
+
+def tuned(cfg, adapter, stream, seeds=SEEDS):
+    """(before, after) three steps, with a leading axis of members."""
+    recipe = Recipe(
+        steps=3, batch=4, optimizer=AdamW(lr=0.05), schedule=Constant(), adapter=adapter
+    )
+    before = parameters(cfg, tuple(10 + seed for seed in seeds))
+    members = [Member(recipe=dataclasses.replace(recipe, seed=s), batches=stream) for s in seeds]
+    state, lost = fit(cfg, members, params=before, steps_per_call=3)
+    assert not lost
+    return before, result(cfg, tuple(member.recipe for member in members), state, before)
+
+
+def changed(before, after):
+    before, after = flat(before), flat(after)
+    return {path for path in before if (np.asarray(before[path]) != after[path]).any()}
+
+
+QUICK = [pytest.param(m, marks=[] if m in MIXERS[:2] else pytest.mark.slow) for m in MIXERS]
+
+
+@pytest.mark.parametrize("mixer", QUICK, ids=repr)
+@pytest.mark.parametrize("adapter", [LoRA(rank=2), BIAS_ONLY], ids=["LoRA", "biases"])
+def test_only_what_is_trained_moves_and_the_rest_stays_bit_for_bit(mixer, adapter, copying):
+    before, after = tuned(model(mixer), adapter, copying(0))
+    params = jax.tree.map(lambda leaf: leaf[0], before)
+    trained, _ = adapter.split(params, jax.random.key(0))
+    expected = {
+        path.replace(".", "/").removesuffix("/a").removesuffix("/b") for path in flat(trained)
+    }
+    assert changed(before, after) == expected
+    assert not any("norm" in path for path in expected) or adapter is BIAS_ONLY
+
+
+def test_low_rank_changes_have_that_rank(copying):
+    before, after = tuned(model(GLA(heads=2)), LoRA(rank=2), copying(0))
+    for path in changed(before, after):
+        change = np.asarray(flat(after)[path] - flat(before)[path])
+        assert (np.linalg.matrix_rank(change, tol=1e-4) == 2).all(), path
+
+
+def test_rows_of_the_embedding_are_trained_alone(copying):
+    before, after = tuned(model(Softmax(heads=2)), Embeddings((3, 1)), copying(0))
+    assert changed(before, after) == {"embedding/w"}
+    moved = (flat(before)["embedding/w"] != flat(after)["embedding/w"]).any(-1)
+    assert np.flatnonzero(moved[0]).tolist() == [1, 3]
+
+
+def test_a_pattern_trains_what_it_matches(copying):
+    before, after = tuned(model(Softmax(heads=2)), Only(r"blocks/1/mlp/.*"), copying(0))
+    assert changed(before, after) == {"blocks/1/mlp/gate_up/w", "blocks/1/mlp/down/w"}
+
+
+def test_a_member_of_an_ensemble_starts_and_ends_as_alone(copying):
+    cfg, adapter = model(GLA(heads=2)), LoRA(rank=2)
+    _, both = tuned(cfg, adapter, copying(0))
+    _, alone = tuned(cfg, adapter, copying(0), seeds=SEEDS[1:])
+    equal(jax.tree.map(lambda leaf: leaf[1:], both), alone)
+    trained, _ = divide(adapter, parameters(cfg, SEEDS), keys(SEEDS))
+    a = trained["blocks.0.mlp.down.w"]["a"]
+    assert (a[0] != a[1]).all(), "each member draws its own"
+
+
+def test_what_is_put_together_runs(copying):
+    cfg = model(Softmax(heads=2), tied=False)
+    for adapter in ADAPTERS:
+        params = adapter.join(*adapter.split(init(cfg, jax.random.key(0)), jax.random.key(1)))
+        apply(cfg, params, jnp.asarray(copying(0)[0]["tokens"]))
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda params: Only("block/.*").split(params, KEY), "no parameter matches 'block/"),
+        (lambda params: LoRA(rank=0), "rank=0 must be at least 1"),
+        (lambda params: LoRA(pattern="norm/gain").split(params, KEY), "norm/gain .16,. is no"),
+        (lambda params: Embeddings(()), "one at least"),
+        (lambda params: Embeddings((1, 1)), "must be different"),
+        (lambda params: Embeddings((9,)).split(params, KEY), "token 9 is not one of the W=9"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(init(model(GLA(heads=2)), jax.random.key(0)))

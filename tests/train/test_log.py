@@ -1,0 +1,60 @@
+"""Optional logs and the profile, with libraries that stand in for those not installed."""
+
+import sys
+import types
+
+import jax.numpy as jnp
+import pytest
+
+from train.log import Trace, writer
+
+
+def test_each_library_gets_numbers_by_name_and_step(tmp_path, monkeypatch):
+    for kind in ("wandb", "trackio"):
+        said = []
+        fake = types.ModuleType(kind)
+        fake.init = lambda said=said, **options: said.append(options)
+        fake.log = lambda values, step, said=said: said.append((step, values))
+        monkeypatch.setitem(sys.modules, kind, fake)
+        writer(kind, tmp_path, {"steps": 3})(7, {"loss": 0.5})
+        assert said[0]["config"] == {"steps": 3} and said[0]["project"] == "diglossia"
+        assert said[1:] == [(7, {"loss": 0.5})]
+
+
+def test_tensorboard_gets_a_folder_and_scalars(tmp_path, monkeypatch):
+    said = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            said.append(folder)
+
+        def add_scalar(self, *own):
+            said.append(own)
+
+        def flush(self):
+            said.append("flushed")
+
+    fake = types.ModuleType("tensorboardX")
+    fake.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "tensorboardX", fake)
+    writer("tensorboard", tmp_path, {})(3, {"loss": 0.25})
+    assert said == [str(tmp_path / "tensorboard"), ("loss", 0.25, 3), "flushed"]
+
+
+def test_a_library_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(ValueError, match="needs trackio, which is not installed: pip install"):
+        writer("trackio", tmp_path, {})
+
+
+def test_a_trace_is_written_for_its_steps(tmp_path):
+    trace = Trace(tmp_path, 2, 4)
+    trace(1)
+    assert not (tmp_path / "trace").exists()
+    trace(3)
+    jnp.ones(3).block_until_ready()
+    trace(5)
+    trace.close()
+    assert list((tmp_path / "trace").rglob("*.xplane.pb"))
+    with pytest.raises(ValueError, match="steps 4 to 4"):
+        Trace(tmp_path, 4, 4)
