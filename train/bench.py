@@ -36,7 +36,7 @@ from model.gla import GLA
 from model.lm import LM, shapes
 from model.softmax import Softmax
 from train.recipe import Recipe
-from train.step import Span, begin, chunk, constants, divided, parameters
+from train.step import Span, begin, chunk, constants, divided, keys, parameters
 
 SIZES = {  # W, D, layers, T, B
     "toy": (900, 128, 2, 64, 32),
@@ -140,7 +140,8 @@ def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], in
         "segments": jnp.broadcast_to(1 + jnp.arange(T) // 16, tokens.shape),
     }
     own = constants((recipe,) * members)
-    trained, still = divided(parameters(cfg, tuple(range(members))), (recipe,) * members)
+    seeds = tuple(range(members))
+    trained, still = divided(parameters(cfg, seeds), recipe, keys(seeds))
     state, done = begin(recipe, trained), 0
     rates = jnp.full((members, n), 1e-3)
     span = lambda: Span(batches, rates, jnp.full(members, done), jnp.full(members, n))

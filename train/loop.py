@@ -20,7 +20,7 @@ import numpy as np
 from model.lm import LM
 from train.member import Ahead, Member, NotFinite, Progress, Record
 from train.mesh import Layout, placed, put, spread
-from train.step import Metrics, Span, State, begin, chunk, constants, divided, parameters
+from train.step import Metrics, Span, State, begin, chunk, constants, divided, keys, parameters
 from train.store import Store, dump
 
 
@@ -76,7 +76,7 @@ class _Ensemble:
             lambda tree: put(tree, placed(tree, self.mesh))
         )  # fmt: skip
         params = parameters(cfg, seeds, self.mesh) if params is None else place(params)
-        trained, self.still = divided(params, recipes)
+        trained, self.still = divided(params, recipes[0], keys(seeds))
         self.state, self.constants = (
             begin(recipes[0], trained, self.mesh),
             place(constants(recipes)),
