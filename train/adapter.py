@@ -46,8 +46,8 @@ class Full:
 class Only:
     """Parameters whose whole path matches a regular expression.
 
-    >>> trained, frozen = Only("norm/.*").split({"norm": {"gain": 1.0}, "head": {"w": 2.0}}, None)
-    >>> trained, frozen
+    >>> params = {"norm": {"gain": 1.0}, "head": {"w": 2.0}}
+    >>> Only("norm/.*").split(params, jax.random.key(0))
     ({'norm': {'gain': 1.0}}, {'head': {'w': 2.0}})
     """
 
