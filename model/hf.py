@@ -8,6 +8,7 @@
 Nothing is computed on the way (model/layout.py): export and import give the same bits.
 """
 
+import difflib
 import json
 import pathlib
 from typing import Any
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 import safetensors.flax
 import safetensors.numpy
+import tokenizers
 from jaxtyping import Array
 
 from model.layout import configuration, ours, read, theirs
@@ -78,6 +80,29 @@ def load(folder: str | pathlib.Path) -> tuple[LM, Params]:
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ValueError(f"{folder} does not hold {cfg}: {'; '.join(wrong[:3])}{more}")
     return cfg, ours(cfg, tensors)
+
+
+def tokenizer(folder: str | pathlib.Path) -> tokenizers.Tokenizer:
+    """The tokenizer of a model's folder; its id 0 opens a document and is what no text gives."""
+    path = pathlib.Path(folder) / "tokenizer.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no tokenizer.json; save it with `tokenizer=`")
+    return tokenizers.Tokenizer.from_file(str(path))
+
+
+def encode(words: tokenizers.Tokenizer, text: str) -> list[int]:
+    """Token ids; ValueError names the first word that a closed vocabulary has not, and the nearest.
+
+    A closed vocabulary says 0, its unknown token, for it.
+    """
+    found = words.encode(text, add_special_tokens=False)
+    if 0 not in found.ids:
+        return found.ids
+    start, end = found.offsets[found.ids.index(0)]
+    word, known = text[start:end], words.get_vocab()
+    near = difflib.get_close_matches(word, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"{word!r} is none of the {len(known)} words of this model{hint}")
 
 
 def card(

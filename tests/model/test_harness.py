@@ -1,0 +1,103 @@
+"""The arithmetic of lm-evaluation-harness's requests, and, where it is installed, a task of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tokenizers
+
+from model.gla import GLA
+from model.harness import adapter, continued, score, until
+from model.hf import encode, load, save
+from model.hf import tokenizer as read_tokenizer
+from model.lm import LM, apply, init
+
+CFG = LM(W=7, D=16, layers=1, mixer=GLA(heads=2), F=16)
+WORDS = ("<doc>", "a", "b", "c", "d", "e", "f")
+run = jax.jit(apply, static_argnums=0)
+
+
+def words():
+    found = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<doc>")
+    )
+    found.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    return found.to_str()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save(tmp_path, CFG, init(CFG, jax.random.key(0)), tokenizer=words())
+    return tmp_path
+
+
+def test_a_score_is_the_sum_of_log_probabilities_of_the_continuation_alone():
+    params = init(CFG, jax.random.key(0))
+    pairs = [([0, 1, 2], [3, 4]), ([0], [5]), ([0, 3, 3, 3, 3, 3, 3], [1, 2, 3])]
+    pairs += [([0], [int(run(CFG, params, jnp.array([[0]]))[0][0, 0].argmax())])]
+    for (context, said), (total, greedy) in zip(pairs, score(CFG, params, pairs), strict=True):
+        logits = run(CFG, params, jnp.array([context + said]))[0][0, len(context) - 1 : -1]
+        each = jax.nn.log_softmax(logits)[jnp.arange(len(said)), jnp.array(said)]
+        np.testing.assert_allclose(total, each.sum(), atol=1e-5)
+        assert greedy == (logits.argmax(-1).tolist() == said)
+    assert score(CFG, params, pairs)[-1][1]
+
+
+def test_a_continuation_is_greedy_and_ends_before_the_ending():
+    params = init(CFG, jax.random.key(0))
+    params["embedding"]["w"] *= 3.0
+    prompts = [[0, n % 7] for n in range(20)]
+    for prompt, said in zip(prompts, continued(CFG, params, prompts, 6), strict=True):
+        logits = run(CFG, params, jnp.array([prompt + said]))[0][0, 1:]
+        best = logits.argmax(-1).tolist()
+        assert best[: len(said)] == said
+        assert len(said) == 6 or best[len(said)] == 0
+
+
+def test_a_text_ends_before_the_first_of_its_ends():
+    assert until("a b . c ; d", [";", "."]) == "a b "
+    assert until("a b", ["x"]) == "a b"
+
+
+def test_an_unknown_word_is_named_with_the_nearest(folder):
+    with pytest.raises(ValueError, match="'dd' is none of the 7 words of this model; did you"):
+        encode(read_tokenizer(folder), "a b dd")
+
+
+def test_the_harness_asks_a_local_task(folder):
+    """With `pip install lm_eval`: multiple choice, a rolling likelihood and a generation."""
+    reason = "lm_eval is not installed; the arithmetic above is what it calls"
+    pytest.importorskip("lm_eval", reason=reason)
+    import datasets
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.evaluator import evaluate
+
+    documents = [{"text": "a b", "gold": 0}, {"text": "c d", "gold": 1}]
+    task = ConfigurableTask(
+        config={
+            "task": "toy",
+            "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(documents)},
+            "test_split": "test",
+            "output_type": "multiple_choice",
+            "doc_to_text": "{{text}}",
+            "doc_to_choice": ["e", "f"],
+            "doc_to_target": "gold",
+        }
+    )
+    model = adapter(folder)
+    found = evaluate(lm=model, task_dict={"toy": task})["results"]["toy"]["acc,none"]
+    cfg, params = load(folder)
+    right = 0
+    for row in documents:
+        context = [0, *(WORDS.index(word) for word in row["text"].split())]
+        e, f = score(cfg, params, [(context, [5]), (context, [6])])
+        right += (f > e) == row["gold"]
+    assert found == right / 2
+    ask = lambda kind, *args: Instance(request_type=kind, doc={}, arguments=args, idx=0)
+    rolling = model.loglikelihood_rolling([ask("loglikelihood_rolling", "a b c")])
+    assert rolling == [score(cfg, params, [([0], [1, 2, 3])])[0][0]]
+    said = model.generate_until([ask("generate_until", "a b", {"until": ["e"], "max_gen_toks": 4})])
+    assert said == [
+        until(" ".join(WORDS[t] for t in continued(cfg, params, [[0, 1, 2]], 4)[0]), ["e"])
+    ]
