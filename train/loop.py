@@ -21,7 +21,7 @@ from model.lm import LM
 from train.member import Ahead, Member, NotFinite, Progress, Record
 from train.mesh import Layout, placed, put, spread
 from train.step import Metrics, Span, State, begin, chunk, constants, divided, keys, parameters
-from train.store import Store, dump
+from train.store import Store, describe, dump
 
 
 def fit(
@@ -67,7 +67,7 @@ class _Ensemble:
 
     def __init__(self, cfg, members, params, layout):
         _check(members, params, layout)
-        self.members, self.mesh = members, layout.mesh()
+        self.cfg, self.members, self.mesh = cfg, members, layout.mesh()
         self.lost: dict[int, NotFinite] = {}
         self.stopped: set[int] = set()
         recipes = tuple(member.recipe for member in members)
@@ -162,10 +162,15 @@ class _Ensemble:
             store = self.members[s].store
             if store is None or hasattr(error, "__notes__"):
                 continue
-            own = jax.tree.map(lambda leaf, s=s: leaf[s], self.state)
+            own = lambda tree, s=s: jax.tree.map(lambda leaf: leaf[s], tree)
             path = store.folder / f"not-finite-{error.step}.npz"
-            dump(path, state=own, batch=self.members[s].rows(error.step))
-            error.add_note(f"its batch and the state before it are in {path}")
+            spec = {"model": describe(self.cfg), "recipe": describe(self.members[s].recipe)}
+            rows = self.members[s].rows(error.step)
+            dump(path, spec, state=own(self.state), still=own(self.still), batch=rows)
+            error.add_note(
+                f"its batch and the state before it are in {path}; `python -m train.replay "
+                f"{store.folder}` does the step again"
+            )
 
 
 def _check(members: Sequence[Member], params: Any, layout: Layout) -> None:

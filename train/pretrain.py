@@ -181,7 +181,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except (ValueError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit("; ".join([f"error: {error}", *getattr(error, "__notes__", ())]))
     except KeyboardInterrupt:
         sys.exit("stopped; the same command continues")
 

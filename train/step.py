@@ -158,7 +158,7 @@ def _member(cfg, recipe, layout, state, still, constants, span, turns):
     def body(i, carry):
         state, metrics = carry
         batch = jax.tree.map(lambda x: x[i], span.batches)
-        loss, gradient = _gradient(cfg, recipe, layout, state.trained, still, batch)
+        loss, gradient = loss_and_gradient(cfg, recipe, state.trained, still, batch, layout)
         norm = optax.tree.norm(gradient)
         good = jnp.isfinite(loss) & jnp.isfinite(norm)
         good &= (i < span.count) & (state.step == span.first + i)
@@ -175,8 +175,10 @@ def _updated(transform, state, gradient):
     return State(optax.apply_updates(state.trained, updates), opt, state.step + 1)
 
 
-def _gradient(cfg, recipe, layout, trained, still, batch):
-    """The mean loss and its gradient, over the whole batch or summed over parts of it."""
+def loss_and_gradient(
+    cfg: LM, recipe: Recipe, trained: Any, still: Still, batch: Any, layout: Layout = Layout()
+) -> tuple[Float[Array, ""], Any]:
+    """The mean loss of one member and its gradient, of the whole batch or summed over parts."""
 
     def total(trained, part):
         net = bind(cfg, recipe.adapter.join(trained, still.frozen))

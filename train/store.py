@@ -11,6 +11,7 @@ This is the only file that imports Orbax.
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import json
 import logging
 import pathlib
@@ -54,6 +55,19 @@ def describe(spec: Any) -> Any:
         f"a spec holds {spec!r} of type {type(spec).__name__}; use numbers, strings, tuples and "
         "frozen dataclasses, or mark the field `how(...)` if it cannot change results"
     )
+
+
+def rebuild(description: Any) -> Any:
+    """What `describe` was given; fields of `how` as they are by default."""
+    if isinstance(description, list):
+        return tuple(map(rebuild, description))
+    if not isinstance(description, dict):
+        return description
+    fields = {name: rebuild(value) for name, value in description.items() if name != "is"}
+    if "is" not in description:
+        return fields
+    module, _, name = description["is"].rpartition(".")
+    return getattr(importlib.import_module(module), name)(**fields)
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
@@ -188,11 +202,14 @@ def load_params(folder: str | pathlib.Path, like: Any) -> Any:
         raise ValueError(f"{path} is damaged ({error}); train it again") from error
 
 
-def dump(path: pathlib.Path, **arrays: Any) -> None:
-    """A numpy archive of trees, leaves named by their path: what is looked at after a failure."""
+def dump(path: pathlib.Path, spec: Any, **arrays: Any) -> None:
+    """A numpy archive of trees, leaves named by their path, and a spec (JSON): what is looked at
+    after a failure (train/replay.py)."""
     leaves = jax.tree_util.tree_leaves_with_path(arrays)
     name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    np.savez(path, **{name(keys): np.asarray(leaf) for keys, leaf in leaves})
+    named = {name(keys): np.asarray(leaf) for keys, leaf in leaves}
+    with writing(path.parent):
+        np.savez(path, spec=np.array(json.dumps(spec)), **named)
 
 
 class _OtherShape(ValueError):

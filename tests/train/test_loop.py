@@ -156,6 +156,7 @@ def test_nan_loses_the_member_and_keeps_its_batch_and_state(cfg, recipe, copying
     _, lost = fit(cfg, members)
     assert "seed 1, step 13: loss nan" in str(lost[1])
     assert "not-finite-13.npz" in str(lost[1].__notes__)
+    assert f"python -m train.replay {tmp_path / '1'}" in str(lost[1].__notes__)
     assert [row["step"] for row in stores[1].metrics()] == list(range(1, 14))
     assert [row["step"] for row in stores[2].metrics()] == list(range(1, 31))
     assert not list(tmp_path.glob("[02]/not-finite*"))
