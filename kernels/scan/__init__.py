@@ -1,11 +1,15 @@
-"""The selective scan of Mamba (Gu & Dao 2023, arXiv 2312.00752, algorithm 2): a state per channel.
+"""The selective scan of Mamba (Gu & Dao 2023, arXiv 2312.00752): a state of K numbers a channel.
 
     h_t = exp(dt_t a) h_{t-1} + dt_t x_t b_t        y_t = h_t . c_t        h in R^(I x K)
 
+Their equation 2, with a, b and c for A, B and C. Of the discretization in equation 4 the decay is
+exact and the factor of the input, (dt a)^-1 (exp(dt a) - 1) dt, is dt, its first order, as in the
+authors' code. The skip d x_t is the layer's.
+
 `kernels.gla` computes the same with heads of one value each (K = 16, V = 1, a head a channel), but
 its chunk form makes a square of C x C scores for every channel, where the state has but K numbers.
-Here the tokens go one after the other. Chunks of `CHUNK` are computed again for the gradient: what
-is kept is a state a chunk, and (B,T,I,K) never exists.
+Here the tokens go one after the other. As in section 3.3.2, states are not stored but computed
+again for the gradient: what is kept is one a chunk of `CHUNK`, and (B,T,I,K) never exists.
 """
 
 import jax
@@ -25,7 +29,7 @@ def scan(
     starts: Bool[Array, "B T"] | None = None,
     initial_state: Float[Array, "B I K"] | None = None,
 ) -> tuple[Float[Array, "B T I"], Float[Array, "B I K"]]:
-    """y in x's dtype and the state after the last token, in float32; a < 0 < dt.
+    """y in x's dtype and the state after the last token, in float32; a < 0 <= dt.
 
     The state is zero before a token where `starts` holds; `initial_state` (zero if absent) is the
     state before the first token.
