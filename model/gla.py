@@ -1,9 +1,9 @@
-"""Gated linear attention (Yang et al. 2024, arXiv 2312.06635, section 4; defaults of fla's layer).
+"""Gated linear attention (Yang et al. 2024, arXiv 2312.06635, sections 4.1 and 4.4).
 
 q, k in R^(H K), v, u in R^(H V):  projections of x            (K = D/2H, V = D/H by default)
-g = logsigmoid(x W1 W2 + b) / 16                               (rank 16; equation 6)
+g = logsigmoid(x W1 W2 + b) / 16                               (rank 16; their alpha is exp g)
 S_t = diag(exp g_t) S_{t-1} + k_t v_t^T,  o_t = S_t^T q_t / sqrt(K)
-y = (RMSNorm(o_t) per head * silu(u_t)) W_out                  (equation 7)
+y = (RMSNorm(o_t) per head * silu(u_t)) W_out                  (their r is u; as in fla, no bias)
 """
 
 import dataclasses

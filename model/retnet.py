@@ -1,7 +1,7 @@
 """Retention (Sun et al. 2023, arXiv 2307.08621, section 2).
 
 q, k rotate with the position (their Theta; xPos without its own decay, which gamma replaces)
-S_t = gamma S_{t-1} + k_t v_t^T,  gamma_h = 1 - 2^(-5-h)       (equations 5 and 8)
+S_t = gamma S_{t-1} + k_t v_t^T,  gamma_h = 1 - 2^(-5-h)       (equations 6 and 8)
 y = (norm(o_t) per head * silu(u_t)) W_out                     (equation 8)
 
 The norm per head is RMSNorm, as in the authors' code; V = 2K, as in section 3.1.

@@ -119,8 +119,8 @@ class SoftmaxModule(nnx.Module):
     def _bias(self, q, k, visible) -> Float[Array, "B H T M"] | None:
         """What contextual positions add to the logits, in float32; their equations 3 to 5.
 
-        Key j is sum_{j <= l <= t} sigmoid(q_t . k_l) places away from query t, at most the last;
-        between two places the logits of both are interpolated.
+        Key j is sum_{j <= l <= t} sigmoid(q_t . k_l / sqrt(K)) places away from query t, at most
+        the last; between two places the logits of both are interpolated.
         """
         if self.places is None:
             return None
