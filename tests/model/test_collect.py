@@ -10,13 +10,14 @@ import pytest
 from model.collect import Tap, add, mean_ablate, replace, scale
 from model.gla import GLA
 from model.linear import LinearAttention
-from model.lm import LM, apply, bind, init, names
+from model.lm import LM, apply, bind, names
 from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.retnet import RetNet
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer
+from tests.model.toy import compiled, tokens, varied
 
 RECURRENT = {
     "gla": GLA(heads=2, convolution=4),
@@ -32,35 +33,52 @@ MIXERS = RECURRENT | {
     "softmax": Softmax(heads=2),
     "cope in a window": Softmax(heads=4, kv_heads=2, rotary=0.0, cope=3, window=4),
 }
-each_mixer = pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
-each_recurrent = pytest.mark.parametrize("mixer", RECURRENT.values(), ids=RECURRENT)
+OWN_CODE = ("gla", "mamba", "mamba2", "softmax", "cope in a window")  # the others share gla's
 B, T = 2, 7
 SEGMENTS = jnp.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 3, 3]])
+AT = jnp.array([[6, 2], [0, 4]])
 MEMORY = "blocks/0/mixer/state"
+
+
+def each(mixers, *by_default):
+    """A test of each mixer, slow but for some."""
+    mark = lambda name: () if name in by_default else pytest.mark.slow
+    cases = [pytest.param(mixer, id=name, marks=mark(name)) for name, mixer in mixers.items()]
+    return pytest.mark.parametrize("mixer", cases)
 
 
 @functools.cache
 def model(mixer, layers=1):
     cfg = LM(W=11, D=16, layers=layers, mixer=mixer)
-    return cfg, init(cfg, jax.random.key(0))
+    return cfg, varied(cfg)
 
 
-def text(key=7):
-    return jax.random.randint(jax.random.key(key), (B, T), 0, 11)
+def text(seed=7):
+    return tokens(B, T, seed=seed)
 
 
-def logits(mixer, edits=None, key=7, segments=SEGMENTS, layers=1):
-    cfg, params = model(mixer, layers)
-    return jax.jit(lambda e: apply(cfg, params, text(key), segments, edits=e)[0])(edits)
+@functools.cache
+def everything(mixer):
+    """All that one program gives: outputs plain, collected, at some tokens, replaced by itself."""
+    cfg, params = model(mixer)
+
+    def program(params):
+        plain, (after,) = apply(cfg, params, text(), SEGMENTS)
+        looked, _, found = apply(cfg, params, text(), SEGMENTS, collect=("*",))
+        some = apply(cfg, params, text(), SEGMENTS, collect=("*",), at=AT)[2]
+        edits = {name: replace(x) for name, x in found.items()}
+        replaced, _ = apply(cfg, params, text(), SEGMENTS, edits=edits)
+        _, (early,) = apply(cfg, params, text()[:, :4], SEGMENTS[:, :4])
+        net = bind(cfg, params)
+        residual = found["embedding"] + found["blocks/0/mixer"] + found["blocks/0/mlp"]
+        by_hand = net.unembed(net.norm(residual))
+        outputs = {"looked": looked, "replaced": replaced, "by hand": by_hand}
+        return plain, outputs, found, some, {3: early, 6: after}
+
+    return compiled(program)(params)
 
 
-def seen(mixer, *collect, at=None, key=7, layers=1):
-    cfg, params = model(mixer, layers)
-    run = jax.jit(lambda at: apply(cfg, params, text(key), SEGMENTS, collect=collect, at=at)[2])
-    return run(at)
-
-
-@each_mixer
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
 def test_what_is_not_asked_for_costs_nothing(mixer, monkeypatch):
     """The program is the one of a model whose taps are the identity."""
     cfg, params = model(mixer)
@@ -71,78 +89,100 @@ def test_what_is_not_asked_for_costs_nothing(mixer, monkeypatch):
     assert own == program()
 
 
-@each_mixer
-def test_all_names_are_seen_and_seeing_changes_nothing(mixer):
-    cfg, params = model(mixer)
-    run = jax.jit(lambda: apply(cfg, params, text(), SEGMENTS, collect=("*",)))
-    out, _, found = run()
-    assert sorted(found) == list(names(cfg))
-    np.testing.assert_allclose(out, logits(mixer), atol=2e-5)
+@each(MIXERS, *OWN_CODE)
+def test_all_names_are_seen_and_neither_seeing_nor_replacing_by_itself_changes_anything(mixer):
+    plain, outputs, found, *_ = everything(mixer)
+    assert sorted(found) == list(names(model(mixer)[0]))
+    for out in outputs.values():
+        np.testing.assert_allclose(out, plain, atol=2e-5)
     for name, x in found.items():
         assert x.shape[:2] == (B, T) and np.isfinite(x).all(), name
     x = found["embedding"] + found["blocks/0/mixer"] + found["blocks/0/mlp"]
     np.testing.assert_allclose(found["blocks/0/residual"], x, atol=1e-6)
-    net = bind(cfg, params)
-    np.testing.assert_allclose(net.unembed(net.norm(x)), out, atol=1e-5)
 
 
-@each_mixer
+@each(MIXERS, *OWN_CODE)
 def test_positions_pick_tokens_of_each_row(mixer):
-    at = jnp.array([[6, 2], [0, 4]])
-    whole, some = seen(mixer, "*"), seen(mixer, "*", at=at)
+    _, _, whole, some, _ = everything(mixer)
     for name, x in whole.items():
-        np.testing.assert_allclose(some[name], x[jnp.arange(B)[:, None], at], atol=1e-6)
+        np.testing.assert_allclose(some[name], x[jnp.arange(B)[:, None], AT], atol=1e-6)
 
 
-@each_recurrent
+@each(RECURRENT, *OWN_CODE)
 def test_the_state_seen_after_a_token_is_the_state_returned_there(mixer):
-    cfg, params = model(mixer)
-    states = seen(mixer, MEMORY)[MEMORY]
-    for t in (0, 3, 6):
-        _, (state,) = apply(cfg, params, text()[:, : t + 1], SEGMENTS[:, : t + 1])
-        np.testing.assert_allclose(states[:, t], state["memory"], atol=1e-5)
+    _, _, found, _, returned = everything(mixer)
+    for t, state in returned.items():
+        np.testing.assert_allclose(found[MEMORY][:, t], state["memory"], atol=1e-5)
 
 
-@each_mixer
-def test_what_is_replaced_by_itself_changes_nothing(mixer):
-    edits = {name: replace(x) for name, x in seen(mixer, "*").items()}
-    np.testing.assert_allclose(logits(mixer, edits), logits(mixer), atol=2e-5)
+@each(MIXERS, *OWN_CODE)
+def test_every_name_can_be_edited_at_one_token_and_no_earlier_one_changes(mixer):
+    """Each moved alone, in one program mapped over which; doubled, a norm would not tell."""
+    plain, _, found, *_ = everything(mixer)
+    at = {
+        name: (jnp.arange(T) == 3).reshape(1, T, *(1,) * (x.ndim - 2)) for name, x in found.items()
+    }
+
+    def moved(by):
+        ways = {name: jnp.linspace(1.0, -1.0, x.shape[-1]) for name, x in found.items()}
+        edits = {name: add(by[i] * ways[name], at[name]) for i, name in enumerate(at)}
+        return apply(*model(mixer), text(), SEGMENTS, edits=edits)[0]
+
+    changed = compiled(jax.vmap(moved))(jnp.eye(len(at)))
+    change = np.abs(changed - plain[None]).max((1, 3))
+    for name, here in zip(at, change, strict=True):
+        assert (here[:3] < 2e-5).all() and here[3:].max() > 1e-4, name
+        if name.endswith(("mixer/k", "mixer/v", "gate", "state")):
+            assert here[4:].max() > 2e-5, name
 
 
-@each_recurrent
+@each({name: mixer for name, mixer in RECURRENT.items() if not mixer.convolution}, "retnet")
 def test_a_transplanted_state_continues_the_other_text(mixer):
-    """Patch S_t, and what the convolution still holds, and the donor's document goes on."""
-    mixer = GLA(heads=2) if mixer.convolution else mixer
-    donor = seen(mixer, MEMORY, key=8)[MEMORY]
+    """Patch S_t, and the donor's document goes on; what rotates is at the same place in both."""
     cfg, params = model(mixer)
     where = (jnp.arange(T) == 4).reshape(1, T, 1, 1, 1)
-    patched = logits(mixer, {MEMORY: replace(donor, where)}, segments=None)
-    _, (state,) = apply(cfg, params, text(8)[:, :5], None)
-    rest, _ = apply(cfg, params, text()[:, 5:], None, (state,))
-    np.testing.assert_allclose(patched[0, 5:], rest[0], atol=2e-5)
+
+    def both(params):
+        _, _, donor = apply(cfg, params, text(8), collect=(MEMORY,))
+        patched, _ = apply(cfg, params, text(), edits={MEMORY: replace(donor[MEMORY], where)})
+        _, state = apply(cfg, params, text(8)[:, :5])
+        return patched[:, 5:], apply(cfg, params, text()[:, 5:], None, state)[0]
+
+    patched, continued = compiled(both)(params)
+    np.testing.assert_allclose(patched, continued, atol=2e-5)
 
 
 def test_a_patched_residual_carries_the_other_run():
-    edits = {
-        "blocks/1/residual": replace(seen(GLA(heads=2), "*", key=8, layers=3)["blocks/1/residual"])
-    }
-    patched = logits(GLA(heads=2), edits, layers=3)
-    np.testing.assert_allclose(patched, logits(GLA(heads=2), key=8, layers=3), atol=2e-5)
+    name = "blocks/1/residual"
+    cfg, params = model(GLA(heads=2), 3)
+
+    def both(params):
+        other, _, donor = apply(cfg, params, text(8), SEGMENTS, collect=(name,))
+        return apply(cfg, params, text(), SEGMENTS, edits={name: replace(donor[name])})[0], other
+
+    patched, other = compiled(both)(params)
+    np.testing.assert_allclose(patched, other, atol=2e-5)
 
 
 def test_one_pattern_edits_all_layers_and_a_mask_some_neurons():
-    mixer = GLA(heads=2)
-    every = logits(mixer, {"blocks/*/mlp/neurons": scale(0.0)}, layers=2)
-    each = logits(mixer, {f"blocks/{i}/mlp": scale(0.0) for i in range(2)}, layers=2)
-    np.testing.assert_allclose(every, each, atol=1e-6)
+    neurons = "blocks/0/mlp/neurons"
+    cfg, params = model(GLA(heads=2), 2)
     where = jnp.arange(64) == 5
-    x = seen(mixer, "blocks/0/mlp/neurons")["blocks/0/mlp/neurons"]
-    ablated = {"blocks/0/mlp/neurons": mean_ablate(x, where)}
-    by_hand = {
-        "blocks/0/mlp/neurons": replace(jnp.where(where[None, None], x.mean((0, 1))[None, None], x))
-    }
-    np.testing.assert_allclose(logits(mixer, ablated), logits(mixer, by_hand), atol=1e-6)
-    assert float(jnp.abs(logits(mixer, ablated) - logits(mixer)).max()) > 1e-6
+
+    def program(params):
+        run = lambda edits: apply(cfg, params, text(), SEGMENTS, edits=edits)[0]
+        plain, _, found = apply(cfg, params, text(), SEGMENTS, collect=(neurons,))
+        x = found[neurons]
+        by_hand = jnp.where(where[None, None], x.mean((0, 1))[None, None], x)
+        every = run({"blocks/*/mlp/neurons": scale(0.0)})
+        each = run({f"blocks/{i}/mlp": scale(0.0) for i in range(2)})
+        ablated = run({neurons: mean_ablate(x, where)})
+        return every, each, ablated, run({neurons: replace(by_hand)}), plain
+
+    every, each, ablated, by_hand, plain = compiled(program)(params)
+    np.testing.assert_allclose(every, each, atol=1e-6)
+    np.testing.assert_allclose(ablated, by_hand, atol=1e-6)
+    assert float(jnp.abs(ablated - plain).max()) > 1e-6
 
 
 def test_vectors_to_add_may_be_mapped_and_differentiated():
@@ -153,17 +193,16 @@ def test_vectors_to_add_may_be_mapped_and_differentiated():
     def out(vector):
         return apply(cfg, params, text(), edits={name: add(vector)})[0][0, -1, 3]
 
+    one, swept, slope = (compiled(f) for f in (out, jax.vmap(out), jax.grad(out)))
     vectors = jax.random.normal(jax.random.key(2), (3, 16))
-    swept = jax.jit(jax.vmap(out))(vectors)
-    np.testing.assert_allclose(swept, jnp.stack([out(v) for v in vectors]), atol=1e-5)
-    gradient = jax.grad(out)(jnp.zeros(16))
-    step = (out(1e-2 * gradient) - out(-1e-2 * gradient)) / 2e-2
+    np.testing.assert_allclose(swept(vectors), jnp.stack([one(v) for v in vectors]), atol=1e-5)
+    gradient = slope(jnp.zeros(16))
+    step = (one(1e-2 * gradient) - one(-1e-2 * gradient)) / 2e-2
     np.testing.assert_allclose(step, jnp.sum(gradient**2), rtol=1e-2)
 
 
 def test_attention_weights_are_weights():
-    name = "blocks/0/mixer/pattern"
-    weights = seen(MIXERS["softmax"], name)[name]  # (B,T,H,T)
+    weights = everything(MIXERS["softmax"])[2]["blocks/0/mixer/pattern"]  # (B,T,H,T)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
     t = np.arange(T)
     hidden = (t[:, None] < t) | (np.asarray(SEGMENTS)[:, :, None] != np.asarray(SEGMENTS)[:, None])

@@ -1,0 +1,27 @@
+"""Toy models of the tests: their parameters, their text, and how they are compiled."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from model.lm import LM, shapes
+
+# Toy programs run once: what they cost is compiling, and half of that is LLVM's optimization.
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def varied(cfg: LM, seed=0):
+    """Parameters of which none is at a special value, as biases and contextual places begin."""
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        x = rng.normal(size=leaf.shape, scale=0.3 if leaf.ndim == 1 else leaf.shape[0] ** -0.5)
+        return jnp.asarray(1 + x if path[-1].key == "gain" else x, jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes(cfg))
+
+
+def tokens(B, T, W=11, seed=7):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, W, (B, T)), jnp.int32)
