@@ -66,9 +66,10 @@ def results(x, grad, starts):
 # One token, below a chunk, a chunk, one more, and many with a rest.
 @pytest.mark.parametrize("T", [1, 5, CHUNK, CHUNK + 1, 3 * CHUNK + 2])
 def test_it_is_its_definition_in_value_and_gradient(T):
+    """Sums over T tokens of products that float32 rounds to 6e-8 each."""
     x, grad, starts = inputs(T)
     for begin in (jnp.zeros_like(starts), starts):
-        assert_close(results(x, grad, begin), definition(x, grad, begin), 1e-6)
+        assert_close(results(x, grad, begin), definition(x, grad, begin), 3e-6)
 
 
 def test_a_document_begins_from_zero_exactly():
