@@ -17,7 +17,7 @@ from model.retnet import RetNet
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer
-from tests.model.toy import compiled, tokens, varied
+from tests.model.toy import compiled, each, tokens, varied
 
 RECURRENT = {
     "gla": GLA(heads=2, convolution=4),
@@ -38,13 +38,6 @@ B, T = 2, 7
 SEGMENTS = jnp.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 3, 3]])
 AT = jnp.array([[6, 2], [0, 4]])
 MEMORY = "blocks/0/mixer/state"
-
-
-def each(mixers, *by_default):
-    """A test of each mixer, slow but for some."""
-    mark = lambda name: () if name in by_default else pytest.mark.slow
-    cases = [pytest.param(mixer, id=name, marks=mark(name)) for name, mixer in mixers.items()]
-    return pytest.mark.parametrize("mixer", cases)
 
 
 @functools.cache
@@ -90,7 +83,7 @@ def test_what_is_not_asked_for_costs_nothing(mixer, monkeypatch):
 
 
 @each(MIXERS, *OWN_CODE)
-def test_all_names_are_seen_and_neither_seeing_nor_replacing_by_itself_changes_anything(mixer):
+def test_seeing_all_names_and_replacing_each_by_itself_change_nothing(mixer):
     plain, outputs, found, *_ = everything(mixer)
     assert sorted(found) == list(names(model(mixer)[0]))
     for out in outputs.values():

@@ -1,15 +1,23 @@
-"""What every mixer does and none may do: see the future, see another document, forget its state."""
+"""What every mixer does and none may do: see the future, see another document, forget its state.
+
+By default each mixer runs two programs that prove most of it at once; what proves the rest, or the
+same in another way, is slow.
+"""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from model.collect import add
 from model.gla import GLA
+from model.layer import ShortConvolution
 from model.linear import LinearAttention
-from model.lm import LM, apply, bind, fresh, init, shapes
+from model.lm import LM, apply, fresh, init, shapes
 from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.mixer import Mixer
@@ -17,6 +25,7 @@ from model.retnet import RetNet
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer, transnormer
+from tests.model.toy import compiled, each, tokens, varied
 
 MIXERS = {
     "gla": GLA(heads=2),
@@ -35,46 +44,42 @@ MIXERS = {
     "window": Softmax(heads=2, window=5),
     "hybrid": (GLA(heads=2), Softmax(heads=4, window=5), Softmax(heads=2)),
 }
+BY_DEFAULT = set(MIXERS) - {"linear attention", "no positions", "hybrid"}  # others' code, again
 CONVOLVED = ("gla with convolution", "mamba", "mamba2")
-run = jax.jit(apply, static_argnums=0)
+B, T, D, W = 3, 12, 16, 11
+CUT = 5
+# A document, one that goes on over the cut, and many, the last but one numbered as the first.
+SEGMENTS = jnp.array([[1] * 12, [1] * 3 + [2] * 9, [1, 1, 1, 2, 2, 2, 2, 2, 3, 1, 1, 0]])
+run = compiled(apply, static_argnums=0)
+begin = compiled(init, static_argnums=0)
 each_mixer = pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
 
 
 def small(mixer, **more) -> LM:
     layers = len(mixer) if isinstance(mixer, tuple) else 1
-    return LM(**{"W": 11, "D": 16, "layers": layers, "mixer": mixer} | more)
+    return LM(**{"W": W, "D": D, "layers": layers, "mixer": mixer} | more)
 
 
-def varied(cfg: LM):
-    """Parameters of which none is at a special value, as biases and contextual places begin."""
-    leaves, tree = jax.tree.flatten(init(cfg, jax.random.key(0)))
-    keys = jax.random.split(jax.random.key(5), len(leaves))
-    moved = [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    return jax.tree.unflatten(tree, moved)
+def influence(cfg, segments):
+    """|d logits_t / d embedded input_s|, (B,T,T), and the logits, which one program gives.
+
+    Of the logits along one direction, summed over rows: no row can see another.
+    """
+    direction = jnp.asarray(np.random.default_rng(3).normal(size=W), jnp.float32)
+
+    def along(moved):
+        edits = {"embedding": add(moved)}
+        logits, _ = apply(cfg, varied(cfg), tokens(B, T), segments, edits=edits)
+        return jnp.einsum("btw,w->t", logits, direction), logits
+
+    jacobian, logits = compiled(jax.jacrev(along, has_aux=True))(jnp.zeros((B, T, D)))
+    return np.abs(jacobian).sum(-1).swapaxes(0, 1), logits
 
 
-def tokens(B=2, T=12, W=11):
-    return jax.random.randint(jax.random.key(7), (B, T), 0, W)
+with_segments = functools.cache(lambda mixer: influence(small(mixer), SEGMENTS))
 
 
-def influence(cfg, segments=None, T=12):
-    """|d logits_t / d embedded input_s| summed over everything but t and s: (T, T)."""
-    net = bind(cfg, varied(cfg))
-
-    def residual(x):
-        documents = None
-        if segments is not None:
-            documents = jnp.cumsum(jnp.diff(segments, axis=1, prepend=segments[:, :1]) != 0, axis=1)
-        for block in net.blocks:
-            x, _ = block(x, documents)
-        return net.unembed(net.norm(x))
-
-    x = jax.random.normal(jax.random.key(1), (1, T, cfg.D))
-    jacobian = np.asarray(jax.jit(jax.jacobian(residual))(x))
-    return np.abs(jacobian).sum((0, 2, 3, 5))
-
-
-def in_sight(mixer, T=12):
+def in_sight(mixer):
     """Which s a mixer lets t see: all up to t, or the last of them."""
     back = np.arange(T)[:, None] - np.arange(T)
     return (back >= 0) & (back < (getattr(mixer, "window", None) or T))
@@ -86,117 +91,147 @@ def test_it_follows_the_contract(mixer):
         assert isinstance(one, Mixer)
 
 
-@each_mixer
-def test_no_token_sees_a_later_one(mixer):
-    seen = influence(small(mixer))
-    assert ((seen > 0) == in_sight(mixer)).all(), "and every earlier one is seen"
-
-
-@each_mixer
-def test_no_document_sees_another(mixer):
-    segments = jnp.array([[1, 1, 1, 2, 2, 2, 2, 2, 3, 1, 1, 0]])
-    seen = influence(small(mixer), segments)
-    owner = np.array([0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 3, 4])  # the second 1 is a new document
-    same = (owner[:, None] == owner) & in_sight(mixer)
+@each(MIXERS, *BY_DEFAULT)
+def test_a_token_sees_its_document_up_to_itself_and_nothing_else(mixer):
+    seen, _ = with_segments(mixer)
+    documents = np.cumsum(np.diff(SEGMENTS, axis=1, prepend=SEGMENTS[:, :1]) != 0, axis=1)
+    same = (documents[:, :, None] == documents[:, None]) & in_sight(mixer)
     # The gradient of the decay is a difference of sums over the row: rounding, and nothing else,
     # may remain of other documents.
     assert ((seen > 1e-6 * seen.max()) == same).all()
 
 
+@each(MIXERS, *BY_DEFAULT)
+def test_a_prompt_and_steps_are_the_parallel_form_and_members_are_separate(mixer):
+    """The steps are a scan, so the state keeps its shape; the document goes on over the cut."""
+    cfg = small(mixer)
+    members = jax.tree.map(lambda *x: jnp.stack(x), varied(cfg, 1), varied(cfg, 0))
+
+    def forms(params, text, segments):
+        whole, _ = apply(cfg, params, text, segments)
+        state = fresh(cfg, 2, T)
+        prompt, state = apply(cfg, params, text[:, :CUT], segments[:, :CUT], state)
+
+        def step(state, token):
+            logits, state = apply(cfg, params, token[:, None], None, state)
+            return state, logits[:, 0]
+
+        _, steps = jax.lax.scan(step, state, text[:, CUT:].T)
+        return whole, jnp.concatenate([prompt, jnp.swapaxes(steps, 0, 1)], axis=1)
+
+    together = compiled(jax.vmap(forms, (0, None, None)))
+    whole, by_steps = together(members, tokens(B, T)[:2], SEGMENTS[:2])
+    np.testing.assert_allclose(by_steps, whole, atol=2e-5)
+    _, alone = with_segments(mixer)
+    np.testing.assert_allclose(whole[1], alone[:2], atol=2e-5)
+    assert float(jnp.abs(whole[0] - whole[1]).max()) > 0.1
+
+
+@each_mixer
+def test_only_whole_softmax_needs_room(mixer):
+    cfg = small(mixer)
+    short, long = (jax.eval_shape(lambda room=room: fresh(cfg, 2, room)) for room in (12, 100))
+    whole = [m for m in cfg.mixers if isinstance(m, Softmax) and m.window is None]
+    assert (long == short) == (not whole)
+
+
+@pytest.mark.slow
+@each_mixer
+def test_without_segments_a_token_sees_up_to_itself(mixer):
+    seen, _ = influence(small(mixer), None)
+    assert ((seen > 0) == in_sight(mixer)).all(), "and every earlier one is seen"
+
+
+@pytest.mark.slow
 @each_mixer
 def test_another_document_changes_nothing_but_rounding(mixer):
+    cfg, text = small(mixer), tokens(2, T)
+    params = varied(cfg)
+    one, _ = run(cfg, params, text, SEGMENTS[:2])
+    other, _ = run(cfg, params, text.at[1, :3].set((text[1, :3] + 1) % W), SEGMENTS[:2])
+    np.testing.assert_allclose(one[1, 3:], other[1, 3:], atol=1e-5)
+    assert float(jnp.abs(one[1, :3] - other[1, :3]).max()) > 0.1
+
+
+@pytest.mark.slow
+@each_mixer
+def test_piece_by_piece_is_the_parallel_form(mixer):
+    """With a state that grows, and with one that has room; and a document goes on over a cut."""
     cfg = small(mixer)
     params = varied(cfg)
-    segments = jnp.array([[1] * 5 + [2] * 7] * 2)
-    one, _ = run(cfg, params, tokens(), segments)
-    other, _ = run(cfg, params, tokens().at[:, :5].set(3), segments)
-    np.testing.assert_allclose(one[:, 5:], other[:, 5:], atol=1e-5)
-    assert float(jnp.abs(one[:, :5] - other[:, :5]).max()) > 0.1
+    for segments, sizes in ((None, (4, 4, 4)), (SEGMENTS[:2], (CUT, T - CUT))):
+        whole, _ = run(cfg, params, tokens(2, T), segments)
+        for state in (None, fresh(cfg, 2, T)):
+            pieces, t = [], 0
+            for n in sizes:
+                # What a call numbers 7 goes on as the document that was open.
+                ids = None if segments is None else segments[:, t : t + n] + 5 * (t > 0)
+                logits, state = run(cfg, params, tokens(2, T)[:, t : t + n], ids, state)
+                pieces.append(logits)
+                t += n
+            np.testing.assert_allclose(jnp.concatenate(pieces, 1), whole, atol=2e-5)
 
 
-@each_mixer
-def test_token_by_token_and_piece_by_piece_are_the_parallel_form(mixer):
-    cfg = small(mixer)
-    params = varied(cfg)
-    whole, _ = run(cfg, params, tokens())
-    for state, sizes in (
-        (None, (4, 4, 4)),
-        (fresh(cfg, 2, 12), (1,) * 12),
-        (fresh(cfg, 2, 12), (7, 1, 1, 1, 2)),  # a prompt, then steps
-    ):
-        pieces, t = [], 0
-        for n in sizes:
-            logits, state = run(cfg, params, tokens()[:, t : t + n], None, state)
-            pieces.append(logits)
-            t += n
-        np.testing.assert_allclose(jnp.concatenate(pieces, 1), whole, atol=2e-5)
-
-
-@each_mixer
-def test_a_step_leaves_the_shape_of_the_state(mixer):
-    """So that one compiled loop can carry it; and constant memory for all but whole softmax."""
-    cfg = small(mixer)
-    state = jax.eval_shape(lambda: fresh(cfg, 2, 12))
-    token = jax.ShapeDtypeStruct((2, 1), jnp.int32)
-    _, after = jax.eval_shape(lambda p, x, s: apply(cfg, p, x, None, s), shapes(cfg), token, state)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
-        lambda x: (x.shape, x.dtype), state
-    )
-    longer = jax.eval_shape(lambda: fresh(cfg, 2, 100))
-    whole = [m for m in cfg.mixers if isinstance(m, Softmax) and m.window is None]
-    assert (longer == state) == (not whole)
-
-
-@each_mixer
-def test_a_document_goes_on_over_a_cut(mixer):
-    """The state belongs to the open document: the next call's first, whatever its number."""
-    cfg = small(mixer)
-    params = varied(cfg)
-    segments = jnp.array([[1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 3]] * 2)
-    whole, _ = run(cfg, params, tokens(), segments)
-    for state in (None, fresh(cfg, 2, 12)):
-        a, state = run(cfg, params, tokens()[:, :5], segments[:, :5], state)
-        b, _ = run(cfg, params, tokens()[:, 5:], segments[:, 5:] + 5, state)
-        np.testing.assert_allclose(jnp.concatenate([a, b], 1), whole, atol=2e-5)
-
-
-@pytest.mark.parametrize("T", [1, 2, 3])
-@pytest.mark.parametrize("name", CONVOLVED)
-def test_a_sequence_may_be_shorter_than_the_convolution(name, T):
+@pytest.mark.parametrize("T", [1, 2, 5])
+def test_the_convolution_is_its_definition_at_any_length(T):
     """In value and in gradient: fla's were wrong for chunks shorter than the convolution."""
-    cfg = small(MIXERS[name])
-    params = varied(cfg)
+    rng = np.random.default_rng(T)
+    w, x, before = (rng.normal(size=s).astype(np.float32) for s in ((4, 3), (1, T, 3), (1, 3, 3)))
 
-    def loss(params, text):
-        return apply(cfg, params, text)[0][:, :T].std()
+    def by_layer(w, x, before):
+        layer = ShortConvolution(3, 4, rngs=nnx.Rngs(0))
+        layer.w = nnx.Param(w)
+        return layer(x, None, before)
 
-    padded = jnp.pad(tokens(T=T), ((0, 0), (0, 8)))
-    short, long = (
-        jax.jit(jax.value_and_grad(loss))(params, text) for text in (tokens(T=T), padded)
+    def by_hand(w, x, before):
+        past = jnp.concatenate([before, x], axis=1)
+        y = [sum(w[j][None] * past[:, t + j] for j in range(4)) for t in range(T)]
+        return jax.nn.silu(jnp.stack(y, axis=1)), past[:, T:]
+
+    found, wanted = (
+        compiled(lambda *x, f=f: (f(*x), jax.vjp(f, *x)[1](f(*x))))(w, x, before)
+        for f in (by_layer, by_hand)
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-5), short, long)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONVOLVED)
+def test_a_sequence_may_be_shorter_than_the_convolution(name):
+    """In value and in gradient, of a whole model: padding at the end changes neither."""
+    cfg = small(MIXERS[name])
+
+    def losses(params):
+        found = []
+        for T in (1, 2, 3):
+            text = tokens(B, T)
+            for x in (text, jnp.pad(text, ((0, 0), (0, 8)))):
+                found.append(apply(cfg, params, x)[0][:, :T].std())
+        return jnp.stack(found)
+
+    value, gradient = compiled(lambda p: (losses(p), jax.jacrev(losses)(p)))(varied(cfg))
+    np.testing.assert_allclose(value[::2], value[1::2], atol=1e-5)
+    for leaf in jax.tree.leaves(gradient):
+        np.testing.assert_allclose(leaf[::2], leaf[1::2], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
 @each_mixer
-def test_members_are_separate_models(mixer):
+def test_members_begin_as_they_would_alone(mixer):
     cfg = small(mixer)
-    keys = jax.random.split(jax.random.key(3), 3)
-    fresh_one = lambda key: init(cfg, key)
-    together = jax.jit(jax.vmap(fresh_one))(keys)
-    logits = jax.jit(jax.vmap(lambda params: apply(cfg, params, tokens())[0]))(together)
-    for s in range(3):
-        alone = jax.jit(fresh_one)(keys[s])
-        own = jax.tree.map(lambda leaf: leaf[s], together)  # noqa: B023
-        jax.tree.map(np.testing.assert_array_equal, own, alone)
-        np.testing.assert_allclose(logits[s], run(cfg, alone, tokens())[0], atol=2e-5)
+    keys = jax.random.split(jax.random.key(3), 2)
+    together = compiled(jax.vmap(lambda key: init(cfg, key)))(keys)
+    alone = begin(cfg, keys[1])
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b), together, alone)
 
 
+@pytest.mark.slow
 @each_mixer
 def test_a_longer_sequence_than_any_before_is_the_same_model(mixer):
     """No length is part of a model: what T = 12 gave, T = 150 gives, and goes on from there."""
     cfg = small(mixer)
     params = varied(cfg)
-    long = tokens(T=150)
+    long = tokens(2, 150)
     logits, _ = run(cfg, params, long)
     assert np.isfinite(logits).all()
     np.testing.assert_allclose(logits[:, :12], run(cfg, params, long[:, :12])[0], atol=2e-5)
@@ -211,12 +246,12 @@ def test_the_number_of_parameters_is_the_mixers_own_formula(mixer):
             assert sum(leaf.size for leaf in leaves) == one.parameters(D)
 
 
-@each_mixer
+@each(MIXERS, "softmax")
 def test_bfloat16_is_near_float32(mixer):
     cfg = small(mixer)
-    params = init(cfg, jax.random.key(0))
-    exact, _ = run(cfg, params, tokens())
-    rough, state = run(dataclasses.replace(cfg, dtype="bfloat16"), params, tokens())
+    params = begin(cfg, jax.random.key(0))
+    exact, _ = run(cfg, params, tokens(2, T))
+    rough, state = run(dataclasses.replace(cfg, dtype="bfloat16"), params, tokens(2, T))
     assert rough.dtype == jnp.float32
     # Rounding to 8 bits at each of about ten layers' outputs, of logits with deviation 1.
     np.testing.assert_allclose(rough, exact, atol=0.1)

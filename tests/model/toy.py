@@ -1,10 +1,11 @@
-"""Toy models of the tests: their parameters, their text, and how they are compiled."""
+"""Toy models of the tests: parameters, text, how they are compiled, and which run by default."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from model.lm import LM, shapes
 
@@ -25,3 +26,10 @@ def varied(cfg: LM, seed=0):
 
 def tokens(B, T, W=11, seed=7):
     return jnp.asarray(np.random.default_rng(seed).integers(0, W, (B, T)), jnp.int32)
+
+
+def each(mixers, *by_default):
+    """A test of each mixer, slow but for some."""
+    mark = lambda name: () if name in by_default else pytest.mark.slow
+    cases = [pytest.param(mixer, id=name, marks=mark(name)) for name, mixer in mixers.items()]
+    return pytest.mark.parametrize("mixer", cases)
