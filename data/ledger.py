@@ -2,8 +2,9 @@
 
     python -m data.ledger NAME --tokens 1e9 --out ledger.parquet
 
-counts the corpus of the experiment NAME with every core. The ledger counts what the corpus drew and
-makes no token of it; data/contamination.py reads the tokens and trusts nothing else.
+counts the corpus of the experiment NAME with every core. The ledger counts what provenance says and
+makes no token of it, unless a transform has to; data/contamination.py reads the tokens and trusts
+nothing else. What states no fact of a world (biographies, products) is counted by data/tally.py.
 """
 
 import concurrent.futures
@@ -14,7 +15,6 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,37 +25,58 @@ import tyro
 
 from data import spec
 from data.corpus import Corpus
+from data.stream import Documented
 from data.template import REGISTERS
 from data.world import DIRECTIONS
 
 _BLOCK = 2**18  # tokens looked at together: memory does not grow with the corpus
 _SPAN = 2**23  # tokens a process counts before it reports
 _GROUP = 2**18  # facts of a row group of a ledger's file
+_OF_TEMPLATE = ("kind", "language", "register")  # what a template is of; all else makes a column
 
 
-def ledger(corpus: Corpus, start: int, stop: int) -> pa.Table:
+def ledger(source: Documented, start: int, stop: int) -> pa.Table:
     """Exposures in rows start..stop of every fact in every way to state it, zeros included.
 
-    Columns: fact, relation, group, language, direction, template, register, stated (whether the
-    world's groups allow the cell), exposures, and mates: how many of the exposures come after
-    another statement of the same fact, in whatever words, in the same row. A template that states
-    its fact in two languages has a row for each. `switched` counts apart the statements that have
-    words of another language: they are no exposures."""
-    counted = (_count(corpus, span) for span in blocks(corpus, start, stop, _SPAN))
-    return pa.concat_tables(_tables(corpus, _sum(corpus, counted)))
+    Columns: fact, relation, group, language, direction, template, register, whatever else the
+    source tells of its documents (`transform`, `phase`, `replayed`), stated (whether the world's
+    groups allow the cell), exposures, and mates: how many of the exposures come after another
+    statement of the same fact, in whatever words, in the same row. A template that states its fact
+    in two languages has a row for each. `switched` counts apart the statements that have words of
+    another language: they are no exposures.
+
+    Every fact has a row for each template of its relation, and for each way in which some fact of
+    its relation is stated: turned round by a transform, in a phase.
+
+    >>> from data.feature import Lexicon
+    >>> from data.language import Pair
+    >>> from data.reorder import ReverseWords
+    >>> from data.transform import Transformed
+    >>> from data.world import World
+    >>> base = Corpus(World(), Pair((Lexicon(0.3),)))
+    >>> table = ledger(Transformed(base, ReverseWords(), share=0.5), 0, 2000)
+    >>> by = table.group_by(["direction", "transform"]).aggregate([("exposures", "sum")])
+    >>> for row in by.sort_by("exposures_sum").to_pylist(): print(*row.values())
+    reverse none 639
+    forward ReverseWords 646
+    reverse ReverseWords 2117
+    forward none 2146
+    """
+    counted = (_count(source, span) for span in blocks(source, start, stop, _SPAN))
+    return pa.concat_tables(_tables(source, _sum(source, counted)))
 
 
-def write(corpus: Corpus, rows: int, out: str | os.PathLike, processes: int = 1) -> None:
+def write(source: Documented, rows: int, out: str | os.PathLike, processes: int = 1) -> None:
     """The ledger of rows 0..rows as a parquet file, with a bar of its progress on stderr.
 
     Memory is that of the world's cells, however many rows there are. The file appears whole or not
     at all, and is the same for any number of `processes`."""
     if rows < 1 or processes < 1:
         raise ValueError(f"rows={rows}, processes={processes}: choose 1 or more of either")
-    spans = list(blocks(corpus, 0, rows, _SPAN))
-    counts = _sum(corpus, over(corpus, spans, _count, processes, "Counting"))
+    spans = list(blocks(source, 0, rows, _SPAN))
+    counts = _sum(source, over(source, spans, _count, processes, "Counting"))
     part = pathlib.Path(f"{out}.part")
-    tables = _tables(corpus, counts)
+    tables = _tables(source, counts)
     first = next(tables)
     with pq.ParquetWriter(part, first.schema) as file:
         file.write_table(first)
@@ -64,39 +85,54 @@ def write(corpus: Corpus, rows: int, out: str | os.PathLike, processes: int = 1)
     part.rename(out)
 
 
-class _Cells(NamedTuple):
-    """Every fact meets the templates of its relation, in cells first[fact] + local[template]."""
-
-    first: np.ndarray  # (facts + 1)
-    local: np.ndarray  # (Z) -1 where a template states no fact
-    templates: tuple[np.ndarray, ...]  # of every relation
-
-
-@functools.lru_cache(maxsize=4)
-def _cells(corpus: Corpus) -> _Cells:
-    tables, local = corpus.tables, np.full(len(corpus.tables.templates), -1)
-    relation = np.array([template.relation for template in tables.templates])
-    relations = range(len(corpus.world.relations))
-    templates = tuple(np.flatnonzero(relation == r) for r in relations)
-    for own in templates:
-        local[own] = np.arange(len(own))
-    many = np.array([len(own) for own in templates])[corpus.world.facts.relation]
-    return _Cells(np.concatenate([[0], np.cumsum(many)]), local, templates)
+def speakers(source: Documented) -> Iterator[Corpus]:
+    """The corpora that a source is made of, the first one first."""
+    if hasattr(source, "sampler"):
+        yield source
+    for part in ("base", "tuning", "pretraining"):
+        if hasattr(source, part):
+            yield from speakers(getattr(source, part))
 
 
-def _count(corpus: Corpus, span: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The cells that rows of a span state, 3 cell + (1 for one with a mate, 2 for one that is
-    code-switched), and how often."""
-    cells, found = _cells(corpus), []
-    for first, last in blocks(corpus, *span, _BLOCK):
-        said = corpus.provenance(first, last)
+def spoken(source: Documented) -> Corpus:
+    """The corpus whose world and languages a source speaks of."""
+    corpus = next(speakers(source), None)
+    if corpus is None:
+        raise ValueError(
+            f"{type(source).__name__} states no facts of a world; count its documents with "
+            "data.tally, or choose a Corpus"
+        )
+    return corpus
+
+
+def _more(source: Documented) -> dict[str, tuple[str, ...]]:
+    """The columns that tell ways apart beside template and direction, and their names."""
+    known = {"template", "direction", *_OF_TEMPLATE}
+    return {name: names for name, names in source.legend.items() if name not in known}
+
+
+def _sizes(source: Documented) -> tuple[int, ...]:
+    """Of a way to state a fact: template, direction, and 1 + each of `_more`, 0 for none."""
+    more = (len(names) + 1 for names in _more(source).values())
+    return len(source.legend["template"]), len(DIRECTIONS), *more
+
+
+def _count(source: Documented, span: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The cells that rows of a span state, and how often: the way, the fact, and 1 for one with a
+    mate or 2 for one that is code-switched, as one number, so that a way's are side by side."""
+    sizes, facts, found = _sizes(source), len(spoken(source).world.facts.relation), []
+    for first, last in blocks(source, *span, _BLOCK):
+        said = source.provenance(first, last)
         row, m = np.nonzero(said["fact"] >= 0)
-        fact, template = said["fact"][row, m].astype(np.int64), said["template"][row, m]
-        cell = cells.first[fact] + cells.local[template]
-        how = _mated(row * len(cells.first) + fact).astype(np.int64)
+        fact, *way = (
+            said[name][row, m].astype(np.int64)
+            for name in ("fact", "template", "direction", *_more(source))
+        )
+        how = _mated(row * facts + fact).astype(np.int64)
         if "switched" in said:
             how[said["switched"][row, m] > 0] = 2
-        found.append(3 * cell + how)
+        way = np.ravel_multi_index((*way[:2], *(1 + column for column in way[2:])), sizes)
+        found.append(3 * (way * facts + fact) + how)
     return np.unique(np.concatenate(found), return_counts=True)
 
 
@@ -108,53 +144,88 @@ def _mated(key: np.ndarray) -> np.ndarray:
     return before
 
 
-def _sum(corpus: Corpus, counted: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """(cells, 3): exposures without and with a mate, and code-switched statements."""
-    counts = np.zeros(3 * _cells(corpus).first[-1], np.int64)
+def _sum(
+    source: Documented, counted: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> dict[int, np.ndarray]:
+    """Of every way (facts of its relation, 3): exposures without and with a mate, and code-switched
+    statements."""
+    base, sizes = spoken(source), _sizes(source)
+    tables, relation = base.tables, base.world.facts.relation
+    own = [np.flatnonzero(relation == r) for r in range(len(base.world.relations))]
+    place = np.zeros(len(relation), np.int64)
+    for facts in own:
+        place[facts] = np.arange(len(facts))
+    none = lambda z: np.zeros((len(own[tables.templates[z].relation]), 3), np.int64)
+    (stating,) = np.nonzero([template.relation >= 0 for template in tables.templates])
+    plain = [np.full(len(stating), int(bool(n))) for n in sizes[2:]]
+    ways = np.ravel_multi_index((stating, tables.direction[stating], *plain), sizes)
+    counts = {int(way): none(z) for way, z in zip(ways, stating, strict=True)}
     for cells, times in counted:
-        counts[cells] += times
-    return counts.reshape(-1, 3)
+        way, cell = np.divmod(cells, 3 * len(relation))
+        ends = np.flatnonzero(np.diff(way, append=-1)) + 1
+        for first, last in zip([0, *ends], ends, strict=False):
+            z = way[first] // np.prod(sizes[1:], dtype=np.int64)
+            table = counts.setdefault(int(way[first]), none(z))
+            fact, how = np.divmod(cell[first:last], 3)
+            table[place[fact], how] += times[first:last]
+    return counts
 
 
-def _tables(corpus: Corpus, counts: np.ndarray) -> Iterator[pa.Table]:
-    """The ledger, some facts at a time."""
-    tables, facts, cells = corpus.tables, corpus.world.facts, _cells(corpus)
-    groups = [group.name for group in corpus.world.groups]
-    for start in range(0, len(facts.relation), _GROUP):
-        own = np.arange(start, min(start + _GROUP, len(facts.relation)))
-        fact = np.repeat(own, np.diff(cells.first)[own])
-        template = np.concatenate([cells.templates[r] for r in facts.relation[own]])
-        counted = counts[cells.first[own[0]] : cells.first[own[-1] + 1]]
-        times = 1 + (tables.also[template] >= 0)
-        again = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-        fact, template, counted = (np.repeat(x, times, 0) for x in (fact, template, counted))
-        language = np.where(again, tables.also[template], tables.language[template])
-        direction = tables.direction[template]
-        yield pa.table(
-            dict(
-                fact=fact,
-                relation=named([r.name for r in corpus.world.relations], facts.relation[fact]),
-                group=named(groups, facts.group[fact]),
-                language=named(corpus.pair.names, language),
-                direction=named(DIRECTIONS, direction),
-                template=named(tables.names, template),
-                register=named(REGISTERS, tables.register[template]),
-                stated=corpus.stated[fact, language, direction],
-                exposures=counted[:, :2].sum(1),
-                mates=counted[:, 1],
-                switched=counted[:, 2],
-            )
+def _tables(source: Documented, counts: dict[int, np.ndarray]) -> Iterator[pa.Table]:
+    """The ledger, some facts of a relation at a time."""
+    base, ways = spoken(source), np.array(sorted(counts))
+    template = np.unravel_index(ways, _sizes(source))[0]
+    relation = np.array([t.relation for t in base.tables.templates])[template]
+    for r in range(len(base.world.relations)):
+        (facts,) = np.nonzero(base.world.facts.relation == r)
+        mine = ways[relation == r]
+        for start in range(0, len(facts), _GROUP):
+            stop = start + _GROUP
+            counted = np.stack([counts[way][start:stop] for way in mine], 1)
+            yield _table(source, facts[start:stop], mine, counted)
+
+
+def _table(source: Documented, facts: np.ndarray, ways: np.ndarray, counted: np.ndarray):
+    """A row for each of some facts in each way, two where a template says it in two languages;
+    `counted` (facts, ways, 3)."""
+    base = spoken(source)
+    tables, world = base.tables, base.world
+    template, direction, *more = np.unravel_index(ways, _sizes(source))
+    way = np.repeat(np.arange(len(ways)), 1 + (tables.also[template] >= 0))
+    again = np.diff(way, prepend=-1) == 0
+    language = np.where(again, tables.also[template[way]], tables.language[template[way]])
+    fact, way = np.repeat(facts, len(way)), np.tile(way, len(facts))
+    language = np.tile(language, len(facts))
+    counted = counted[np.arange(len(facts)).repeat(len(way) // len(facts)), way]
+    template, direction = template[way], direction[way]
+    own = zip(_more(source).items(), more, strict=True)
+    return pa.table(
+        dict(
+            fact=fact,
+            relation=named([r.name for r in world.relations], world.facts.relation[fact]),
+            group=named([group.name for group in world.groups], world.facts.group[fact]),
+            language=named(base.pair.names, language),
+            direction=named(DIRECTIONS, direction),
+            template=named(tables.names, template),
+            register=named(REGISTERS, tables.register[template]),
+            **{name: named((None, *names), code[way]) for (name, names), code in own},
+            stated=base.stated[fact, language, direction],
+            exposures=counted[:, :2].sum(1),
+            mates=counted[:, 1],
+            switched=counted[:, 2],
         )
+    )
 
 
-def census(corpus: Corpus, start: int, stop: int) -> pa.Table:
+def census(source: Documented, start: int, stop: int) -> pa.Table:
     """Documents and tokens (their <doc> included) of each register and language."""
-    shape = len(REGISTERS), len(corpus.pair.names)
+    registers, languages = (source.legend[name] for name in ("register", "language"))
+    shape = len(registers), len(languages)
     documents, tokens = np.zeros((2, *shape), np.int64)
-    for first, last in blocks(corpus, start, stop, _BLOCK):
-        rows = corpus.rows(first, last)
-        row, m = np.nonzero(rows["kind"] >= 0)
-        B, M = rows["kind"].shape
+    for first, last in blocks(source, start, stop, _BLOCK):
+        rows = source.rows(first, last)
+        row, m = np.nonzero(rows["register"] >= 0)
+        B, M = rows["register"].shape
         place = rows["segments"] + np.arange(B)[:, None] * (M + 1)
         length = np.bincount(place.ravel(), minlength=B * (M + 1)).reshape(B, M + 1)
         cell = rows["register"][row, m], rows["language"][row, m]
@@ -163,8 +234,8 @@ def census(corpus: Corpus, start: int, stop: int) -> pa.Table:
     register, language = np.indices(shape).reshape(2, -1)
     return pa.table(
         dict(
-            register=named(REGISTERS, register),
-            language=named(corpus.pair.names, language),
+            register=named(registers, register),
+            language=named(languages, language),
             documents=documents.ravel(),
             tokens=tokens.ravel(),
         )
@@ -172,38 +243,45 @@ def census(corpus: Corpus, start: int, stop: int) -> pa.Table:
 
 
 def over(
-    corpus: Corpus, spans: list, step: Callable, processes: int, doing: str
+    source: Documented, spans: list, step: Callable, processes: int, doing: str
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """`step(corpus, span)` of every span in order, by several processes at once, with a bar of
+    """`step(source, span)` of every span in order, by several processes at once, with a bar of
     progress on stderr."""
     spawn = multiprocessing.get_context("spawn")
-    # Sent to every process without what was computed from it.
-    bare = dataclasses.replace(corpus, world=dataclasses.replace(corpus.world))
     with concurrent.futures.ProcessPoolExecutor(processes, spawn) as pool:
         each = map if processes == 1 else pool.map
-        done = each(functools.partial(_step, step, bare), spans)
+        done = each(functools.partial(_step, step, _bare(source)), spans)
         console = rich.console.Console(stderr=True)
         one = len(spans) < 2
         yield from rich.progress.track(done, doing, len(spans), console=console, disable=one)
 
 
-def _step(step: Callable, corpus: Corpus, span: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    return step(_known(corpus), span)
+def _bare(spec):
+    """A spec without what was computed from it, to be sent to every process."""
+    if isinstance(spec, type) or not dataclasses.is_dataclass(spec):
+        return spec
+    return dataclasses.replace(
+        spec, **{f.name: _bare(getattr(spec, f.name)) for f in dataclasses.fields(spec) if f.init}
+    )
+
+
+def _step(step: Callable, source: Documented, span: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    return step(_known(source), span)
 
 
 @functools.lru_cache(maxsize=1)
-def _known(corpus: Corpus) -> Corpus:
+def _known(source: Documented) -> Documented:
     """The first of equal corpora: what was computed from it is not computed again."""
-    return corpus
+    return source
 
 
-def blocks(corpus: Corpus, start: int, stop: int, tokens: int) -> Iterator[tuple[int, int]]:
+def blocks(source: Documented, start: int, stop: int, tokens: int) -> Iterator[tuple[int, int]]:
     """Rows start..stop in stretches of so many tokens."""
-    step = max(1, tokens // corpus.T)
+    step = max(1, tokens // source.T)
     return ((first, min(first + step, stop)) for first in range(start, stop, step))
 
 
-def named(names: Iterable[str], index: np.ndarray) -> pa.Array:
+def named(names: Iterable[str | None], index: np.ndarray) -> pa.Array:
     return pa.array(names, pa.string()).take(pa.array(index))
 
 

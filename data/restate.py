@@ -27,7 +27,7 @@ from data.document import Documents
 from data.language import Leaf, Pair
 from data.meaning import Fact, Slot
 from data.speaker import speaker
-from data.template import compile, concept_ids
+from data.template import KINDS, compile, concept_ids
 from data.world import World
 
 
@@ -39,9 +39,9 @@ class Swap:
     words: ClassVar[tuple[str, ...]] = ()
 
     def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
-        fact, world = documents.said["fact"], base.world
+        world = base.world
         inverse = np.array([relation.invertible for relation in world.relations])
-        return (fact >= 0) & inverse[world.facts.relation[fact]]
+        return _states(documents) & inverse[world.facts.relation[documents.said["fact"]]]
 
     def __call__(
         self, documents: Documents, chosen: np.ndarray, base: Corpus, marks: tuple[int, ...]
@@ -51,6 +51,7 @@ class Swap:
         template = base.tables.ids[0, said["language"], relation, 1 - said["direction"], 0, 0]
         made = base.say(template, _slots(base.world, said["fact"]))
         documents.said["template"][chosen] = template
+        _said_once(documents, chosen)
         return _replaced(documents, chosen, made)
 
 
@@ -67,8 +68,8 @@ class Bridge:
         return self.names
 
     def eligible(self, documents: Documents, base: Corpus) -> np.ndarray:
-        fact, bridged = documents.said["fact"], (_hosts(base.pair, base.world) >= 0).any(1)
-        return (fact >= 0) & bridged[base.world.facts.relation[fact]]
+        bridged = (_hosts(base.pair, base.world) >= 0).any(1)
+        return _states(documents) & bridged[base.world.facts.relation[documents.said["fact"]]]
 
     def __call__(
         self, documents: Documents, chosen: np.ndarray, base: Corpus, marks: tuple[int, ...]
@@ -91,7 +92,20 @@ class Bridge:
         made = Said(tokens[kept], length, made.word[kept], made.slot[kept])
         for name in ("fact", "template", "direction"):
             documents.said[name][chosen] = -1
+        _said_once(documents, chosen)
         return _replaced(documents, chosen, made)
+
+
+def _states(documents: Documents) -> np.ndarray:
+    """(D) which are statements of a fact: an answer that states one is not said anew."""
+    return (documents.said["fact"] >= 0) & (documents.said["kind"] == KINDS.index("fact"))
+
+
+def _said_once(documents: Documents, chosen: np.ndarray) -> None:
+    """What is stated anew is in one language, whatever it was said in before."""
+    for name, value in (("also", -1), ("switched", 0)):
+        if name in documents.said:
+            documents.said[name][chosen] = value
 
 
 def _slots(world: World, fact: np.ndarray) -> np.ndarray:

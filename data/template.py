@@ -20,6 +20,7 @@ from data.meaning import (
     Dictionary,
     Fact,
     Meaning,
+    Parallel,
     Question,
     Quiz,
     Slot,
@@ -32,7 +33,7 @@ from data.speaker import Speaker, speaker
 from data.syntax import Wording
 from data.task import ARITIES, SAID, leaves_open, nouns, opening
 from data.tokenizer import DOC
-from data.world import DIRECTIONS, World
+from data.world import DIRECTIONS, FORWARD, World
 
 KINDS = ("fact", "task", "dictionary", "plain")
 REGISTERS = ("statement", "story", "quiz", "chat", "dictionary", "plain")
@@ -56,6 +57,18 @@ class Template:
     @property
     def kind(self) -> int:
         return {0: 0, 4: 2, PLAIN: 3}.get(self.register, 1)
+
+    @property
+    def entities(self) -> tuple[Slot, Slot]:
+        """The slots of the subject and the object of the fact that it states: in an answer, of
+        whoever was asked about and of what is said of them."""
+        said = self.meaning.meaning if isinstance(self.meaning, Parallel) else self.meaning
+        said = said.fact if isinstance(said, Alias) else said
+        if isinstance(said, Fact):
+            return said.subject, said.object
+        given = min(slots(said.question.args), key=lambda slot: slot.index)
+        (answer,) = said.question.said
+        return (given, answer) if self.direction == FORWARD else (answer, given)
 
 
 class Shapes(NamedTuple):

@@ -162,7 +162,7 @@ class Transformed(Documented):
             made = made.insert(chosen[made.document] & (made.place == 1), marks[-1])
         before = documents.said.get("transform", np.zeros(len(chosen), np.int32))
         code = np.where(chosen, len(self.legend["transform"]) - 1, before)
-        said = made.said | {"transform": code} | _directions(made)
+        said = made.said | {"transform": code} | _directions(made, chosen, self)
         return made._replace(said=said).laid(there, self.T)
 
     def _chosen(self, documents: Documents, u: np.ndarray) -> np.ndarray:
@@ -176,15 +176,33 @@ class Transformed(Documented):
         return chosen
 
 
-def _directions(documents: Documents) -> dict[str, np.ndarray]:
-    """The direction of every document that states a fact: which of its two slots comes first."""
+def _directions(
+    documents: Documents, chosen: np.ndarray, source: Documented
+) -> dict[str, np.ndarray]:
+    """The direction of every document that states a fact: of those that were `chosen` (D), whether
+    its subject or its object comes first now."""
     if "fact" not in documents.said:
         return {}
-    at = np.flatnonzero((documents.slot == 0) | (documents.slot == 1))
+    ends = np.broadcast_to([0, 1], (len(chosen), 2))
+    if "template" in documents.said:
+        ends = _entities(source.tables, documents.said["template"])
+    ends = ends[documents.document]
+    (at,) = np.nonzero((documents.slot[:, None] == ends).any(1) & (documents.slot >= 0))
     mentioned, first = np.unique(documents.document[at], return_index=True)
-    direction = np.full(len(documents.said["fact"]), -1)
-    direction[mentioned] = documents.slot[at[first]]
+    direction = np.full(len(chosen), -1)
+    direction[mentioned] = documents.slot[at[first]] == ends[at[first], 1]
+    direction = np.where(chosen, direction, documents.said["direction"])
     return {"direction": np.where(documents.said["fact"] >= 0, direction, -1)}
+
+
+def _entities(tables: Tables, template: np.ndarray) -> np.ndarray:
+    """(D, 2) the slots of the subject and the object of the fact that a template (D) states, -1
+    where it states none."""
+    ends = np.full((len(tables.templates) + 1, 2), -1)
+    for z in np.unique(template[template >= 0]):
+        if tables.templates[z].relation >= 0:
+            ends[z] = [entity.index for entity in tables.templates[z].entities]
+    return ends[template]
 
 
 def extended(tokenizer: Tokenizer, words: tuple[str, ...]) -> Tokenizer:

@@ -9,13 +9,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from data.contamination import proof
+from data.contact import SCOPE, Contact
+from data.contamination import contamination, proof
 from data.corpus import Corpus
+from data.curriculum import Curriculum, Sequential
 from data.feature import (
     Agreement,
     Articles,
     Case,
     ChatMarkers,
+    FreeOrder,
     Lexicon,
     Names,
     Order,
@@ -23,17 +26,22 @@ from data.feature import (
     Punctuation,
 )
 from data.language import Pair
-from data.ledger import census, ledger, main, write
+from data.ledger import census, ledger, main, spoken, write
 from data.meaning import Fact
 from data.mixture import Mixture
 from data.name import Naming
+from data.product import Product
 from data.relation import CLASSES, RELATIONS, SPOUSE
+from data.reorder import Permute, ReverseEntities, ReverseSegments, ReverseTokens, ReverseWords
+from data.replay import Replay
+from data.restate import Bridge, Swap
 from data.search import fact_templates, statements
 from data.speaker import speaker
 from data.task import LISTS
 from data.task.retrieval import Choose, Retrieve
 from data.tokenizer import Character
-from data.world import DIRECTIONS, FORWARD, GROUPS, REVERSE, World
+from data.transform import Transformed
+from data.world import DIRECTIONS, FORWARD, GROUPS, REVERSE, Vocabulary, World
 
 TWIN = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
 PLAIN = Corpus(World(pairs=16), TWIN)
@@ -142,10 +150,93 @@ def test_facts_in_answers_and_of_many_relations_are_counted_and_found():
     assert proof(corpus, 500).hits.row.size == 0
 
 
+WORDED = World(
+    pairs=16,
+    tasks=(*LISTS, Retrieve("parent"), Retrieve("child")),
+    vocabulary=Vocabulary(templates=6, aliases=True),
+)
+ASKED = Mixture(facts=0.6, stories=0.1, quiz=0.3, answered=0.9)
+MIXED = dataclasses.replace(ASKED, opaque=0.1)
+FULL = Corpus(
+    WORDED,
+    Pair((Lexicon(0), Names(0.5), FreeOrder(0.3), Order("SOV"), Punctuation())),
+    T=96,
+    mixture=dataclasses.replace(
+        MIXED, contact=Contact(parallel=0.3, adjacent=True, scope=SCOPE, switched=0.1)
+    ),
+)
+STRANGE = {
+    "everything": FULL,
+    "reversed": Transformed(PLAIN, ReverseTokens(), share=0.5),
+    "entities": Transformed(PLAIN, ReverseEntities(), share=0.5, marker="<rev>", room=16),
+    "segments": Transformed(PLAIN, ReverseSegments(3), share=0.5, room=32),
+    "permuted": Transformed(PLAIN, Permute(), share=0.7),
+    "swapped": Transformed(PLAIN, Swap(), share=0.5),
+    "bridged": Transformed(PLAIN, Bridge(), share=0.5),
+    "answers": Transformed(
+        Corpus(dataclasses.replace(WORDED, vocabulary=Vocabulary()), TWIN, T=96, mixture=ASKED),
+        ReverseWords(),
+        share=0.5,
+    ),
+    "twice": Transformed(Transformed(PLAIN, Swap(), share=0.5), Permute(), share=0.5, seed=1),
+    "curriculum": Curriculum(PLAIN, Sequential(150, then=0.7)),
+    "replay": Replay(
+        dataclasses.replace(PLAIN, ratio=0.0),
+        PLAIN,
+        share=0.3,
+        registers=("statement", "story", "quiz", "dictionary"),
+    ),
+}
+
+
+def cells(source, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """(facts, languages, directions) exposures: of the ledger, and as the tokens are read."""
+    everywhere = np.ones(spoken(source).stated.shape, bool)
+    told, read = ledger(source, 0, rows), contamination(source, 0, rows, everywhere)
+    names = {name: k for k, name in enumerate(source.legend["language"])}
+    counts = np.zeros((2, *everywhere.shape), int)
+    for count, table in zip(counts, (told, read), strict=True):
+        language = [names[name] for name in table["language"].to_pylist()]
+        direction = [DIRECTIONS.index(name) for name in table["direction"].to_pylist()]
+        times = table["exposures"].to_numpy() if "exposures" in table.column_names else 1
+        np.add.at(count, (table["fact"].to_numpy(), language, direction), times)
+    return counts
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_the_ledger_of_whatever_knows_its_documents_is_what_a_scan_of_the_tokens_finds(name):
+    told, read = cells(STRANGE[name], 400)
+    np.testing.assert_array_equal(told, read)
+    assert told.sum() > 400
+
+
+def test_a_ledger_tells_what_was_transformed_and_in_which_phase():
+    reversed_ = ledger(STRANGE["reversed"], 0, 400).to_pylist()
+    assert {r["transform"] for r in reversed_} == {"none", "ReverseTokens"}
+    turned = [r for r in reversed_ if r["transform"] == "ReverseTokens"]
+    assert all((r["template"] == "parent of x is y") == (r["direction"] == "reverse")
+               for r in turned if r["relation"] == "parent" and r["language"] == "L1")  # fmt: skip
+    phases = ledger(STRANGE["curriculum"], 0, 400).to_pylist()
+    first = [r for r in phases if r["phase"] == "ratio 0" and r["exposures"]]
+    assert {r["language"] for r in first} == {"L1"}
+    assert {r["phase"] for r in phases} == {"ratio 0", "ratio 0.7"}
+
+
+def test_a_corpus_without_facts_of_a_world_has_no_ledger():
+    with pytest.raises(ValueError, match=r"Product states no facts .* data\.tally"):
+        ledger(Product(), 0, 10)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
 def test_the_ledger_of_ten_million_tokens_is_what_a_scan_finds(corpus):
     agree(corpus, 10_000_000 // corpus.T)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRANGE)
+def test_the_ledger_of_ten_million_strange_tokens_is_what_a_scan_finds(name):
+    np.testing.assert_array_equal(*cells(STRANGE[name], 10_000_000 // STRANGE[name].T))
 
 
 def test_a_ledger_on_disk_is_the_same_for_any_number_of_processes(tmp_path, monkeypatch):
