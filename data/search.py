@@ -1,32 +1,21 @@
-"""What rendered tokens say, read by someone who knows the languages and not what was drawn.
+"""What rendered tokens say of the world, read (data/reader.py) without trust in what was drawn.
 
-Tokens are read back to words, wherever documents begin or end; every run of words that fits a
-template is a match, and the words in its slots name concepts. A match of a template of facts that
-is true in the world is a statement; a list task with its arguments is an item. The rarest word of a
-template picks the places to look at, so the search is faster than making the rows.
+A match of a template of facts that is true in the world is a statement, in the order of a grammar
+or, where documents are transformed, with its words in any order.
 """
 
 import functools
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from data.corpus import Corpus
-from data.lexicon import FRAMES, inventory
-from data.meaning import Alias, Chat, Fact, Parallel, Question, Quiz, Slot, Story, slots
-from data.task import TASKS, Positional, held_out
+from data.corpus import Corpus, Said
+from data.lexicon import FRAMES
+from data.meaning import Fact, Parallel, Story, slots
+from data.reader import matches, read, span
 from data.template import Tables, Template
-from data.world import FORWARD, World
-
-
-class Words(NamedTuple):
-    """The words (N) of some rows, one after another: word id, row, place of its first token."""
-
-    word: np.ndarray
-    row: np.ndarray
-    position: np.ndarray
+from data.world import World
 
 
 class Statements(NamedTuple):
@@ -47,7 +36,7 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
     found = [np.zeros((5, 0), np.int64)]
     alone = [z for z in fact_templates(tables) if not _holds_another(tables.templates[z])]
     for z, begin, filled in matches(corpus, words, alone):
-        entities, slot = _entities(tables.templates[z]), _span(tables.slot, tables, z)
+        entities, slot = tables.templates[z].entities, span(tables.slot, tables, z)
         number = [filled[:, e.index] - first[f"{e.kind}0"] for e in entities]
         subject, object = (np.argmax(slot == e.index) for e in entities)
         relation = corpus.world.relations[tables.templates[z].relation].name
@@ -74,182 +63,107 @@ def _holds_another(template: Template) -> bool:
     return isinstance(said, Parallel) or (first and template.wording.template >= FRAMES)
 
 
-def _entities(template: Template) -> tuple[Slot, Slot]:
-    """The slots of the subject and the object of the fact that a template states: in an answer, of
-    whoever was asked about and of what is said of them."""
-    said = template.meaning.fact if isinstance(template.meaning, Alias) else template.meaning
-    if isinstance(said, Fact):
-        return said.subject, said.object
-    given = min(slots(said.question.args), key=lambda slot: slot.index)
-    (answer,) = said.question.said
-    return (given, answer) if template.direction == FORWARD else (answer, given)
+def scattered(corpus: Corpus, tokens: np.ndarray) -> Statements:
+    """Every document in rows of tokens (B, T) that has the words of a true statement and no others,
+    in whatever order. Words that the corpus does not know are markers, and read over; so is
+    the order, and `direction` is that of the entity mentioned first.
+
+    Statements with other concepts in them (a noun that stands for an entity, answers to choose
+    from) are found in the order of the grammar alone."""
+    words, known, V = read(corpus, tokens), _bags(corpus), len(corpus.tables.words)
+    (begin,) = np.nonzero(words.word == 0)
+    bag = np.add.reduceat(_numbers(V)[np.minimum(words.word, V)], begin)
+    first, last = (np.searchsorted(known.bag, bag, side) for side in ("left", "right"))
+    which = np.repeat(np.arange(len(bag)), last - first)
+    shift = first - np.cumsum(last - first) + last - first
+    entry = np.arange(len(which)) + np.repeat(shift, last - first)
+    fact, template = known.fact[entry], known.template[entry]
+    direction = _first(corpus, words, begin, which, fact, template)
+    row, position = words.row[begin[which] + 1], words.position[begin[which] + 1]
+    # A parallel document is a statement of either half.
+    one, two = _halves(corpus)
+    said = [(row, position, fact, np.where(one[template] >= 0, one[template], template), direction)]
+    (both,) = np.nonzero(two[template] >= 0)
+    said.append((row[both], position[both], fact[both], two[template[both]], direction[both]))
+    return Statements(*(np.concatenate(column) for column in zip(*said, strict=True)))
 
 
-def items(corpus: Corpus, tokens: np.ndarray) -> tuple[np.ndarray, int]:
-    """Every document in rows of tokens (B, T) with an item of a list task that is kept for
-    evaluation, as row and position (n, 2), and how many items there are in all."""
-    words, tables, concept = read(corpus, tokens), corpus.tables, corpus.sampler.concept
-    found, total = [np.zeros((0, 2), np.int64)], 0
-    asked = [
-        z for z, t in enumerate(tables.templates) if isinstance(t.meaning, Story | Quiz | Chat)
-    ]
-    for z, begin, filled in matches(corpus, words, asked, whole=True):
-        said = tables.templates[z].meaning
-        questions = (said.question, said.follow) if isinstance(said, Quiz) else (said.question,)
-        for which, question in enumerate(q for q in questions if q):
-            args = filled[:, which * tables.shapes.args :][:, :4].T - concept["noun0"]
-            count = np.full(len(begin), len(question.args))
-            for task in _lists(corpus, question):
-                one = np.full(len(begin), TASKS.index(task))
-                if isinstance(question.task, Slot):
-                    here = filled[:, question.task.index] == concept[task]
-                else:
-                    here = np.ones(len(begin), bool)
-                total += int(here.sum())
-                at = begin[here & held_out(one, count, args)]
-                found.append(np.stack([words.row[at], words.position[at]], 1))
-    return np.concatenate(found), total
+class _Bags(NamedTuple):
+    """Statements by the sum of the numbers of their words, ascending."""
+
+    bag: np.ndarray
+    fact: np.ndarray
+    template: np.ndarray
 
 
-def _lists(corpus: Corpus, question: Question) -> list[str]:
-    """The list tasks that a question of nouns may be of."""
-    if not all(isinstance(arg, Slot) and arg.kind == "noun" for arg in question.args):
-        return []
-    named = lambda task: replace(question, task=task.name)
-    return [
-        task.name
-        for task in corpus.world.tasks
-        if isinstance(task, Positional) and task.name in TASKS and task.takes(named(task))
-        if isinstance(question.task, Slot) or question.task == task.name
-    ]
+@functools.lru_cache(maxsize=4)
+def _bags(corpus: Corpus) -> _Bags:
+    """Every true statement of a template that has no slots but those of its two entities."""
+    tables, number = corpus.tables, _numbers(len(corpus.tables.words))
+    found = [(np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for z in fact_templates(tables):
+        if slots(tables.templates[z].meaning) == {*tables.templates[z].entities}:
+            (fact,) = np.nonzero(corpus.world.facts.relation == tables.templates[z].relation)
+            template = np.full(len(fact), z)
+            said = _said(corpus, fact, template)
+            bag = np.add.reduceat(number[said.tokens], np.cumsum(said.length) - said.length)
+            found.append((bag, fact, template))
+    bag, fact, template = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(bag)
+    return _Bags(bag[order], fact[order], template[order])
 
 
-def matches(
-    corpus: Corpus, words: Words, templates: list[int], whole: bool = False
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Of every template that is said: its id, the places (n) among the words where it is, without
-    <doc>, and the concepts (n, slots) in its slots, -1 where it has none. With `whole`, only where
-    it is a whole document: a long list task has shorter ones in it."""
-    tables = corpus.tables
-    candidates = _documents(words) if whole else _rare(tables, words)
-    for z in templates:
-        literal, slot = (_span(column, tables, z) for column in (tables.literal, tables.slot))
-        (fixed,) = np.nonzero(slot < 0)
-        begin = candidates(literal, fixed)
-        for j in fixed:
-            begin = begin[words.word[begin + j] == literal[j]]
-        if len(begin):
-            yield z, *_filled(tables, _kinds(corpus, z), z, words.word, begin)
+def _numbers(V: int) -> np.ndarray:
+    """64 bits for every word; none for <doc> and for what is no word, the last."""
+    number = np.random.Generator(np.random.Philox(key=1)).integers(0, 2**64, V + 1, np.uint64)
+    number[[0, V]] = 0
+    return number
 
 
-def _documents(words: Words) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Where a template may begin: documents of its length."""
-    (doc,) = np.nonzero(words.word == 0)
-    length = np.diff(doc, append=len(words.word)) - 1
-    order = np.argsort(length, kind="stable")
-    begin, bounds = doc[order] + 1, np.searchsorted(length[order], np.arange(length.max() + 2))
-
-    def candidates(literal: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-        n = len(literal)
-        return begin[bounds[n] : bounds[n + 1]] if n + 1 < len(bounds) else begin[:0]
-
-    return candidates
+def _said(corpus: Corpus, fact: np.ndarray, template: np.ndarray) -> Said:
+    """Facts (n) as templates (n) say them, in words."""
+    tables, world, concept = corpus.tables, corpus.world, corpus.sampler.concept
+    filled = np.zeros((len(fact), tables.shapes.slots), np.int64)
+    for z in np.unique(template):
+        (at,) = np.nonzero(template == z)
+        ends = zip(tables.templates[z].entities, world.facts[1:3], strict=True)
+        for entity, number in ends:
+            filled[at, entity.index] = number[fact[at]] + concept[f"{entity.kind}0"]
+    return replace(corpus, subword=None).say(template, filled)
 
 
-def _rare(tables: Tables, words: Words) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Where a template may begin: around its rarest fixed word, within a row."""
-    count = np.bincount(words.word, minlength=len(tables.words))
-    places: dict[int, np.ndarray] = {}
-
-    def candidates(literal: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-        rarest = fixed[np.argmin(count[literal[fixed]])]
-        anchor = int(literal[rarest])
-        if anchor not in places:
-            (places[anchor],) = np.nonzero(words.word == anchor)
-        begin = places[anchor] - rarest
-        begin = begin[(begin >= 0) & (begin + len(literal) <= len(words.word))]
-        return begin[words.row[begin] == words.row[begin + len(literal) - 1]]
-
-    return candidates
-
-
-def read(corpus: Corpus, tokens: np.ndarray) -> Words:
-    """The words of rows of tokens (B, T). Padding reads as <doc>s, which no statement has in it."""
-    B, T = tokens.shape
-    flat, place = tokens.ravel(), np.arange(B * T)
-    if not corpus.subword:
-        return Words(flat, place // T, place % T)
-    return Words(*_joined(corpus, flat, T))
-
-
-def _joined(corpus: Corpus, flat: np.ndarray, T: int) -> tuple[np.ndarray, ...]:
-    """Words of pieces: one begins at every piece that has the space before a word in it. Pieces
-    that are no word of the languages read as one of no concept, the last id."""
-    pieces = corpus.pieces
-    opens = np.zeros(corpus.tokenizer.size, bool)
-    opens[pieces.flat[pieces.start]] = True  # <doc> among them
-    first = opens[flat]
-    first[::T] = True
-    (begin,) = np.nonzero(first)
-    length = np.diff(begin, append=len(flat))
-    key = _hash(flat, begin, length)
-    known = _hash(pieces.flat, pieces.start, pieces.count)
-    order = np.argsort(known)
-    at = np.searchsorted(known[order], key).clip(max=len(order) - 1)
-    word = np.where(known[order[at]] == key, order[at], len(order))
-    return word, begin // T, begin % T
+def _first(corpus, words, begin, which, fact, template) -> np.ndarray:
+    """The direction (n) of documents `which` (n) that have the words of facts (n) as templates (n)
+    say them: 0 where a word of the subject alone comes first, 1 where one of the object does."""
+    said, V = _said(corpus, fact, template), len(corpus.tables.words)
+    ends = np.zeros((len(corpus.tables.templates), 2), np.int64)
+    for z in np.unique(template):
+        ends[z] = [entity.index for entity in corpus.tables.templates[z].entities]
+    of = np.repeat(np.arange(len(fact)), said.length)
+    role = np.where(said.slot[:, None] == ends[template[of]], [1, 2], 0).sum(1)
+    key, back = np.unique(of * V + said.tokens, return_inverse=True)
+    roles = np.zeros(len(key), np.int64)
+    np.bitwise_or.at(roles, back, np.where(role, role, 4))
+    length = np.diff(begin, append=len(words.word))[which]
+    of = np.repeat(np.arange(len(fact)), length)
+    place = np.arange(len(of)) + np.repeat(begin[which] - np.cumsum(length) + length, length)
+    word = words.word[place]
+    at = np.searchsorted(key, of * V + word).clip(max=max(len(key) - 1, 0))
+    role = np.where((key[at] == of * V + word) & (word < V), roles[at], 0) if len(key) else of
+    (named,) = np.nonzero((role == 1) | (role == 2))
+    mentioned, first = np.unique(of[named], return_index=True)
+    direction = np.zeros(len(fact), np.int64)
+    direction[mentioned] = role[named[first]] - 1
+    return direction
 
 
-def _hash(flat: np.ndarray, begin: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """64 bits of every run of pieces: sum of piece times a random odd number of its place."""
-    place = np.arange(len(flat)) - np.repeat(begin, length)
-    factor = np.random.Generator(np.random.Philox(key=0)).integers(
-        0, 2**63, place.max(initial=0) + 1, np.uint64
-    )
-    return np.add.reduceat((flat.astype(np.uint64) + 1) * (2 * factor[place] + 1), begin)
-
-
-def _span(column: np.ndarray, tables: Tables, z: int) -> np.ndarray:
-    """The words of a template, without its <doc>."""
-    return column[tables.start[z] + 1 : tables.start[z] + tables.length[z]]
-
-
-def _filled(
-    tables: Tables, kinds: dict[int, np.ndarray], z: int, words: np.ndarray, begin: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of places where a template's fixed words stand: those whose slots hold words of concepts of
-    their kinds, and these concepts."""
-    slot, tongue = (_span(column, tables, z) for column in (tables.slot, tables.tongue))
-    filled, fits = np.full((tables.shapes.slots, len(begin)), -1), np.ones(len(begin), bool)
-    for s, concepts in kinds.items():
-        (places,) = np.nonzero(slot == s)
-        # All of a concept's words name it together: a name may have several, and share each.
-        forms = [tables.form[tongue[j], concepts] for j in places]
-        said = [words[begin + j] for j in places]
-        known = _together(forms)
-        order = np.argsort(known)
-        at = np.searchsorted(known, _together(said), sorter=order)
-        concept = order[np.minimum(at, len(order) - 1)]
-        for form, word in zip(forms, said, strict=True):
-            fits &= form[concept] == word
-        filled[s] = concepts[concept]
-    return begin[fits], filled[:, fits].T
-
-
-def _together(words: list[np.ndarray]) -> np.ndarray:
-    """64 bits of words that stand side by side."""
-    key = np.zeros(len(words[0]), np.uint64)
-    for word in words:
-        key = key * np.uint64(0x9E3779B97F4A7C15) + word.astype(np.uint64)
-    return key
-
-
-def _kinds(corpus: Corpus, z: int) -> dict[int, np.ndarray]:
-    """Slot -> the concepts that may fill it."""
-    concept = corpus.sampler.concept
-    names = inventory(corpus.world)
-    said = slots(corpus.tables.templates[z].meaning)
-    return {s.index: np.array([concept[c] for c in names[s.kind]]) for s in said}
+def _halves(corpus: Corpus) -> np.ndarray:
+    """(2, Z) the templates that a parallel one says one after the other, -1 of any other."""
+    meeting = corpus.sampler.meeting
+    halves = np.full((2, len(corpus.tables.templates)), -1)
+    first, second = np.nonzero(meeting.joined >= 0)
+    halves[:, meeting.joined[first, second]] = first, meeting.twin[first, second]
+    return halves
 
 
 def _facts(world: World, relation: str, subject: np.ndarray, object: np.ndarray) -> np.ndarray:

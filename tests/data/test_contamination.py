@@ -7,15 +7,23 @@ import itertools
 import numpy as np
 import pytest
 
+from data.asking import questions
 from data.contamination import contamination, main, proof
 from data.corpus import Corpus
 from data.language import Pair
 from data.ledger import ledger
 from data.meaning import Chat, Fact, Question, Quiz, Story
-from data.search import items, statements
+from data.mixture import Mixture
+from data.relation import CLASSES, RELATIONS
+from data.reorder import ReverseTokens
+from data.sample import drawn_questions
+from data.search import statements
 from data.speaker import speaker
 from data.task import TASKS, held_out
+from data.task.every import EVERY
 from data.tokenizer import BPE
+from data.transform import Transformed
+from data.world import World
 from tests.data.test_ledger import CORPORA, FAR, NAMES, PLAIN, read
 
 
@@ -35,6 +43,19 @@ def test_the_search_finds_every_statement_there_is(corpus):
         row = corpus.row(hit["row"])
         document = row["segments"][hit["position"]] - 1
         assert row["fact"][document] == hit["fact"]
+
+
+def test_what_a_transform_says_of_held_out_cells_is_found():
+    """To turn a statement round says what may be held out in that direction; what is held out in
+    every language and direction is said by none."""
+    turned = Transformed(PLAIN, ReverseTokens(), share=0.5)
+    hits, said = contamination(turned, 0, 200), ledger(turned, 0, 200).to_pylist()
+    assert hits.num_rows == sum(r["exposures"] for r in said if not r["stated"]) > 100
+    never = ~PLAIN.stated.any((1, 2))
+    assert never.any() and not never[hits["fact"].to_numpy()].any()
+    letters = dataclasses.replace(CORPORA[2], T=256)
+    with pytest.raises(NotImplementedError, match="ReverseTokens: words taken to pieces"):
+        contamination(Transformed(letters, ReverseTokens()), 0, 10)
 
 
 def test_a_clone_states_in_one_language_what_is_held_out_in_the_other():
@@ -75,13 +96,12 @@ def test_every_statement_the_grammar_can_say_is_found_when_planted(corpus):
 @pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
 def test_every_item_of_a_list_task_is_found_and_none_is_held_out(corpus):
     rows = corpus.rows(0, 400)
-    kept, total = items(corpus, rows["tokens"])
-    questions = 0
+    found, asked = questions(corpus, rows["tokens"]), 0
     for i in range(400):
         for _, said in corpus.documents(i):
             if isinstance(said, Story | Quiz | Chat):
-                questions += 1 + (isinstance(said, Quiz) and said.follow is not None)
-    assert total == questions > 500 and not len(kept)
+                asked += 1 + (isinstance(said, Quiz) and said.follow is not None)
+    assert len(found.row) == asked > 500 and not found.kept.any()
 
 
 def test_a_held_out_item_is_found_when_planted():
@@ -97,8 +117,38 @@ def test_a_held_out_item_is_found_when_planted():
             said = [0, *PLAIN.tokenizer.encode(" ".join(words)), 0]
             row[5 : 5 + len(said)] = said
             rows, planted = np.vstack([rows, row]), [*planted, (len(rows), 6)]
-    kept, _ = items(PLAIN, rows)
-    assert len(planted) >= 6 and set(map(tuple, kept.tolist())) == set(planted)
+    found = questions(PLAIN, rows)
+    kept = zip(found.row[found.kept].tolist(), found.position[found.kept].tolist(), strict=True)
+    assert len(planted) >= 6 and {*kept} == {*planted}
+
+
+WORLD = World(pairs=16, cities=6, nouns=8, relations=(*RELATIONS, *CLASSES), tasks=EVERY)
+ASKED = Corpus(WORLD, PLAIN.pair, T=128, mixture=Mixture(0.1, 0.3, 0.4, 0.2, answered=0.5))
+
+
+def test_questions_of_every_family_are_found_and_none_is_held_out():
+    found, asked = questions(ASKED, ASKED.rows(0, 100)["tokens"]), 0
+    for i in range(100):
+        for _, said in ASKED.documents(i):
+            if isinstance(said, Story | Quiz | Chat):
+                asked += 1 + (isinstance(said, Quiz) and said.follow is not None)
+    assert len(found.row) == asked > 500 and not found.kept.any()
+    assert found.of.any(0).all(), "there are some of every task"
+
+
+@pytest.mark.parametrize("task", EVERY, ids=repr)
+def test_a_held_out_item_of_any_task_is_found_when_planted(task):
+    """The probes' own items, said as a document."""
+    both = speaker(ASKED.pair, WORLD)
+    drawn = drawn_questions(WORLD, task, 400, 0, seed=1)
+    kept = [question for question, spared in drawn if spared][:3]
+    for question, register in itertools.product(kept, task.registers):
+        said = {"story": Story, "quiz": Quiz, "chat": Chat}[register](question)
+        row = np.zeros((1, ASKED.T), np.int32)
+        tokens = ASKED.tokenizer.encode(" ".join(both.render(said, 0)))
+        row[0, 1 : 1 + len(tokens)] = tokens
+        found = questions(ASKED, row)
+        assert found.kept.any() and found.of[found.kept][0, EVERY.index(task)]
 
 
 def test_a_search_by_several_processes_finds_what_one_finds(monkeypatch):

@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data import search
+from data.contamination import trespasses
 from data.corpus import Corpus
 from data.feature import Lexicon, Names, PossessorFirst
 from data.language import Pair
 from data.meaning import Dictionary
 from data.mixture import Mixture
+from data.reader import read
 from data.relation import CLASSES, RELATIONS
 from data.speaker import speaker
 from data.split import HeldOut, allowed
@@ -20,7 +21,6 @@ from data.task.listing import Sort
 from data.task.retrieval import Retrieve
 from data.task.style import Marked
 from data.tokenizer import Character
-from data.trespass import trespasses
 from data.world import World
 
 TWIN = Pair((Lexicon(0.0), Names(0.5), PossessorFirst()))
@@ -130,7 +130,7 @@ def test_in_the_third_tier_a_word_of_the_second_language_is_known_from_dictionar
 
 
 def test_words_of_a_row_are_read_whatever_was_drawn():
-    words = search.read(PLAIN, PLAIN.rows(0, 2)["tokens"])
+    words = read(PLAIN, PLAIN.rows(0, 2)["tokens"])
     assert len(words.word) == 2 * PLAIN.T
 
 
