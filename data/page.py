@@ -6,6 +6,8 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from data import plot
 from data.gloss import Word, interlinear, translation
 from data.lexicon import inventory
@@ -29,18 +31,24 @@ _SAID = {
 
 def page(seen: Survey, title: str) -> str:
     """The page, of some hundred kilobytes."""
+    told = heat(seen.corpus.pair.names, seen.cells, seen.mates)
     sections = (
         ("The languages", _languages(seen)),
         ("What documents say", _documents(seen)),
-        ("What is said how often, and what never", _ledger(seen)),
+        ("What is said how often, and what never", told),
         ("Is anything said that must not be?", _proof(seen)),
         ("How far apart the languages are", _distances(seen)),
         ("The corpus in numbers", _numbers(seen)),
         ("Words", _vocabulary(seen)),
     )
+    return frame(title, _summary(seen), sections)
+
+
+def frame(title: str, summary: str, sections: Iterable[tuple[str, str]]) -> str:
+    """A page of sections, each a heading and what is under it."""
     body = "".join(f"<section><h2>{name}</h2>{inner}</section>" for name, inner in sections)
     return string.Template(_PAGE).substitute(
-        title=html.escape(title), style=_STYLE, summary=_summary(seen), body=body
+        title=html.escape(title), style=_STYLE, summary=summary, body=body
     )
 
 
@@ -74,16 +82,16 @@ def _languages(seen: Survey) -> str:
     order = speaker(seen.corpus.pair, seen.corpus.world).languages[0].order
     rows = [f"<tr><th>{base}<td>the base, drawn at random; its clauses are {order}"]
     for name, features in zip(names, seen.corpus.pair.twins, strict=True):
-        what = [f"<li><code>{html.escape(str(f))}</code> {_described(f)}" for f in features]
+        what = [f"<li><code>{html.escape(str(f))}</code> {described(f)}" for f in features]
         told = f"{base} with {len(features)} changes<ul>{''.join(what)}</ul>"
         rows.append(f"<tr><th>{name}<td>{told if features else f'an exact copy of {base}'}")
     return f"<table class=plain>{''.join(rows)}</table>"
 
 
-def _described(feature: object) -> str:
+def described(feature: object) -> str:
     """The first sentence of what a feature's class says of itself."""
     text = " ".join((type(feature).__doc__ or "").split())
-    said = html.escape(re.split(r"(?<!e\.g)\. ", text)[0].strip().rstrip("."))
+    said = html.escape(re.split(r"(?<!e\.g)\. |; ", text)[0].strip().rstrip("."))
     return re.sub("`(.*?)`", r"<code>\1</code>", said)
 
 
@@ -137,25 +145,29 @@ def _split(gloss: str) -> Iterable[str]:
     return ("".join(run) for _, run in itertools.groupby(gloss, upper))
 
 
-def _ledger(seen: Survey) -> str:
-    names = seen.corpus.pair.names
-    most = max(cell.mean for cells in seen.cells.values() for cell in cells) or 1
+def heat(names: Sequence[str], cells: dict[tuple[str, str], list[Cell]], mates: float) -> str:
+    """The ledger as a map: a row for the facts of a relation and a group, and how many of the
+    exposures have a mate."""
+    most = max(cell.mean for row in cells.values() for cell in row) or 1
     head = "".join(f"<th colspan={len(DIRECTIONS)}>{name}" for name in names)
     ways = "".join(f"<th>{way}" for _ in names for way in DIRECTIONS)
     rows, last = [], ""
-    for (relation, group), cells in seen.cells.items():
+    for (relation, group), row in cells.items():
         first = f"<th class=relation>{html.escape(relation)}" if relation != last else "<th>"
-        rows.append(f"<tr>{first}<th>{group}{''.join(_cell(c, most) for c in cells)}")
+        rows.append(f"<tr>{first}<th>{group}{''.join(_cell(c, most) for c in row)}")
         last = relation
+    wrong = any(cell.most and not cell.stated for row in cells.values() for cell in row)
+    told = " Outlined in red is what the groups do not state and the tokens do." if wrong else ""
     return (
         "<p>Facts are dealt to groups, and a group's facts are stated only in some languages and "
         "directions. <b>Forward</b> mentions the subject first, <b>reverse</b> the object. The "
         "number is how often one fact is stated, on average over the group's facts (pointed at, it "
         "shows the least and the most). <span class='held key'>held out</span> cells are never "
-        "stated: what a model can say there it has carried over from elsewhere.</p>"
+        "stated: what a model can say there it has carried over from elsewhere."
+        f"{told}</p>"
         f"<div class=wide><table class=heat><thead><tr><th rowspan=2>relation<th rowspan=2>group"
         f"{head}<tr>{ways}<tbody>{''.join(rows)}</table></div>"
-        f"<p>{seen.mates:.1%} of the statements come after another statement of the same fact in "
+        f"<p>{mates:.1%} of the statements come after another statement of the same fact in "
         "their row, where a model could copy instead of remember.</p>"
     )
 
@@ -177,18 +189,21 @@ def _proof(seen: Survey) -> str:
         f"{seen.proof.statements:,} statements of facts where the ledger counts "
         f"{seen.exposures:,}."
     )
-    one_in = f"one item in {HELD_OUT_ONE_IN} of the list tasks, of 3 words or more, is kept too"
     control += (
-        f" For evaluation, {one_in}: of {seen.proof.items:,} items, {len(seen.proof.kept):,} are."
+        f" Of {seen.proof.questions:,} questions {len(seen.proof.kept):,} are items kept for "
+        f"evaluation, which are one in {HELD_OUT_ONE_IN} of every task; {len(seen.proof.asked):,} "
+        "ask what the mixture never asks."
     )
     for cell in seen.corpus.mixture.held_out:
         control += f" Never said: <code>{html.escape(str(cell))}</code>."
-    if not hits and not len(seen.proof.kept):
+    if not hits and not len(seen.proof.kept) and not len(seen.proof.asked):
         found = f"None of the {held_out:,} held-out statements is in {searched}."
         return f"<p class='verdict good'>✓ {found}</p><p>{control}</p>"
-    row, token = seen.proof.hits.row[0], seen.proof.hits.position[0]
+    places = (np.stack(seen.proof.hits[:2], 1), seen.proof.kept, seen.proof.asked)
+    row, token = np.concatenate(places)[0]
     found = (
-        f"{hits:,} held-out statements are in {searched}, the first in row {row} at token {token}."
+        f"{hits:,} held-out statements are in {searched}; what is held out is first said in row "
+        f"{row} at token {token}."
     )
     why = "Where two languages share all their words, one says what is held out in the other."
     return f"<p class='verdict bad'>✗ {found}</p><p>{control} {why}</p>"
@@ -282,7 +297,8 @@ h3 + p { margin: .1rem 0 .6rem; color: var(--soft) } .lead { font-size: 1.1rem }
 .tile span, .note, figcaption { color: var(--soft); font-size: .85rem }
 table { border-collapse: collapse; font-size: .92rem } ul { margin: .3rem 0; padding-left: 1.2rem }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
-  vertical-align: top } th:first-child, .plain td, td:last-child { text-align: left }
+  vertical-align: top } th:first-child, .plain th, .plain td, td:last-child {
+  text-align: left }
 thead th { border-bottom: 2px solid var(--line); font-weight: 600 } th { font-weight: 500 }
 code { background: var(--tint); padding: .05rem .3rem; border-radius: 4px; font-size: .88em }
 mark { background: var(--c0); color: var(--paper); border-radius: 4px; padding: 0 .35rem;
@@ -309,6 +325,7 @@ mark { background: var(--c0); color: var(--paper); border-radius: 4px; padding: 
   transparent) var(--share), transparent var(--share)) }
 .verdict { font-size: 1.1rem; font-weight: 600; padding: .6rem .9rem; border-radius: 8px;
   border: 2px solid } .good { color: var(--good) } .bad { color: var(--bad) }
+.row { background: var(--tint); padding: .6rem .9rem; border-radius: 8px }
 .plots { display: flex; flex-wrap: wrap; gap: 1.5rem } figure { margin: 0; flex: 1 1 24rem }
 figure svg { width: 100%; height: auto } footer { margin-top: 3rem; color: var(--soft) }
 """

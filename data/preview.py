@@ -21,7 +21,7 @@ from data.corpus import Corpus
 from data.gloss import formula, interlinear
 from data.lexicon import inventory
 from data.meaning import Dictionary, Meaning
-from data.outline import outline
+from data.outline import outline, sheet
 from data.page import page
 from data.speaker import Speaker, speaker
 from data.survey import Survey, survey
@@ -168,12 +168,9 @@ def main(
         rows = -(-int(tokens) // corpus.T)
         if html is None:
             return preview(corpus, rows)
-        if not hasattr(corpus, "documents"):
-            raise ValueError(
-                f"{type(corpus).__name__} does not say what its documents mean, so it has no page; "
-                "leave out --html"
-            )
-        html.write_text(page(survey(corpus, rows), f"{name or 'default'}: the corpus"))
+        title = f"{name or 'default'}: the corpus"
+        meant = hasattr(corpus, "documents")
+        html.write_text(page(survey(corpus, rows), title) if meant else sheet(corpus, rows, title))
         print(html)
     except (ValueError, OSError) as error:
         sys.exit(f"data.preview: {error}")

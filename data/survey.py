@@ -53,7 +53,7 @@ def survey(corpus: Corpus, rows: int = 20_000) -> Survey:
         rows=rows,
         examples=_examples(corpus),
         census=census(corpus, 0, rows),
-        cells=_cells(corpus, said),
+        cells=cells(corpus, said),
         mates=said["mates"].to_numpy().sum() / max(exposures, 1),
         exposures=exposures,
         proof=proof(corpus, rows),
@@ -87,7 +87,9 @@ def _in_turns(lists: list[list]) -> list:
     return [item for turn in turns for item in turn if item is not None]
 
 
-def _cells(corpus: Corpus, said: pa.Table) -> dict[tuple[str, str], list[Cell]]:
+def cells(corpus: Corpus, said: pa.Table) -> dict[tuple[str, str], list[Cell]]:
+    """The ledger `said` of a source that speaks of the world of a corpus, by relation and group, a
+    cell for each language and direction."""
     names = ("relation", "group", "language", "direction", "fact", "stated", "exposures")
     by = {name: said[name].to_numpy(zero_copy_only=False) for name in names}
     found: dict[tuple[str, str], list[Cell]] = {}

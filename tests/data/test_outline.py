@@ -8,6 +8,7 @@ from rich.console import Console
 from data.bench import DEFAULT
 from data.biography import Biography
 from data.curriculum import Curriculum, Sequential
+from data.outline import sheet
 from data.pairs import Pairs
 from data.preview import preview
 from data.product import Product
@@ -16,6 +17,7 @@ from data.reorder import ReverseSegments
 from data.rewrite import Rewrite
 from data.tally import tally
 from data.transform import Transformed
+from tests.data.test_page import Reader
 
 CORPORA = (
     Transformed(DEFAULT, ReverseSegments(3), kinds=("fact",), room=16),
@@ -39,4 +41,23 @@ def test_a_preview_shows_documents_with_what_they_are_and_a_tally(corpus):
     assert all(name in text for name in corpus.provenance(0, 1))
     counts = tally(corpus, 0, 100).sort_by([("documents", "descending")]).to_pylist()
     for counted in counts[:20]:
-        assert " ".join(str(value) for value in counted.values() if value is not None) in text
+        assert " ".join(_shown(value) for value in counted.values() if value is not None) in text
+
+
+def _shown(value) -> str:
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+@pytest.mark.parametrize("corpus", CORPORA, ids=lambda c: type(c).__name__)
+def test_any_corpus_has_a_page_that_fetches_nothing(corpus):
+    reader = Reader(sheet(corpus, 100, "any"))
+    seen, row = " ".join(reader.words), corpus.row(0)
+    assert not reader.fetched and type(corpus).__name__ in seen
+    assert corpus.tokenizer.decode(row["tokens"][row["segments"] == 1]) in seen
+    assert all(name in seen for name in corpus.provenance(0, 1))
+    assert ("Which facts are stated" in seen) == hasattr(corpus, "base")
+
+
+def test_the_page_of_a_transform_shows_what_it_says_of_held_out_cells():
+    assert "class=wrong" in sheet(CORPORA[0], 100, "turned")
+    assert "class=wrong" not in sheet(CORPORA[1], 100, "in turns")
