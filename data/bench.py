@@ -20,6 +20,7 @@ import rich.progress
 from rich.console import Console
 from rich.table import Table
 
+from data.contact import SCOPE, Contact
 from data.contamination import contamination
 from data.corpus import Corpus
 from data.feature import (
@@ -28,7 +29,9 @@ from data.feature import (
     Case,
     ChatMarkers,
     Cognates,
+    Digits,
     FalseFriends,
+    FreeOrder,
     Lexicon,
     Names,
     Order,
@@ -38,13 +41,16 @@ from data.feature import (
 )
 from data.language import Pair
 from data.ledger import ledger
+from data.mixture import Mixture
+from data.name import Naming
 from data.relation import CLASSES, RELATIONS
 from data.search import statements
 from data.store import Stored, materialise
 from data.stream import iterate
 from data.task.every import EVERY
 from data.tokenizer import BPE
-from data.world import World
+from data.world import Vocabulary, World
+from data.zipf import Zipf
 
 BATCH = 32
 DEFAULT = Corpus(World(), Pair((Lexicon(0.3), Names(0.5), PossessorFirst())))
@@ -62,6 +68,25 @@ class Line(NamedTuple):
     rows: int
     step: Callable[[int], object]
     target: float = 0
+
+
+@functools.cache
+def everything() -> Corpus:
+    """Every feature that goes with the others, every wording, contact, Zipf's law and every task:
+    some ten thousand templates, which take seconds to compile."""
+    vocabulary = Vocabulary(numerals=True, verbs=4, templates=3, held_out=1, aliases=True)
+    return Corpus(
+        World(relations=(*RELATIONS, *CLASSES), tasks=EVERY, vocabulary=vocabulary),
+        Pair((*RICH.features, FreeOrder(0.2), Digits()), naming=Naming(2, 4)),
+        T=512,
+        mixture=Mixture(
+            *(0.3, 0.3, 0.2, 0.2),
+            plain=0.1,
+            opaque=0.1,
+            zipf=Zipf(nouns=1.0, words=1.0, permuted=True),
+            contact=Contact(parallel=0.1, adjacent=True, scope=SCOPE, switched=0.1),
+        ),
+    )
 
 
 class Constant:
@@ -84,10 +109,11 @@ def lines() -> Iterator[Line]:
             batches = iterate(source, batch)
             yield Line(f"grain{what}", T, batch, lambda i, b=batches: next(b))
     rich = replace(DEFAULT, T=512, pair=RICH)
-    yield Line("rows, every feature", 512, 64, _rows(rich, 64), 1e6)
+    yield Line("rows, grammar of every feature", 512, 64, _rows(rich, 64), 1e6)
     every = World(relations=(*RELATIONS, *CLASSES), tasks=EVERY)
     asked = replace(DEFAULT, T=512, world=every)
     yield Line("rows, every task", 512, 64, _rows(asked, 64), 1e6)
+    yield Line("rows, everything on", 512, 64, lambda i: _rows(everything(), 64)(i), 1e6)
     pieces = replace(DEFAULT, T=512, subword=BPE.train(_words(), 1000))
     yield Line("rows, byte pairs", 512, 64, _rows(pieces, 64))
     corpus, n = replace(DEFAULT, T=512), 2048

@@ -1,7 +1,8 @@
 """Row i of every shipped corpus is what it was, on any machine, in any process, in any order.
 
-tests/data/rows.json holds a hash of some rows of every corpus an experiment trains on, at every
-size. Who changes rows on purpose makes it anew, and says so in the commit:
+tests/data/rows.json holds a hash of some rows of every kind of corpus of data/, and of every one
+that an experiment trains on, at every size. Who changes rows on purpose makes it anew, and says so
+in the commit:
 
     python -m tests.data.test_rows
 """
@@ -16,15 +17,82 @@ import subprocess
 import sys
 
 from data.bench import DEFAULT, RICH
+from data.biography import Biography
+from data.contact import SCOPE, Contact
+from data.corpus import Corpus
+from data.curriculum import Alternating, Curriculum, Ramp, Sequential
+from data.feature import FreeOrder
+from data.language import Pair
+from data.mixture import Mixture
+from data.name import Naming
+from data.pairs import Pairs
+from data.product import Product
+from data.recall import MQAR
+from data.reorder import (
+    Permute,
+    ReverseEntities,
+    ReverseSegments,
+    ReverseTokens,
+    ReverseWords,
+    Shuffle,
+)
+from data.replay import Replay
+from data.restate import Bridge, Swap
+from data.rewrite import Rewrite
+from data.transform import Transformed
+from data.world import Vocabulary, World
+from data.zipf import Zipf
 
 STORED = pathlib.Path(__file__).with_name("rows.json")
 ROOT = pathlib.Path(__file__).parents[2]
 ROWS = ((0, 4), (1000, 1003), (10**9, 10**9 + 1))
 
 
+BASE = dataclasses.replace(
+    DEFAULT,
+    world=World(pairs=16, cities=4, nouns=8),
+    pair=dataclasses.replace(DEFAULT.pair, naming=Naming(2, 4)),
+)
+MOST = Corpus(
+    World(pairs=16, cities=4, nouns=8, vocabulary=Vocabulary(True, 4, 6, 1, aliases=True)),
+    Pair((*RICH.features, FreeOrder(0.2)), naming=Naming(2, 4)),
+    T=192,
+    mixture=Mixture(
+        *(0.3, 0.3, 0.2, 0.2),
+        plain=0.1,
+        opaque=0.1,
+        zipf=Zipf(nouns=1.0, words=1.0, permuted=True),
+        contact=Contact(parallel=0.2, adjacent=True, scope=SCOPE, switched=0.1),
+    ),
+)
+TRANSFORMS = (ReverseTokens(), ReverseWords(), ReverseEntities(), ReverseSegments(3), Permute(),
+              Shuffle(), Swap(), Bridge())  # fmt: skip
+CHAT = Mixture(0, 0, 0, chat=1, dictionary=0)
+CURRICULA = (Sequential(1001), Sequential(2, then=0.5), Alternating(2), Ramp(rows=2000, steps=5))
+
+
+def shipped() -> dict[str, object]:
+    """Corpora of every kind that data/ makes."""
+    said = {"default": DEFAULT, "every feature": dataclasses.replace(DEFAULT, pair=RICH)}
+    said["most knobs"] = MOST
+    said |= {type(t).__name__: Transformed(BASE, t, room=16) for t in TRANSFORMS}
+    said |= {repr(order): Curriculum(BASE, order) for order in CURRICULA}
+    return said | {
+        "doubled": Transformed(BASE, ReverseWords(), doubled=True, marker="<rev>", room=8),
+        "replay": Replay(dataclasses.replace(BASE, loss="response", mixture=CHAT), BASE, share=0.5,
+                         registers=("statement", "story", "quiz", "dictionary")),
+        "biography": Biography(people=20, translated=0.5, asked=0.5, T=128),
+        "rewrite": Rewrite(rules=20, examples=100, ratio=0.5),
+        "MQAR": MQAR(pairs=2, vocabulary=32, T=16),
+        "product": Product(),
+        "pairs": Pairs(),
+    }  # fmt: skip
+
+
 def corpora() -> dict[str, object]:
-    """Every corpus of every experiment that needs no files of its user, at every size, one seed."""
-    found = {"default": DEFAULT, "every feature": dataclasses.replace(DEFAULT, pair=RICH)}
+    """Those, and every corpus of every experiment that needs no files of its user, at every size,
+    one seed."""
+    found = shipped()
     for file in sorted((ROOT / "experiments").glob("*.py")):
         if "\ndef stages(" not in file.read_text():
             continue
