@@ -375,14 +375,14 @@ def _facts_said(facts: pa.Table, mixer: str) -> report.Section:
     ):
         cell = {"group": group, "language": language, "direction": way}
         for names in ("shared", "own"):
-            row = stats.where(facts, seed=0, names=names, **cell).slice(0, 1).to_pylist()[0]
+            row = stats.where(facts, names=names, **cell).slice(0, 1).to_pylist()[0]
             rows.append(cell | {"names": names} | report.said(row, "exact"))
     note = "The first fact of a cell, first seed. Decoded greedily until the document ends."
     return report.Section(f"{mixer}: facts asked, and what was said", note, report.table(rows))
 
 
 def _instructions_said(follow: pa.Table, mixer: str) -> report.Section:
-    asked = stats.where(follow, seed=0, tuned="L1", language="L2")
+    asked = stats.where(follow, tuned="L1", language="L2")
     steps = sorted(set(asked["step"].to_pylist()))
     rows = []
     for tier, step in itertools.product(TIERS, steps[::2]):

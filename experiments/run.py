@@ -18,7 +18,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import jax
 import pyarrow as pa
@@ -105,8 +105,14 @@ def environment() -> dict[str, str]:
     }
 
 
-def gather(folder: pathlib.Path, module, stages: Sequence[stage.Stage], seconds: float) -> None:
-    """Tables of all stages into one set of files, then claims and the page."""
+def gather(
+    folder: pathlib.Path,
+    module,
+    stages: Sequence[stage.Stage],
+    seconds: float,
+    lost: Mapping[stage.Stage, FloatingPointError],
+) -> None:
+    """Tables of all stages into one set of files, then claims; the record names the lost."""
     tables = {
         "items": _joined([stage.items(folder, each) for each in stages]),
         "curves": _joined([stage.curve(folder, each) for each in stages]),
@@ -117,6 +123,8 @@ def gather(folder: pathlib.Path, module, stages: Sequence[stage.Stage], seconds:
         pq.write_table(value, folder / f"{name}.parquet")
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     spec["run"]["seconds"] = round(seconds)
+    if lost:
+        spec["run"]["lost"] = "; ".join(each.title for each in lost)
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
     results = report.Results(spec=spec, claims=[], **tables)
     claims = [claim.record() for claim in module.claims(results)]
@@ -195,13 +203,25 @@ def run(module, settings, folder: pathlib.Path) -> pathlib.Path:
             ready = [each for each in group if each.base not in lost]
             lost |= {each: lost[each.base] for each in group if each.base in lost}
             lost |= stage.complete(ready, folder, display) if ready else {}
+    whole = undisturbed(stages, lost)
+    if whole:
+        gather(folder, module, whole, time.monotonic() - start, lost)
+    path = report.write(folder) if whole else None
     if lost:
-        reasons = "; ".join(dict.fromkeys(str(error) for error in lost.values()))
+        kept = f"{path} is of the seeds that lost none" if path else "no seed is without a loss"
         raise FloatingPointError(
-            f"{len(lost)} of {len(stages)} stages were lost, the others are complete: {reasons}"
+            f"{len(lost)} of {len(stages)} stages were lost, the others are complete and {kept}. "
+            + "; ".join(dict.fromkeys(str(error) for error in lost.values()))
         )
-    gather(folder, module, stages, time.monotonic() - start)
-    return report.write(folder)
+    return path
+
+
+def undisturbed(stages: Sequence[stage.Stage], lost: Collection[stage.Stage]) -> list[stage.Stage]:
+    """The stages of the seeds that lost none: arms are compared on the same seeds, so a seed that
+    lacks one is left out with all of its stages, whose own files stay."""
+    seed = lambda each: dict(each.labels)["seed"]
+    disturbed = {seed(each) for each in lost}
+    return [each for each in stages if seed(each) not in disturbed]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -36,6 +36,7 @@ from data.text import Text
 from model.lm import LM, shapes
 from train.loop import fit
 from train.member import Member, NotFinite, Progress
+from train.mesh import Layout
 from train.plan import memory
 from train.recipe import Recipe
 from train.step import result
@@ -117,15 +118,27 @@ def _depth(stage: Stage) -> int:
 
 
 def room(stage: Stage) -> int:
-    """How many members like this one fit: 4/5 of an accelerator's memory, half of a host's."""
+    """How many members like this one fit: 4/5 of the accelerators' memory, half of a host's."""
     device = jax.local_devices()[0]
     together = device.platform != "cpu"  # on a CPU members take turns: one's activations at a time
     held, used = memory(stage.model, stage.recipe.batch, stage.corpus.T)
     if together:
         free = 0.8 * device.memory_stats()["bytes_limit"]
-        return max(1, int(free / (held + used)))
+        return _accelerators() * max(1, int(free / (held + used)))
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, int((0.5 * host - used) / held))
+
+
+def even(group: Sequence[Stage], devices: int) -> list[Sequence[Stage]]:
+    """Those that the devices share evenly, and the rest of them, one a device."""
+    rest = len(group) - len(group) % devices
+    return [part for part in (group[:rest], group[rest:]) if part]
+
+
+def _accelerators() -> int:
+    """A CPU counts as one: more of it than its cores there is not."""
+    devices = jax.local_devices()
+    return 1 if devices[0].platform == "cpu" else len(devices)
 
 
 def complete(
@@ -145,7 +158,9 @@ def complete(
         elif missing[stage]:
             params = load_params(folder, _stacked(stage.model))
             _measure(stage, folder, last, jax.tree.map(lambda leaf: leaf[0], params))
-    lost = _train(train, out, missing, display) if train else {}
+    lost: dict[Stage, NotFinite] = {}
+    for part in even(train, _accelerators()):
+        lost |= _train(part, out, missing, display)
     for stage in group:
         if stage not in lost:
             _count(stage, home(out, stage) / "ledger.parquet")
@@ -171,15 +186,16 @@ def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
     if train[0].base is not None:
         bases = [load_params(home(out, s.base), _stacked(s.base.model)) for s in train]
         params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *bases)
-    state, lost = fit(
-        train[0].model, members, params=params, on_step=lambda p: display.advance(train, p)
-    )
-    params = result(train[0].model, tuple(stage.recipe for stage in train), state, params)
+    layout = Layout(member=min(len(train), _accelerators()))
+    show = lambda progress: display.advance(train, progress)
+    state, lost = fit(train[0].model, members, params=params, layout=layout, on_step=show)
     for s, (stage, member) in enumerate(zip(train, members, strict=True)):
         member.store.close()
         if s not in lost:
-            own = jax.tree.map(lambda leaf, s=s: leaf[s : s + 1], params)
-            save_params(home(out, stage), own)
+            own = lambda tree, s=s: jax.tree.map(lambda leaf: leaf[s : s + 1], tree)
+            end = state._replace(trained=jax.device_put(own(state.trained), jax.devices()[0]))
+            start = None if params is None else own(params)
+            save_params(home(out, stage), result(stage.model, (stage.recipe,), end, start))
     return {train[s]: error for s, error in lost.items()}
 
 

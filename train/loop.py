@@ -44,8 +44,6 @@ def fit(
     """
     with contextlib.ExitStack() as stack:
         ensemble = _Ensemble(cfg, members, params, layout)
-        if ensemble.mesh is not None:
-            stack.enter_context(jax.set_mesh(ensemble.mesh))
         stores = [member.store for member in members if member.store is not None]
         ensemble.start()
         rounds = ensemble.rounds(steps_per_call)
@@ -124,7 +122,8 @@ class _Ensemble:
         span = span._replace(count=np.array([len(own) for own in spans], np.int32))
         if self.mesh is not None:
             span = put(span, spread(span, self.mesh))
-        self.state, metrics = self.run(self.state, self.still, self.constants, span)
+        with contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh):
+            self.state, metrics = self.run(self.state, self.still, self.constants, span)
         return metrics
 
     def pass_marks(self, spans: tuple[range, ...], record: "Record", now: bool) -> None:
@@ -152,6 +151,8 @@ class _Ensemble:
         if member.evaluate is None or step not in member.evaluate_at:
             return False
         own = jax.tree.map(lambda leaf: leaf[s], (self.state.trained, self.still.frozen))
+        if self.mesh is not None and jax.process_count() == 1:
+            own = jax.device_put(own, jax.devices()[0])
         if member.evaluate(step, member.recipe.adapter.join(*own)):
             self.stopped.add(s)
         return s in self.stopped

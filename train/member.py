@@ -23,9 +23,9 @@ class Member:
 
     batches[t] is the batch of step t: dict of tokens, weights, segments (B,T), a pure function of
     t. `evaluate(step, params)` comes at each step of `evaluate_at` (0 is before the first), with
-    parameters without the members' axis that it must be done with when it returns; if it returns
-    True the member stops there. With a store the member goes on from its newest good checkpoint;
-    of the evaluations, from that step's on.
+    parameters without the members' axis, on one device if one process holds them, that it must be
+    done with when it returns; if it returns True the member stops there. With a store the member
+    goes on from its newest good checkpoint; of the evaluations, from that step's on.
     """
 
     recipe: Recipe

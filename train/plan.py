@@ -6,10 +6,16 @@ The step as `fit` runs it is compiled ahead of time for real devices, of which n
 libtpu compiles for v5e:AxB, v6e:AxB, v5p:AxBxC, tpu7x:AxBxC, the CUDA plugin for h100:N and h200:N.
 The table says what one device must hold, which collectives a step has, and whether it fits.
 Unless told otherwise the layout is fsdp over all devices.
+
+A compiler takes minutes a layer, and layers of one kind add each the same: a model of more than 2
+is compiled with 1 and with 2, and what the second adds is added for every further one, to bytes and
+to collectives. Where the step holds most may move with depth, and only upwards: the extrapolated
+sum is too small then. `--exact` compiles all layers.
 """
 
 import collections
 import dataclasses
+import math
 import os
 import re
 import sys
@@ -33,11 +39,12 @@ from train.recipe import Recipe, numbers
 from train.step import Span, abstract, chunk
 
 GIB = 2**30
-# Memory of one device, as JAX counts devices: a TPU7x chip is two of them. Makers' data sheets.
+# Memory of one device, as JAX counts devices: a TPU7x chip is two of them. Makers' data sheets, but
+# for v5e and v6e what XLA lets a program have of their 16 and 32 GiB.
 HBM = {
-    "TPU v5 lite": 16 * GIB,
+    "TPU v5 lite": 63 * GIB // 4,
     "TPU v5": 95 * GIB,
-    "TPU v6 lite": 32 * GIB,
+    "TPU v6 lite": 125 * GIB // 4,
     "TPU7x": 96 * GIB,
     "NVIDIA H100": 80_000_000_000,
     "NVIDIA H200": 141_000_000_000,
@@ -74,6 +81,7 @@ class Row:
     state: int  # parameters, moments, batches
     total: int
     collectives: dict[str, int]
+    layers: tuple[int, ...]  # what was compiled: all layers, or 1 and 2
     seconds: float
 
     @property
@@ -96,18 +104,22 @@ def main() -> None:
         ("layout", Layout, Layout()),
         ("topology", tuple[str, ...], ("v5e:4x8",)),
         ("members", int, 1),
+        ("exact", bool, False),
     ]
     launch = dataclasses.make_dataclass(name, fields, frozen=True)
     asked = tyro.cli(
         tyro.conf.AvoidSubcommands[launch], prog=f"python -m train.plan {name}", args=rest
     )
     plan = Plan(model=exactly(asked.model), T=asked.T, recipe=asked.recipe)
-    show(plan, [compiled(plan, t, asked.layout, asked.members) for t in asked.topology])
+    rows = [compiled(plan, t, asked.layout, asked.members, asked.exact) for t in asked.topology]
+    show(plan, rows)
 
 
 def show(plan: Plan, rows: list[Row]) -> None:
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes(plan.model)))
     print(f"{size / 1e6:,.0f}M parameters, batches of {plan.recipe.batch} x {plan.T} tokens")
+    if any(row.layers != (plan.model.layers,) for row in rows):
+        print(f"compiled at 1 and 2 layers, extrapolated to {plan.model.layers}")
     grid = rich.table.Table(
         "topology", "devices", "state", "in all", "of", "fits", "collectives", "compiled in",
         box=rich.box.SIMPLE_HEAD,
@@ -126,42 +138,64 @@ def show(plan: Plan, rows: list[Row]) -> None:
     console.print(grid)
 
 
-def compiled(plan: Plan, topology: str, layout: Layout = Layout(), members: int = 1) -> Row:
+def compiled(
+    plan: Plan, topology: str, layout: Layout = Layout(), members: int = 1, exact: bool = False
+) -> Row:
     """The step compiled for a topology; Layout() stands for fsdp over all of its devices.
 
-    ValueError: an unknown topology, or a layout that does not divide. ImportError without compiler.
+    Unless `exact`, a model of many equal layers is extrapolated from 1 and 2 of them. ValueError:
+    an unknown topology, or a layout that does not divide. ImportError without compiler.
     """
     devices = _devices(topology)
     if layout.sizes == Layout().sizes:
         layout = dataclasses.replace(layout, fsdp=len(devices))
     layout.check(members, plan.recipe.batch, plan.T)
     mesh, started = layout.mesh(devices), time.perf_counter()
-    step = chunk(plan.model, plan.recipe, layout, mesh)
     kind = next(kind for kind in HBM if devices[0].device_kind.startswith(kind))
-    with jax.set_mesh(mesh):
-        lowered = step.lower(*arguments(plan, members, mesh))
-    state, total, text = _compiled(lowered)
-    count = collections.Counter(re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", text))
+    model, found = plan.model, {}
+    few = model.layers > 2 and len(set(model.mixers)) == 1 and not exact
+    for n in (1, 2) if few else (model.layers,):
+        print(f"{topology}: compiling {n} of {model.layers} layers", file=sys.stderr, flush=True)
+        own = dataclasses.replace(model, layers=n, mixer=model.mixers[0]) if few else model
+        found[n] = _needs(dataclasses.replace(plan, model=own), layout, mesh, members)
+    needs = _deep(found[1], found[2], model.layers) if few else found[model.layers]
     return Row(
-        topology=topology, devices=mesh.size, kind=kind, state=state, total=total,
-        collectives=dict(sorted(count.items())), seconds=time.perf_counter() - started,
+        topology=topology, devices=mesh.size, kind=kind, state=needs.pop("state"),
+        total=needs.pop("total"), collectives=dict(sorted(needs.items())), layers=tuple(found),
+        seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def _compiled(lowered) -> tuple[int, int, str]:
-    """(bytes of arguments, bytes in all, program); TPU compilers refuse what does not fit, and
-    then the program is not there, but its size is."""
+def _deep(one: collections.Counter, two: collections.Counter, layers: int) -> collections.Counter:
+    """What so many layers need if each adds what the second did."""
+    names = one.keys() | two.keys()
+    return collections.Counter({n: one[n] + (layers - 1) * (two[n] - one[n]) for n in names})
+
+
+def _needs(plan: Plan, layout: Layout, mesh: Mesh, members: int) -> collections.Counter:
+    """Bytes of a device as `state` and `total`, and how often each collective is in the program.
+
+    TPU compilers refuse what does not fit: then the program is not there, but its size is.
+    """
+    step = chunk(plan.model, plan.recipe, layout, mesh)
+    given = arguments(plan, members, mesh)
+    parts = [(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in jax.tree.leaves(given)]
+    state = sum(math.prod(shape) * dtype.itemsize for shape, dtype in parts)
+    with jax.set_mesh(mesh):
+        lowered = step.lower(*given)
     try:
         program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         used = re.search(r"Used ([\d.]+)([GM]) of [\d.]+[GM] hbm", str(error))
         if used is None:
             raise
-        return 0, int(float(used[1]) * {"G": GIB, "M": 2**20}[used[2]]), ""
+        total = int(float(used[1]) * {"G": GIB, "M": 2**20}[used[2]])
+        return collections.Counter(state=state, total=total)
     m = program.memory_analysis()
-    held = m.argument_size_in_bytes
-    total = held + m.temp_size_in_bytes + m.output_size_in_bytes - m.alias_size_in_bytes
-    return held, total, program.as_text()
+    total = m.argument_size_in_bytes + m.temp_size_in_bytes + m.output_size_in_bytes
+    calls = re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", program.as_text())
+    own = collections.Counter(state=state, total=total - m.alias_size_in_bytes)
+    return own + collections.Counter(calls)
 
 
 def arguments(plan: Plan, members: int, mesh: Mesh | None) -> tuple:

@@ -113,6 +113,7 @@ def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
             f"{devices}; spread it over all, as by --layout.data {jax.device_count()}"
         )
     claim(out, spec)
+    print(f"{spec.recipe.steps} steps in {out}; the first compiles", flush=True)
     store = Store(out)
     first = jax.process_index() == 0  # one process speaks for all
     logs = [writer(kind, out, describe(spec)) for kind in options.log if first]
@@ -178,6 +179,8 @@ def exactly(model: LM) -> LM:
 
 def run(main: Callable[[], None]) -> None:
     """A user's mistake is one line and a status of 1, not a traceback."""
+    # Compiled programs outlive the process: a run that continues does not compile again.
+    jax.config.update("jax_compilation_cache_dir", str(EXPERIMENTS.parent / ".cache" / "jax"))
     try:
         main()
     except (ValueError, FloatingPointError) as error:

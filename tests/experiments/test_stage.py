@@ -1,17 +1,20 @@
 """Stages in groups: who trains together, and that a stage's files do not tell."""
 
 import dataclasses
+import json
+import types
 
 import jax
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.corpus import Corpus
 from data.feature import Lexicon
 from data.language import Pair
 from data.world import World
-from experiments import flagship, stage
+from experiments import flagship, run, stage
 from experiments.stage import Stage, groups, home, sparkline
 from model.lm import LM
 from model.softmax import Softmax
@@ -94,6 +97,45 @@ def test_a_stage_s_files_do_not_tell_who_trained_beside_it(tmp_path):
         params = [load_params(home(out, each), stage._stacked(each.model)) for out in
                   (together, alone)]  # fmt: skip
         jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_members_are_dealt_out_over_the_accelerators_there_are(tmp_path, monkeypatch):
+    """Three on two (fake) devices: two side by side, the third alone; each as on one device."""
+    group = [toy(seed) for seed in range(3)]
+    seen, fit = [], stage.fit
+    monkeypatch.setattr(
+        stage, "fit", lambda *args, layout, **options: (seen.append((len(args[1]), layout.member)),
+                                                        fit(*args, layout=layout, **options))[1],
+    )  # fmt: skip
+    for name, devices in (("one", 1), ("two", 2)):
+        monkeypatch.setattr(stage, "_accelerators", lambda devices=devices: devices)
+        with stage.Display(group) as display:
+            assert stage.complete(group, tmp_path / name, display) == {}
+    assert seen == [(3, 1), (2, 2), (1, 1)]
+    for each in group:
+        one, two = (load_params(home(tmp_path / name, each), stage._stacked(each.model)) for name
+                    in ("one", "two"))  # fmt: skip
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), one, two)
+
+
+def test_a_seed_that_lost_a_stage_is_left_out_of_the_tables_and_named(tmp_path, monkeypatch):
+    """Its base is whole and its tuning is not: no arm of it may stand in a paired comparison."""
+    tuning = lambda base, **more: toy(base.recipe.seed, base=base, **{"steps": 3} | more)
+    bases = [toy(0), toy(1)]
+    wanted = [*bases, tuning(bases[0]), tuning(bases[1], optimizer=AdamW(lr=1e30))]
+    module = types.SimpleNamespace(
+        __name__="experiments.toy", stages=lambda _: wanted, claims=lambda _: []
+    )
+    monkeypatch.setattr(run.report, "write", lambda folder: folder / "report.html")
+    monkeypatch.setattr(run.jax.config, "update", lambda *_: None)
+    with pytest.raises(FloatingPointError, match=r"1 of 4 stages were lost.*report.html is of"):
+        run.run(module, flagship.Settings(size="smoke"), tmp_path)
+    for name in ("items", "curves"):
+        table = pq.read_table(tmp_path / f"{name}.parquet")
+        assert len(table) and set(table["seed"].to_pylist()) == {0}
+    record = json.loads((tmp_path / "spec.json").read_text())["run"]
+    assert record["lost"] == wanted[3].title
+    assert (home(tmp_path, bases[1]) / "params").is_dir(), "what it did finish is kept"
 
 
 def test_a_sparkline_spans_lowest_to_highest():
