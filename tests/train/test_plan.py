@@ -54,6 +54,18 @@ def test_what_does_not_fit_is_said_with_its_size():
     assert not row.fits and row.total > 16 * plan.GIB
 
 
+@pytest.mark.slow
+def test_what_1_and_2_layers_need_foretells_what_more_need(monkeypatch):
+    monkeypatch.setattr(plan, "_devices", lambda _: jax.devices()[:2])
+    monkeypatch.setitem(plan.HBM, "cpu", plan.GIB)
+    deep = dataclasses.replace(SMALL.model, mixer=Softmax(heads=2), layers=5)
+    deep = dataclasses.replace(SMALL, model=deep)
+    guess, whole = (plan.compiled(deep, "here", exact=exact) for exact in (False, True))
+    assert guess.layers == (1, 2) and whole.layers == (5,)
+    assert guess.state == whole.state and guess.collectives == whole.collectives
+    assert guess.total == pytest.approx(whole.total, rel=0.05)
+
+
 def test_an_unknown_topology_is_refused_with_those_there_are():
     needs("libtpu")
     with pytest.raises(ValueError, match="no topology 'v9:1x1': v5e:4x8"):
