@@ -16,6 +16,8 @@ An implementation is a module of this folder with three functions:
 where g has rank 4 with axes of size 1 kept (dg has its shape and dtype), states are float32 and the
 segment ids, if any, start at 0 and rise by one at every restart. It pads T to its chunk by itself.
 Without `save`, for a call that has no gradient, the residual may lack what only `backward` reads.
+`SKIPS_ABSENT = True` in it asks for None, not zeros, where there is no initial state or no dfinal;
+one for an accelerator says in `CHIPS` (a pattern of device kinds) and `CHIP_NAMES` for which.
 """
 
 import re

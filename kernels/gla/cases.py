@@ -93,14 +93,15 @@ CASES: dict[str, Case] = {
     "ragged-65": Case(T=65, state=True),
     "ragged-200": Case(T=200, positive=True),
     "long-1000": Case(B=1, T=1000, state=True),
-    # Gates. Near-zero ones carry the state furthest: a wrong state between chunks shows there.
-    "gate-zero": Case(T=200, gate="zero", state=True),
+    # Gates, all of one shape, to compile once. Near-zero ones carry the state furthest: a wrong
+    # state between chunks shows there.
+    "gate-zero": Case(T=130, gate="zero", state=True),
     "gate/1": Case(T=130, gate="/1", state=True),
     "gate/0.1": Case(T=130, gate="/0.1", state=True),
-    "gate-spikes": Case(T=200, gate="spikes", state=True),
-    "gate-all-40": Case(T=70, gate="all -40", state=True),
-    "gate-resets": Case(T=200, gate="resets", state=True),
-    "gate-mixed": Case(T=200, gate="mixed", state=True, positive=True),
+    "gate-spikes": Case(T=130, gate="spikes", state=True),
+    "gate-all-40": Case(T=130, gate="all -40", state=True),
+    "gate-resets": Case(T=130, gate="resets", state=True),
+    "gate-mixed": Case(T=130, gate="mixed", state=True, positive=True),
     # Gates constant over some axes.
     "head-gate": Case(T=130, gate="/16", gate_shape="BTH1", state=True),
     "head-gate-spikes": Case(T=130, gate="spikes", gate_shape="BTH1", state=True),

@@ -29,12 +29,14 @@ def unsupported(q, k, v, g, initial_state, segment_ids) -> str | None:
 def forward(q, k, v, g, scale, initial_state, segment_ids, *, save=True):
     """((o, final_state), residual): the contract of an implementation, see `kernels.gla`."""
     T = q.shape[1]
-    (q_, k_, v_, g_), at = _split((scale * q, k, v, _gates(g, q)), segment_ids)
+    given, at = _split((q, k, v, _of_tokens(g, q)), segment_ids)
+    q_, k_, v_, g_ = _operands(scale, *given)
     b = _cumulative(g_)
     o = _each(chunk.outputs, (1, 1, 1, 1, None), 1)(q_, k_, v_, b, at)
     added = _each(chunk.update, (1, 1, 1, None), 0)(k_, v_, b, at)
-    again = _each(chunk.exact, (1, 1, 1, 1, None), (1, 0), axes=1)
-    o, added = _redo(_hard(g_), again, (q_, k_, v_, g_), at, (o, added))
+    exact = lambda q, k, v, g, at: chunk.exact(*_operands(scale, q, k, v, g), at)
+    again = _each(exact, (1, 1, 1, 1, None), (1, 0), axes=1)
+    o, added = _redo(_hard(given[3]), again, given, at, (o, added))
     if initial_state is None and len(b[0]) == 1:
         states, final = None, added[:, 0]
     else:
@@ -52,7 +54,8 @@ def backward(residual, do, dfinal):
     sum_v S' dS'. Summed within chunks only: over a whole sequence the rounding would add up.
     """
     q, k, v, g, scale, initial_state, ids, states, final = residual
-    (q_, k_, v_, g_, do), at = _split((scale * q, k, v, _gates(g, q), do), ids)
+    given, at = _split((q, k, v, _of_tokens(g, q), do), ids)
+    q_, k_, v_, g_, do = _operands(scale, *given)
     b = _cumulative(g_)
     dq, dk, dv = _each(chunk.gradients, (1, 1, 1, 1, 1, None), 1)(q_, k_, v_, b, do, at)
     dinitial, dstates, beyond = None, None, None
@@ -73,31 +76,43 @@ def backward(residual, do, dfinal):
         beyond = beyond if beyond is None else beyond.sum(4, keepdims=True)
     dg = _cumulative(dg, reverse=True)
     dg = dg if beyond is None else dg + beyond
-    again = _each(chunk.exact_gradients, (1, 1, 1, 1, 1, 0, 0, None), 1, axes=1)
-    given = q_, k_, v_, g_, do, states, dstates
-    dq, dk, dv, dg = (
-        _join(x, q.shape[1]) for x in _redo(_hard(g_), again, given, at, (dq, dk, dv, dg))
-    )
+
+    def exact(q, k, v, g, do, S, dS, at):
+        operands = _operands(scale, q, k, v, g, do)
+        dq, *others = chunk.exact_gradients(*operands, S, dS, at)
+        return scale * dq, *others
+
+    again = _each(exact, (1, 1, 1, 1, 1, 0, 0, None), 1, axes=1)
+    results = scale * dq, dk, dv, dg
+    results = _redo(_hard(given[3]), again, (*given, states, dstates), at, results)
+    dq, dk, dv, dg = (_join(x, q.shape[1]) for x in results)
     shared = tuple(axis for axis in range(4) if g.shape[axis] == 1 != dg.shape[axis])
     dg = dg.sum(shared, keepdims=True)
     dinitial = None if initial_state is None else dinitial
-    dq = scale * dq
     return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype), dg.astype(g.dtype), dinitial
 
 
 # ---- fast or exact
 
 
-def _gates(g: Float[Array, "#B #T #H #K"], q: Float[Array, "B T H K"]) -> Float[Array, "B T H #K"]:
-    """g for every token and head, -inf as a number; one decay a head stays one."""
-    g = jnp.broadcast_to(g, (*q.shape[:3], g.shape[3])).astype(jnp.float32)
-    return jnp.maximum(g, FLOOR)
+def _of_tokens(g: Float[Array, "#B #T #H #K"], q: Float[Array, "B T H K"]):
+    """g for every token and head, (B,T,H,K), or (B,T,H,1) for one decay a head."""
+    return jnp.broadcast_to(g, (*q.shape[:3], g.shape[3]))
+
+
+def _operands(scale, q, k, v, g, *do):
+    """What the mathematics of a chunk takes: float32, q with the scale, g with -inf as a number.
+
+    The loop of `_redo` does this by itself: to be given the results, XLA would write them out.
+    """
+    q, k, v, g, *do = (x.astype(jnp.float32) for x in (q, k, v, g, *do))
+    return (scale * q, k, v, jnp.maximum(g, FLOOR), *do)
 
 
 def _hard(g: Float[Array, "B N C H #K"]) -> Bool[Array, "B N"]:
     """The chunks that the fast way cannot compute."""
     B, N, C, H, K = g.shape
-    halves = g.reshape(B, N, 2, C // 2, H, K).sum(3)
+    halves = g.astype(jnp.float32).reshape(B, N, 2, C // 2, H, K).sum(3)
     return jnp.min(halves, axis=(2, 3, 4)) <= -LIMIT
 
 
@@ -132,7 +147,7 @@ def _chunk(T: int) -> int:
 
 
 def _split(arrays, ids):
-    """The arrays in chunks (B,N,C,H,D) and in float32, and the Segments of each chunk (B,N)."""
+    """The arrays in chunks (B,N,C,H,D), and the Segments of each chunk (B,N)."""
     T = arrays[0].shape[1]
     parts = tuple(_chunks(x) for x in arrays)
     if ids is None:
@@ -147,7 +162,7 @@ def _split(arrays, ids):
 def _chunks(x: Float[Array, "B T H D"]) -> Float[Array, "B N C H D"]:
     """Padded with zeros to whole chunks: a token of zeros, decay 1, leaves the state as it is."""
     B, T, H, D = x.shape
-    x = jnp.pad(x.astype(jnp.float32), ((0, 0), (0, -T % _chunk(T)), (0, 0), (0, 0)))
+    x = jnp.pad(x, ((0, 0), (0, -T % _chunk(T)), (0, 0), (0, 0)))
     return x.reshape(B, -1, _chunk(T), H, D)
 
 

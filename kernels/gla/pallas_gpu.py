@@ -124,7 +124,9 @@ def _gates(q, g, segment_ids, T):
 
     The totals (B,N,H,K/C,C+4) are float32 sums over the chunk's tokens, a slice of K after another,
     each followed by its least entry (four times: a row is a multiple of 16 bytes). One decay a head
-    needs no gates: its totals (B,N,H,1,4C) are c in C copies, b, r and b.
+    needs no gates: its totals (B,N,H,1,4C) are c in C copies, b, r and b. A gate of K channels that
+    rows, tokens or heads share is written out, once, the size of k: restarts make it differ, and
+    its gradient is summed only when each token's is known.
     """
     if segment_ids is not None:
         g = jnp.where(_restarts(segment_ids), -FLOOR, g)

@@ -67,6 +67,7 @@ def rows(x):
 
 
 def total_of(refs):
+    """The sum of tiles, of a gate's parts."""
     return sum(map(load, refs))
 
 

@@ -1,10 +1,19 @@
 """How the tests of the op compare: RMS ratios, in NumPy (XLA's CPU maximum drops NaN)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from kernels.gla.cases import Case
+
+
+def slow_but(quick, names) -> list:
+    """`names` as parameters of a test, marked slow but for the `quick`."""
+    slow = pytest.mark.slow
+    return [pytest.param(x, marks=() if x in quick else slow, id=str(x)) for x in names]
 
 
 def error(got, want) -> float:
@@ -25,26 +34,28 @@ def assert_close(got: dict, want: dict, tolerance: float | dict[str, float]) -> 
 
 
 def everything(op, case: Case, dtype) -> dict[str, np.ndarray]:
-    """o, final_state and the gradients of all inputs of a case, by `op(**inputs)`."""
+    """o, final_state and the gradients of all inputs of a case, by `op(**inputs)`.
+
+    Compiled once for all cases of the same shapes where `op` is the same object.
+    """
     x = {
         name: jnp.asarray(array, None if array.dtype == np.int32 else dtype)
         for name, array in case.inputs().items()
     }
-    do, ids = x.pop("do"), x.pop("segment_ids", None)
+    do, ids, dfinal = x.pop("do"), x.pop("segment_ids", None), x.pop("dfinal", None)
     state = jnp.promote_types(dtype, jnp.float32)
     x.update({name: x[name].astype(state) for name in ("initial_state", "g") if name in x})
-    dfinal = x.pop("dfinal", None)
+    dfinal = None if dfinal is None else dfinal.astype(state)
+    out = _everything(op, x, do, dfinal, ids)
+    return {name: np.asarray(array, np.float64) for name, array in out.items()}
 
-    def run(x):
-        def call(x):
-            o, final = op(**x, segment_ids=ids)
-            return (o, final) if dfinal is not None else o
 
-        out, vjp = jax.vjp(call, x)
-        (dx,) = vjp((do, dfinal.astype(out[1].dtype)) if dfinal is not None else do)
-        out = (
-            dict(zip(("o", "final_state"), out, strict=True)) if dfinal is not None else {"o": out}
-        )
-        return out | {f"d{name}": gradient for name, gradient in dx.items()}
+@functools.partial(jax.jit, static_argnums=0)
+def _everything(op, x: dict, do, dfinal, ids) -> dict[str, jax.Array]:
+    def call(x):
+        o, final_state = op(**x, segment_ids=ids)
+        return {"o": o} if dfinal is None else {"o": o, "final_state": final_state}
 
-    return {name: np.asarray(array, np.float64) for name, array in jax.jit(run)(x).items()}
+    out, vjp = jax.vjp(call, x)
+    (dx,) = vjp({"o": do} if dfinal is None else {"o": do, "final_state": dfinal})
+    return out | {f"d{name}": gradient for name, gradient in dx.items()}

@@ -24,20 +24,25 @@ CASES = {
 }
 
 
+def split(q, k, v, g, initial_state, segment_ids):
+    time, whole = P(None, "time"), P()
+    gate = whole if g.shape[1] == 1 else time
+    specs = (time, time, time, gate, whole, None if segment_ids is None else time)
+    run = lambda q, k, v, g, s, ids: context.gla(
+        q, k, v, g, axis="time", initial_state=s, segment_ids=ids
+    )
+    mesh = Mesh(np.array(jax.devices()[:8]), ("time",))
+    over = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+    arguments = q, k, v, g, initial_state, segment_ids
+    return over(run, in_specs=specs, out_specs=(time, whole))(*arguments)
+
+
+def whole(**inputs):
+    return gla(**inputs, impl="reference")
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_sequence_over_devices_equals_a_sequence_on_one(case: Case):
-    def split(q, k, v, g, initial_state, segment_ids):
-        time, whole = P(None, "time"), P()
-        gate = whole if g.shape[1] == 1 else time
-        specs = (time, time, time, gate, whole, None if segment_ids is None else time)
-        run = lambda q, k, v, g, s, ids: context.gla(
-            q, k, v, g, axis="time", initial_state=s, segment_ids=ids
-        )
-        mesh = Mesh(np.array(jax.devices()[:8]), ("time",))
-        over = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
-        arguments = q, k, v, g, initial_state, segment_ids
-        return over(run, in_specs=specs, out_specs=(time, whole))(*arguments)
-
     with jax.enable_x64(True):
-        want = everything(functools.partial(gla, impl="reference"), case, jnp.float64)
+        want = everything(whole, case, jnp.float64)
     assert_close(everything(split, case, jnp.float32), want, 3e-6)

@@ -4,6 +4,7 @@ Kernels are called one after another, not under one jit: there XLA would run ind
 once, and the interpreter's threads can wait for each other for ever.
 """
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -14,10 +15,25 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels.gla import pallas_gpu, reference
 from kernels.gla.cases import CASES, GATES, Case
+from kernels.gla.operation import differentiable
 from tests.kernels.compare import error
 
 # Root mean squares relative to the recurrence's, in bfloat16, normal inputs.
 TOLERANCE = {"o": 4e-3, "final_state": 5e-3} | dict.fromkeys(("dq", "dk", "dv", "dg", "dS"), 5e-3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """Each kernel under a jit of its own, which compiles it once for all cases of its shapes."""
+    static = {
+        "sweep": ("scales", "length", "reverse", "outputs", "states", "interpret"),
+        "chunk_gradients": ("scale", "gate_dtype", "interpret"),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, fixed in static.items():
+            kernel = jax.jit(getattr(pallas_gpu, name), static_argnames=fixed)
+            patch.setattr(pallas_gpu, name, kernel)
+        yield
 
 
 def small(**changes) -> Case:
@@ -68,6 +84,7 @@ def test_resets_and_documents_equal_the_recurrence_on_the_exact_path():
     check(small(T=100, gate="resets", segments=(40, 1, 30)))
 
 
+@pytest.mark.slow
 def test_two_warpgroups_equal_the_recurrence_and_do_not_race(monkeypatch):
     monkeypatch.setattr(pallas_gpu, "PROCESSORS", 2)  # segments of several chunks
     check(small(T=200, K=128, V=128), races=True)
@@ -94,7 +111,7 @@ def test_the_named_cases_equal_the_recurrence(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["BTH1", "11H1", "11HK"])
 def test_a_shared_gate_in_bfloat16_gets_a_gradient_summed_in_float32(shape):
-    check(small(T=200, gate_shape=shape))
+    check(small(T=130, B=2, H=2, gate_shape=shape))
 
 
 @pytest.mark.slow
@@ -132,6 +149,26 @@ def test_a_broadcast_gate_gets_the_sum_of_its_gradients(shape):
 def test_no_kernel_races_on_either_path(K, gate, monkeypatch):
     monkeypatch.setattr(pallas_gpu, "PROCESSORS", 2)
     check(small(T=200, K=K, V=128, gate=gate), races=True)
+
+
+@pytest.mark.slow
+def test_vmap_is_a_loop_under_grad_too():
+    """Seeds are mapped. What the mapped batch does on several devices at once this interpreter
+    cannot show, its memory is one for all: tests/kernels/test_gla.py compiles that instead."""
+    x, interpret = arguments(small(B=2, T=64)), plgpu.InterpretGPUParams()
+    op = differentiable(
+        functools.partial(pallas_gpu.forward, interpret=interpret),
+        functools.partial(pallas_gpu.backward, interpret=interpret),
+    )
+
+    def gradients(q, k, v, g, do):
+        _, vjp = jax.vjp(lambda *x: op(*x, 0.125, None, None)[0], q, k, v, g)
+        return vjp(do)
+
+    given = [x[name] for name in ("q", "k", "v", "g", "do")]
+    got = jax.vmap(gradients)(*(y[:, None] for y in given))  # two members, each a batch of one
+    for mapped, batched in zip(got, gradients(*given), strict=True):
+        np.testing.assert_array_equal(mapped[:, 0], batched)
 
 
 @pytest.mark.slow
