@@ -50,7 +50,9 @@ def questions(corpus: Corpus, tokens: np.ndarray) -> Questions:
                     found.append(Questions(*where, *told, of, kept))
     none = np.zeros(0, np.int64)
     empty = Questions(*[none] * 4, np.zeros((0, len(corpus.world.tasks)), bool), none > 0)
-    return Questions(*(np.concatenate(column) for column in zip(empty, *found, strict=True)))
+    seen = Questions(*(np.concatenate(column) for column in zip(empty, *found, strict=True)))
+    # Words in the place of a task that asks nothing so are another template's.
+    return Questions(*(column[seen.of.any(1)] for column in seen))
 
 
 def _asked(
