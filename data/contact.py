@@ -4,9 +4,10 @@ in a document of one.
     parallel   a document is said again in another language, in the same document or in the next:
                "parent of x is y parent' of' x' is' y'". What states a fact does so in both, so it
                is drawn only where both languages may state it in that direction.
-    switched   a constituent (a name, a noun, a relation, a task) is the word of another language,
-               bare, as embedded words are in a matrix language (Myers-Scotton 1993); function words
-               and endings stay those of the document: "parent' of x is y'"
+    switched   a constituent (a name, a noun, the relation of a statement) is the word of another
+               language, bare, as embedded words are in a matrix language (Myers-Scotton 1993);
+               function words and endings stay those of the document: "parent' of x is y'". So does
+               the word by which a document asks: it would ask in a language where that is held out
 
 Neither draws a number: they hash those of the document.
 """
@@ -19,8 +20,9 @@ import numpy as np
 
 from data.draw import below, chance, hashed
 from data.language import Languages
-from data.meaning import Fact, Parallel
-from data.speaker import speaker
+from data.meaning import Fact, Parallel, slots
+from data.speaker import Speaker, speaker
+from data.split import ASKING
 from data.syntax import Wording
 from data.template import REGISTERS, Tables, Template, compile
 from data.world import World
@@ -49,6 +51,26 @@ class Contact:
             )
         if not set(self.scope) <= set(SCOPE):
             raise ValueError(f"scope={self.scope}: what is said twice is any of {SCOPE}")
+
+    def check(self, loss: str, packing: str) -> None:
+        """ValueError if documents of a corpus with this loss and packing cannot be said again."""
+        if not self.parallel:
+            return
+        if loss == "response":
+            raise ValueError(
+                f"loss='response', and parallel={self.parallel} of the documents have their "
+                "prompt after their answer; choose loss='all' or parallel=0"
+            )
+        if packing == "apart" and "facts" in self.scope:
+            raise ValueError(
+                f"packing='apart' keeps a window from stating a fact twice, and parallel="
+                f"{self.parallel} of the facts are; choose 'packed', or a scope without 'facts'"
+            )
+        if packing != "packed" and self.adjacent:
+            raise ValueError(
+                f"packing={packing!r} has no place for the next document, in which adjacent "
+                "ones are said again; choose packing='packed' or adjacent=False"
+            )
 
 
 class Meeting(NamedTuple):
@@ -134,10 +156,8 @@ class Switch(NamedTuple):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Documents of templates (N), which `u` (draws, N) drew and whose words are `words`, with
         some words of another language, and how many (N) differ."""
-        length, languages = tables.length[template], len(self.form)
-        document = np.repeat(np.arange(len(template)), length)
-        within = np.arange(len(document)) - np.repeat(np.cumsum(length) - length, length)
-        place = tables.start[template][document] + within
+        (document, place), languages = tables.places(template), len(self.form)
+        within = place - tables.start[template][document]
         (at,) = np.nonzero(self.content[place])
         whole, place = document[at], place[at]
         number = hashed(u[0, whole], u[1, whole], SWITCH, within[at] - self.part[place])
@@ -172,18 +192,33 @@ def switch(pair: Languages, world: World, joins: bool) -> Switch:
             content[place] = True
             literal[:, place] = [word[form[concept]] for form in both.form]
     # What is in two languages already is left as it is.
+    content &= ~_asking(tables, both)
     content &= (kind != REGISTERS.index("dictionary")) & (np.repeat(tables.also, tables.length) < 0)
     parts = [[[*map(word.get, f.split())] for f in form.values()] for form in both.form]
     size = max(len(ids) for row in parts for ids in row)
     padded = [[ids + ids[-1:] * (size - len(ids)) for ids in row] for row in parts]
     found = Switch(
-        content, _parts(tables, size, both), literal, np.array(padded, np.int32).swapaxes(1, 2)
+        content, _parts(tables, size), literal, np.array(padded, np.int32).swapaxes(1, 2)
     )
     _check_function_words(meeting, found)
     return found
 
 
-def _parts(tables: Tables, size: int, both) -> np.ndarray:
+def _asking(tables: Tables, both: Speaker) -> np.ndarray:
+    """(flat) bool: the words by which something is asked, in documents that do."""
+    kinds = {both.kind[question.task] for question in tables.shapes.question} | {"relation"}
+    found = np.zeros(len(tables.literal), bool)
+    for z, template in enumerate(tables.templates):
+        if REGISTERS[template.register] in ASKING:
+            kind = {slot.index: slot.kind for slot in slots(template.meaning)}
+            for place in range(tables.start[z], tables.start[z] + tables.length[z]):
+                word = tables.words[tables.literal[place]]
+                own = both.kind.get(both.concept[template.language].get(word))
+                found[place] = kind.get(int(tables.slot[place]), own) in kinds
+    return found
+
+
+def _parts(tables: Tables, size: int) -> np.ndarray:
     """(flat) which word of a name stands here."""
     part = np.zeros(len(tables.slot), np.int64)
     if size > 1:

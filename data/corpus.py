@@ -15,17 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data.draw import stretch
+from data.filling import DRAWS, Shape
 from data.key import key
 from data.language import Languages
-from data.lexicon import inventory
 from data.meaning import Meaning, fill
-from data.mixture import DRAWS, Mixture, Sampler, Shape
-from data.pack import PACKINGS, fit, mates, pack
-from data.template import KINDS, REGISTERS, Tables
+from data.mixture import Mixture, shares
+from data.pack import PACKINGS, fit, follow, pack, spare
+from data.pieces import Pieces, sums
+from data.sampler import Sampler
+from data.template import KINDS, REGISTERS, Tables, concepts
 from data.tokenizer import BPE, Character, Tokenizer, Word
 from data.world import DIRECTIONS, World
-
-_COUNTERS = DRAWS // 8  # a step of the Philox counter yields four words of 64 bits
 
 
 class Said(NamedTuple):
@@ -73,33 +74,12 @@ class Corpus:
 
     def __post_init__(self) -> None:
         key("corpus", self.seed)  # checks it
-        _check_shares(self.ratio, len(self.pair.names))
         if self.loss not in ("all", "response"):
             raise ValueError(f"loss={self.loss!r} is not known; choose 'all' or 'response'")
         if self.packing not in PACKINGS:
             raise ValueError(f"packing={self.packing!r} is not known; choose among {PACKINGS}")
-        if self.world.languages > len(self.shares):
-            raise ValueError(
-                f"the groups speak of {self.world.languages} languages and there are "
-                f"{len(self.shares)}; choose cells of languages 0 to {len(self.shares) - 1}"
-            )
-        self.sampler.check()
-        if self.mixture.facts and not self.sampler.fact_shares.any():
-            raise ValueError(
-                f"facts={self.mixture.facts}, but no group states a fact in a language that "
-                f"ratio={self.ratio} allows; choose facts=0 or another ratio"
-            )
-        if self.mixture.plain and not self.world.vocabulary.verbs:
-            raise ValueError(
-                f"plain={self.mixture.plain}, but the world has no verbs to say it with; choose "
-                "World(vocabulary=Vocabulary(verbs=4)), or plain=0"
-            )
-        if self.mixture.opaque and not self.world.vocabulary.aliases:
-            raise ValueError(
-                f"opaque={self.mixture.opaque}, but nouns of this world stand for nothing else; "
-                "choose World(vocabulary=Vocabulary(aliases=True)), or opaque=0"
-            )
-        self._check_contact()
+        _ = self.sampler  # checks the mixture
+        self.mixture.contact.check(self.loss, self.packing)
         if self.loss == "response":
             said = {i for i, share in enumerate(self.mixture.registers) if share}
             unasked = ~self.tables.askable & np.isin(self.tables.register, list(said))
@@ -116,28 +96,6 @@ class Corpus:
                 f"choose T={self._longest} or more"
             )
 
-    def _check_contact(self) -> None:
-        contact = self.mixture.contact
-        if contact.switched:
-            _ = self.sampler.switch  # checks the languages
-        if not contact.parallel:
-            return
-        if self.loss == "response":
-            raise ValueError(
-                f"loss='response', and parallel={contact.parallel} of the documents have their "
-                "prompt after their answer; choose loss='all' or parallel=0"
-            )
-        if self.packing == "apart" and "facts" in contact.scope:
-            raise ValueError(
-                f"packing='apart' keeps a window from stating a fact twice, and parallel="
-                f"{contact.parallel} of the facts are; choose 'packed', or a scope without 'facts'"
-            )
-        if self.packing != "packed" and contact.adjacent:
-            raise ValueError(
-                f"packing={self.packing!r} has no place for the next document, in which adjacent "
-                "ones are said again; choose packing='packed' or adjacent=False"
-            )
-
     @property
     def tables(self) -> Tables:
         return self.sampler.meeting.tables
@@ -145,14 +103,13 @@ class Corpus:
     @property
     def shares(self) -> tuple[float, ...]:
         """The languages' shares."""
-        return self.ratio if isinstance(self.ratio, tuple) else (1 - self.ratio, self.ratio)
+        return shares(self.ratio, len(self.pair.names))
 
-    @functools.cached_property
+    @property
     def stated(self) -> np.ndarray:
         """(facts, languages, directions) bool: the world's `stated` over all languages, also those
         of which no group speaks."""
-        unspoken = len(self.shares) - self.world.languages
-        return np.pad(self.world.stated, ((0, 0), (0, unspoken), (0, 0)))
+        return self.sampler.stated
 
     @functools.cached_property
     def sampler(self) -> Sampler:
@@ -171,17 +128,17 @@ class Corpus:
         `provenance`; token t of a row is of its document segments[t] - 1."""
         u, drawn, kept = self._kept(start, stop)
         said = drawn.of(kept.ravel())
-        template, words = said.template, self._words(u[:, kept.ravel()], said)
+        template, words = said.template, self.sampler.words(u[:, kept.ravel()], said)[0]
         length, prompt = self.tables.length[template], self.tables.prompt[template]
         answers = prompt < length if self.loss == "response" else np.ones(len(length), bool)
         if self.loss == "response":
-            place = np.arange(len(words)) - np.repeat(np.cumsum(length) - length, length)
-            scored = place >= np.repeat(prompt, length)
+            document, place = self.tables.places(template)
+            scored = place - self.tables.start[template][document] >= prompt[document]
         else:
             scored = np.ones(len(words), bool)
         if self.subword:
             pieces = self.pieces.count[words]
-            length = _sums(pieces, length)
+            length = sums(pieces, length)
             words, scored = self.pieces.of(words), np.repeat(scored, pieces)
         lengths, closed = np.zeros(kept.shape, np.int64), np.zeros(kept.shape, bool)
         lengths[kept], closed[kept] = length, answers
@@ -212,8 +169,8 @@ class Corpus:
         int32, -1 in padding."""
         u, drawn, kept = self._kept(start, stop)
         drawn, u = drawn.of(kept.ravel()), u[:, kept.ravel()]
-        slots = self.sampler.slots(u, drawn)
-        said = self.say(drawn.template, slots, self._words(u, drawn))
+        slots = self.sampler.filling.slots(u, drawn)
+        said = self.say(drawn.template, slots, self.sampler.words(u, drawn)[0])
         lengths = np.zeros(kept.shape, np.int64)
         lengths[kept] = said.length
         filled = np.arange(self.T) < lengths.sum(1, keepdims=True)
@@ -224,23 +181,21 @@ class Corpus:
     def say(self, template: np.ndarray, slots: np.ndarray, words: np.ndarray | None = None) -> Said:
         """Documents of the given templates (N), with concepts (N, slots) in their slots; `words`
         are theirs where they are not all of one language."""
-        words = self._filled(template, slots) if words is None else words
-        length = self.tables.length[template]
-        begin = np.cumsum(length) - length
-        word = np.arange(len(words)) - np.repeat(begin, length)
-        place = np.repeat(self.tables.start[template], length) + word
+        words = self.tables.filled(template, slots) if words is None else words
+        length, (document, place) = self.tables.length[template], self.tables.places(template)
+        word = place - self.tables.start[template][document]
         slot = np.where(self.tables.said[place], self.tables.slot[place], -1)
         if self.subword:
             pieces = self.pieces.count[words]
-            words, length = self.pieces.of(words), _sums(pieces, length)
+            words, length = self.pieces.of(words), sums(pieces, length)
             word, slot = np.repeat(word, pieces), np.repeat(slot, pieces)
         return Said(words, length, word, slot)
 
     def documents(self, i: int) -> list[tuple[int, Meaning]]:
         """Language and meaning of every document of row i."""
         u, drawn, kept = self._kept(i, i + 1)
-        drawn, slots = drawn.of(kept[0]), self.sampler.slots(u[:, kept[0]], drawn.of(kept[0]))
-        names = [name for names in inventory(self.world).values() for name in names]
+        drawn, names = drawn.of(kept[0]), concepts(self.world)
+        slots = self.sampler.filling.slots(u[:, kept[0]], drawn)
         known = [self.tables.templates[z] for z in drawn.template]
         values = [dict(enumerate(names[c] for c in concepts)) for concepts in slots]
         return [(t.language, fill(t.meaning, v)) for t, v in zip(known, values, strict=True)]
@@ -248,12 +203,8 @@ class Corpus:
     def _kept(self, start: int, stop: int) -> tuple[np.ndarray, Shape, np.ndarray]:
         """The random numbers (DRAWS, B*M) and shapes of all drawn documents, and which of them are
         kept (B, M). Only those that are need their concepts."""
-        if not 0 <= start <= stop:
-            raise ValueError(f"rows {start}..{stop} are no range; choose 0 <= start <= stop")
         rows, M = stop - start, self._offered
-        stream = np.random.Philox(counter=start * M * _COUNTERS, key=key("corpus", self.seed))
-        u = stream.random_raw(rows * M * DRAWS // 2).astype("<u8", copy=False).view("<u4")
-        u = u.reshape(-1, DRAWS).T
+        u = stretch("corpus", self.seed, start, stop, M * DRAWS).reshape(-1, DRAWS).T
         # Where documents are left out, later ones may begin than could otherwise.
         drawn = self.sampler.shape(u, None if self.packing == "apart" else (M, self.T))
         if not self.mixture.contact.parallel:
@@ -262,43 +213,27 @@ class Corpus:
         (at,) = np.nonzero(said >= 0)
         if self.mixture.contact.adjacent:
             said[at] = meeting.twin[drawn.template[at], said[at]]
-            return self._fit(u, drawn, rows, said)
+            return self._followed(u, drawn, rows, said)
         drawn.template[at] = meeting.joined[drawn.template[at], said[at]]
         return self._fit(u, drawn, rows)
 
-    def _fit(
-        self, u: np.ndarray, drawn: Shape, rows: int, twin: np.ndarray | None = None
-    ) -> tuple[np.ndarray, Shape, np.ndarray]:
-        """Of drawn documents those that fit. One whose `twin` is a template (-1: none) is followed
-        by a document of it: both fit, or neither."""
+    def _fit(self, u: np.ndarray, drawn: Shape, rows: int) -> tuple[np.ndarray, Shape, np.ndarray]:
+        """Of drawn documents those that fit."""
         lengths = self._length(u, drawn).reshape(rows, -1)
-        M = lengths.shape[1]
-        if twin is not None:
-            return self._twinned(u, drawn, lengths, twin)
         if self.packing != "apart":
             return u, drawn, fit(lengths, self.T)
-        # Those that are left out go to the end of the row.
-        spared = mates(drawn.fact.reshape(rows, M))
-        order = np.argsort(spared, axis=1, kind="stable")
-        place = (order + np.arange(rows)[:, None] * M).ravel()
-        lengths = np.take_along_axis(np.where(spared, self.T + 1, lengths), order, 1)
-        return u[:, place], drawn.of(place), fit(lengths, self.T)
+        place, kept = spare(lengths, drawn.fact.reshape(rows, -1), self.T)
+        return u[:, place], drawn.of(place), kept
 
-    def _twinned(
-        self, u: np.ndarray, drawn: Shape, lengths: np.ndarray, twin: np.ndarray
+    def _followed(
+        self, u: np.ndarray, drawn: Shape, rows: int, twin: np.ndarray
     ) -> tuple[np.ndarray, Shape, np.ndarray]:
-        rows, M = lengths.shape
-        has = twin >= 0
-        follow = drawn.of(has)._replace(template=twin[has])
-        lengths = lengths.copy()
-        lengths.reshape(-1)[has] += self._length(u[:, has], follow)
-        times = fit(lengths, self.T) * (1 + has.reshape(rows, M))
-        source = np.repeat(np.arange(rows * M), times.ravel())
-        kept = np.arange(M) < times.sum(1, keepdims=True)
-        place = np.zeros(rows * M, np.int64)
-        place[kept.ravel()] = source
-        second = np.zeros(rows * M, bool)
-        second[kept.ravel()] = np.diff(source, prepend=-1) == 0
+        """The same where one whose `twin` (N) is a template, and not -1, is followed by a document
+        of it."""
+        lengths, has = self._length(u, drawn).reshape(rows, -1), twin >= 0
+        more = np.zeros(lengths.shape, np.int64)
+        more.reshape(-1)[has] = self._length(u[:, has], drawn.of(has)._replace(template=twin[has]))
+        place, second, kept = follow(lengths, more, self.T)
         laid = drawn.of(place)
         laid.template[second] = twin[place[second]]
         return u[:, place], laid, kept
@@ -308,34 +243,7 @@ class Corpus:
         lengths = self.tables.length[drawn.template]
         if not self.subword:
             return lengths
-        return _sums(self.pieces.count[self._words(u, drawn)], lengths)
-
-    def _words(self, u: np.ndarray, drawn: Shape) -> np.ndarray:
-        """Word ids of documents, one after another."""
-        return self._switched(u, drawn)[0]
-
-    def _switched(self, u: np.ndarray, drawn: Shape) -> tuple[np.ndarray, np.ndarray]:
-        """Word ids of documents, and how many (N) are of another language than they should be."""
-        rate, slots = self.mixture.contact.switched, self.sampler.slots(u, drawn)
-        words = self._filled(drawn.template, slots)
-        if not rate:
-            return words, np.zeros(len(slots), np.int64)
-        return self.sampler.switch.words(rate, self.tables, u, drawn.template, slots, words)
-
-    def _filled(self, template: np.ndarray, slots: np.ndarray) -> np.ndarray:
-        """Word ids of templates with concepts in their slots."""
-        tables, length = self.tables, self.tables.length[template]
-        document = np.repeat(np.arange(len(template)), length)
-        place = np.arange(len(document)) + np.repeat(
-            tables.start[template] - np.cumsum(length) + length, length
-        )
-        words, slot = tables.literal[place], tables.slot[place]
-        (at,) = np.nonzero(slot >= 0)
-        row, shown = tables.tongue[place[at]], tables.shown[place[at]]
-        (verb,) = np.nonzero(shown >= 0)
-        row[verb] += tables.gender[slots[document[at[verb]], shown[verb]]]
-        words[at] = tables.form[row, slots[document[at], slot[at]]]
-        return words
+        return sums(self.pieces.count[self.sampler.words(u, drawn)[0]], lengths)
 
     def _provenance(self, u: np.ndarray, drawn: Shape, kept: np.ndarray) -> dict[str, np.ndarray]:
         template = np.where(kept, drawn.template.reshape(kept.shape), -1).astype(np.int32)
@@ -345,7 +253,9 @@ class Corpus:
             more["also"] = column("also")
         if contact.switched:
             more["switched"] = np.full(kept.shape, -1, np.int32)
-            more["switched"][kept] = self._switched(u[:, kept.ravel()], drawn.of(kept.ravel()))[1]
+            more["switched"][kept] = self.sampler.words(u[:, kept.ravel()], drawn.of(kept.ravel()))[
+                1
+            ]
         return more | dict(
             kind=column("kind"),
             fact=np.where(kept, drawn.fact.reshape(kept.shape), -1).astype(np.int32),
@@ -356,14 +266,19 @@ class Corpus:
         )
 
     @functools.cached_property
-    def pieces(self) -> "Pieces":
+    def pieces(self) -> Pieces:
         """How every word is tokenized, where tokens are parts of words."""
         text = (f" {word}" for word in self.tables.words[1:])
         return Pieces([[0], *map(self.tokenizer.encode, text)])
 
     @property
     def _longest(self) -> int:
-        return int(self._lengths(np.max).max())
+        """Tokens of the longest document, or of the longest two that fit together or not at all."""
+        lengths, contact = self._lengths(np.max), self.mixture.contact
+        if contact.parallel and contact.adjacent:
+            twin = self.sampler.meeting.twin
+            lengths = lengths + np.where(twin >= 0, lengths[twin], 0).max(1)
+        return int(lengths.max())
 
     @functools.cached_property
     def _offered(self) -> int:
@@ -377,42 +292,8 @@ class Corpus:
         tables = self.tables
         if not self.subword:
             return tables.length
-        count = self.pieces.count
-        filled = np.where(tables.slot >= 0, bound(count[tables.form]), count[tables.literal])
-        return _sums(filled, tables.length)
-
-
-class Pieces:
-    """The tokens of every word, ragged."""
-
-    def __init__(self, pieces: list[list[int]]) -> None:
-        self.count = np.array([len(ids) for ids in pieces])
-        self.start = np.cumsum(self.count) - self.count
-        self.flat = np.array([i for ids in pieces for i in ids], np.int32)
-
-    def of(self, words: np.ndarray) -> np.ndarray:
-        """The tokens of words, one after another."""
-        count = self.count[words]
-        shift = self.start[words] - np.cumsum(count) + count
-        return self.flat[np.arange(count.sum()) + np.repeat(shift, count)]
-
-
-def _check_shares(ratio: float | tuple[float, ...], languages: int) -> None:
-    if isinstance(ratio, tuple):
-        if len(ratio) != languages or min(ratio) < 0 or abs(sum(ratio) - 1) > 1e-9:
-            raise ValueError(
-                f"ratio={ratio}: the shares of {languages} languages are {languages} numbers from "
-                f"0 that sum to 1, here {len(ratio)} that sum to {sum(ratio):g}; change them"
-            )
-    elif languages != 2:
-        raise ValueError(
-            f"ratio={ratio} is a share of the second of two languages, and there are {languages}; "
-            f"choose a tuple of {languages} shares that sum to 1"
-        )
-    elif not 0 <= ratio <= 1:
-        raise ValueError(f"ratio={ratio} is no share of language 1; choose it from 0 to 1")
-
-
-def _sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Sums over consecutive runs of the given lengths, all positive."""
-    return np.add.reduceat(values, np.cumsum(lengths) - lengths) if len(lengths) else lengths
+        count, literal = self.pieces.count, tables.literal[None]
+        if self.mixture.contact.switched:
+            literal = self.sampler.switch.literal
+        fixed = bound(count[literal], axis=0)
+        return sums(np.where(tables.slot >= 0, bound(count[tables.form]), fixed), tables.length)

@@ -13,11 +13,28 @@ in language l, the documents d of a fact stated in languages S solve
     d_l + again * sum of d_k over k in S other than l = share of l
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 EXPOSURES = ("matched", "natural")
+
+
+@dataclass(frozen=True)
+class Statements:
+    """How facts are stated: `exposures` are "matched" over cells or "natural"; an `opaque` share of
+    the statements calls the entity in focus by a noun, which denotes it in that document alone
+    (`Alias`)."""
+
+    exposures: str = "matched"
+    opaque: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.exposures not in EXPOSURES:
+            raise ValueError(f"exposures={self.exposures!r} is not known; choose among {EXPOSURES}")
+        if not 0 <= self.opaque <= 1:
+            raise ValueError(f"opaque={self.opaque} is no share; choose it from 0 to 1")
 
 
 class Cells(NamedTuple):

@@ -9,7 +9,7 @@ _STEP = 8  # 32-bit numbers that one step of the Philox counter yields
 
 
 def stretch(purpose: str, seed: int, start: int, stop: int, width: int) -> np.ndarray:
-    """`width` uniform 32-bit numbers of each of rows start..stop: (stop - start, width) uint64.
+    """`width` uniform 32-bit numbers of each of rows start..stop: (stop - start, width) uint32.
 
     >>> stretch("pairs", 0, 3, 5, 2)[1].tolist() == stretch("pairs", 0, 4, 5, 2)[0].tolist()
     True
@@ -19,7 +19,7 @@ def stretch(purpose: str, seed: int, start: int, stop: int, width: int) -> np.nd
     steps = -(-width // _STEP)
     stream = np.random.Philox(counter=start * steps, key=key(purpose, seed))
     raw = stream.random_raw((stop - start) * steps * _STEP // 2).astype("<u8", copy=False)
-    return raw.view("<u4").reshape(-1, steps * _STEP)[:, :width].astype(np.uint64)
+    return raw.view("<u4").reshape(-1, steps * _STEP)[:, :width]
 
 
 def below(u: np.ndarray, n: int | np.ndarray) -> np.ndarray:
@@ -54,8 +54,53 @@ def hashed(*parts: int | np.ndarray) -> np.ndarray:
     code = np.zeros(np.broadcast_shapes(*(np.shape(part) for part in parts)), np.uint64)
     with np.errstate(over="ignore"):
         for part in parts:
-            code = code + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-            code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            code = code ^ (code >> np.uint64(31))
+            code = _mixed(code + np.asarray(part).astype(np.uint64) + _GOLDEN)
     return code >> np.uint64(32)
+
+
+class Draws:
+    """Uniform numbers for N documents, from splitmix64 with a seed (N) each: what one document
+    draws is no function of how many are drawn beside it.
+
+    >>> Draws(np.array([1, 2, 1])).below(100).tolist()
+    [56, 59, 56]
+    """
+
+    def __init__(self, seed: np.ndarray) -> None:
+        self.state = seed.astype(np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def below(self, n: int | np.ndarray) -> np.ndarray:
+        """(N) integers from 0 to n - 1."""
+        self.state = self.state + _GOLDEN
+        return below(_mixed(self.state) >> np.uint64(32), n)
+
+    def distinct(self, count: int, n: int) -> np.ndarray:
+        """(count, N) different integers from 0 to n - 1, in any order."""
+        return stepped(np.stack([self.below(n - k) for k in range(count)]))
+
+
+def stepped(args: np.ndarray) -> np.ndarray:
+    """Different numbers along axis -2, in place: the k-th, drawn from the n - k that are left, is
+    stepped over the smaller ones that are taken."""
+    taken = [args[..., 0, :]]  # in rising order
+    for k in range(1, args.shape[-2]):
+        new = args[..., k, :]
+        for smaller in taken:
+            new += new >= smaller
+        for i, smaller in enumerate(taken):
+            taken[i], new = np.minimum(smaller, new), np.maximum(smaller, new)
+        taken.append(new)
+    return args
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(code: np.ndarray) -> np.ndarray:
+    """The output function of splitmix64."""
+    code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return code ^ (code >> np.uint64(31))

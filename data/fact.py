@@ -17,9 +17,11 @@ from data.probe import Probe, encode, item, padded, probe
 from data.speaker import speaker
 from data.syntax import Wording
 from data.task.retrieval import OPTIONS
-from data.world import DIRECTIONS
+from data.world import DIRECTIONS, World
 
 FORMATS = ("completion", "open", "choice", "context")
+
+_LOOKED = 8 * OPTIONS  # entities looked at for options as long as the answer
 
 
 def facts(
@@ -28,10 +30,13 @@ def facts(
     groups: tuple[str, ...] | None = None,
     seed: int = 0,
     template: int = 0,
+    most: int = 2500,
 ) -> Probe:
-    """Every fact, or those of `groups`, in all languages and the directions in which its relation
-    may be asked: homes forward only. Statements and questions are worded by any `template`, also
-    one that is held out; candidates and what is told before are in the plain one.
+    """Facts, of all groups or of `groups`, in all languages and the directions in which their
+    relation may be asked: homes forward only. Of every relation and group all facts are asked, or
+    `most` of them, drawn by `seed`, where there are more: of a million nobody asks all. Statements
+    and questions are worded by any `template`, also one that is held out; candidates and what is
+    told before are in the plain one.
 
         completion  parent of x is            the statement
         open        question parent x ?
@@ -49,17 +54,12 @@ def facts(
     if format not in FORMATS:
         raise ValueError(f"format={format!r} is not known; choose among {', '.join(FORMATS)}")
     world, items, options = corpus.world, [], []
-    known = [group.name for group in world.groups]
-    if groups is not None and not {*groups} <= {*known}:
-        raise ValueError(f"groups={groups} are not all groups of the world; choose among {known}")
     directions = {r.name: r.asked for r in world.relations}
     rng = np.random.Generator(np.random.Philox(key=key("probe", seed)))
-    for fact in range(len(world.facts.group)):
-        relation, *ends, group = world.fact(fact)
-        if groups is not None and group not in groups:
-            continue
+    for fact in _chosen(world, groups, seed, most).tolist():
+        relation, *ends, _ = world.fact(fact)
         counts = [world.kinds[_kind(end)] for end in reversed(ends)]
-        orders = [rng.permutation(count) for count in counts]
+        orders = [rng.choice(n, min(n, _LOOKED), replace=False) for n in counts]
         for language, direction in itertools.product(
             range(len(corpus.pair.names)), directions[relation]
         ):
@@ -81,6 +81,22 @@ def facts(
         )
     made = probe(items)
     return replace(made, options=_stacked(options), gold=made.slices["place"])
+
+
+def _chosen(world: World, groups: tuple[str, ...] | None, seed: int, most: int) -> np.ndarray:
+    """The facts that are asked, in their order."""
+    known = [group.name for group in world.groups]
+    if groups is not None and not {*groups} <= {*known}:
+        raise ValueError(f"groups={groups} are not all groups of the world; choose among {known}")
+    if most < 1:
+        raise ValueError(f"most={most} facts of a group are none to ask; choose 1 or more")
+    stream = np.random.Philox(key=key("probe", seed), counter=1 << 192)
+    rng, chosen = np.random.Generator(stream), []
+    for relation, group in itertools.product(range(len(world.relations)), range(len(known))):
+        (own,) = np.nonzero((world.facts.relation == relation) & (world.facts.group == group))
+        if groups is None or known[group] in groups:
+            chosen.append(own if len(own) <= most else rng.choice(own, most, replace=False))
+    return np.sort(np.concatenate(chosen))
 
 
 def _asked(
@@ -120,7 +136,7 @@ def _distractors(corpus: Corpus, right: str, order: np.ndarray, language: int) -
     kind, form = _kind(right), speaker(corpus.pair, corpus.world).form[language]
     length = lambda concept: len(encode(corpus, [form[concept]]))
     wanted = length(right)
-    others = [name for i in order[: 8 * OPTIONS].tolist() if (name := f"{kind}{i}") != right]
+    others = [name for i in order.tolist() if (name := f"{kind}{i}") != right]
     return sorted(others, key=lambda name: abs(length(name) - wanted))[: OPTIONS - 1]
 
 

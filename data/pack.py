@@ -27,6 +27,35 @@ def mates(fact: np.ndarray) -> np.ndarray:
     return again
 
 
+def spare(lengths: np.ndarray, fact: np.ndarray, T: int) -> tuple[np.ndarray, np.ndarray]:
+    """Packing "apart": the offered documents (B*M) in the order in which they are laid out, those
+    that state a fact (B, M) again at the end of their row, and which of these are kept (B, M)."""
+    again, (B, M) = mates(fact), lengths.shape
+    order = np.argsort(again, axis=1, kind="stable")
+    lengths = np.take_along_axis(np.where(again, T + 1, lengths), order, 1)
+    return (order + np.arange(B)[:, None] * M).ravel(), fit(lengths, T)
+
+
+def follow(
+    lengths: np.ndarray, more: np.ndarray, T: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Documents of which some are followed by another of `more` (B, M) tokens, 0 for none: both
+    fit, or neither. What is laid out (B*M): whose place it is, and whether it is the second of two;
+    and how far the rows go (B, M).
+
+    >>> follow(np.array([[3, 2, 4]]), np.array([[3, 0, 4]]), 12)
+    (array([0, 0, 1]), array([False,  True, False]), array([[ True,  True,  True]]))
+    """
+    B, M = lengths.shape
+    times = fit(lengths + more, T) * (1 + (more > 0))
+    source = np.repeat(np.arange(B * M), times.ravel())
+    kept = np.arange(M) < times.sum(1, keepdims=True)
+    place, second = np.zeros(B * M, np.int64), np.zeros(B * M, bool)
+    place[kept.ravel()] = source
+    second[kept.ravel()] = np.diff(source, prepend=-1) == 0
+    return place, second, kept
+
+
 def pack(
     flat: np.ndarray, lengths: np.ndarray, T: int, scored: np.ndarray, closed: np.ndarray
 ) -> dict[str, np.ndarray]:

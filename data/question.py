@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.task import Draws
+from data.draw import Draws
 from data.template import Shapes
 from data.world import World
 

@@ -27,7 +27,7 @@ from data.document import Documents
 from data.language import Leaf, Pair
 from data.meaning import Fact, Slot
 from data.speaker import speaker
-from data.template import KINDS, compile, concept_ids
+from data.template import KINDS, compile, ends
 from data.world import World
 
 
@@ -49,7 +49,7 @@ class Swap:
         said = {name: column[chosen] for name, column in documents.said.items()}
         relation = base.world.facts.relation[said["fact"]]
         template = base.tables.ids[0, said["language"], relation, 1 - said["direction"], 0, 0]
-        made = base.say(template, _slots(base.world, said["fact"]))
+        made = base.say(template, ends(base.world)[said["fact"]])
         documents.said["template"][chosen] = template
         _said_once(documents, chosen)
         return _replaced(documents, chosen, made)
@@ -81,8 +81,7 @@ class Bridge:
         which ^= hosts[np.arange(len(which)), which] < 0
         # The entity is the focus of its template, and what is said of it is itself.
         template = base.tables.ids[0, language, hosts[np.arange(len(which)), which], which, 0, 0]
-        slots = _slots(base.world, fact)
-        slots[:, :2] = slots[np.arange(len(slots)), which][:, None]
+        slots = ends(base.world)[fact, which][:, None].repeat(2, 1)
         made = base.say(template, slots)
         document = np.repeat(np.arange(len(template)), made.length)
         named = _relations(base.pair, base.world)[base.tables.start[template][document] + made.word]
@@ -106,16 +105,6 @@ def _said_once(documents: Documents, chosen: np.ndarray) -> None:
     for name, value in (("also", -1), ("switched", 0)):
         if name in documents.said:
             documents.said[name][chosen] = value
-
-
-def _slots(world: World, fact: np.ndarray) -> np.ndarray:
-    """(N, 2) the concepts in the slots of a statement."""
-    facts, concept = world.facts, concept_ids(world)
-    slots = np.zeros((len(fact), 2), np.int64)
-    for place, kind in enumerate(("subject", "object")):
-        first = np.array([concept[f"{getattr(r, kind)}0"] for r in world.relations])
-        slots[:, place] = getattr(facts, kind)[fact] + first[facts.relation[fact]]
-    return slots
 
 
 @functools.lru_cache(maxsize=16)

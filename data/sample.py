@@ -5,10 +5,11 @@ import zlib
 
 import numpy as np
 
+from data.draw import Draws
 from data.key import key
 from data.meaning import Question, Slot, replace_slots, slots
-from data.task import ARITIES, SAID, TASKS, Draws, Items, Positional, Task, held_out
-from data.template import concept_ids
+from data.task import ARITIES, SAID, TASKS, Items, Positional, Task, held_out
+from data.template import concept_ids, concepts
 from data.world import World
 
 _MANY = 64  # questions drawn for every one that is to be held out
@@ -60,7 +61,7 @@ def drawn_questions(
     world: World, task: Task, n: int, language: int, seed: int
 ) -> list[tuple[Question, bool]]:
     """n questions of a task, and whether each is held out."""
-    names, shapes = _names(world), _shapes(task, world)
+    names, shapes = concepts(world), _shapes(task, world)
     start = zlib.crc32(label(task).encode()) + (seed << 32)
     draws = Draws(np.arange(n, dtype=np.uint64) + np.uint64(start % 2**64))
     if isinstance(task, Positional):
@@ -81,11 +82,6 @@ def drawn_questions(
 
 def _row(items: Items, slot: Slot) -> np.ndarray:
     return items.args[slot.index] if slot.index < SAID else items.said[slot.index - SAID]
-
-
-@functools.lru_cache(maxsize=64)
-def _names(world: World) -> tuple[str, ...]:
-    return tuple(concept_ids(world))
 
 
 @functools.lru_cache(maxsize=256)

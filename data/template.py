@@ -28,6 +28,7 @@ from data.meaning import (
     replace_slots,
     slots,
 )
+from data.paradigm import paradigm, paradigms, shown, table, variable
 from data.sentence import SHAPES
 from data.speaker import Speaker, speaker
 from data.syntax import Wording
@@ -131,6 +132,25 @@ class Tables(NamedTuple):
     form: np.ndarray
     words: tuple[str, ...]  # every word form; word id 0 is <doc>
 
+    def places(self, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of documents of templates (N), and which flat place, every one of their words has,
+        document after document."""
+        length = self.length[template]
+        document = np.repeat(np.arange(len(template)), length)
+        skip = self.start[template] - np.cumsum(length) + length
+        return document, np.arange(len(document)) + skip[document]
+
+    def filled(self, template: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """The word ids of documents of templates (N) with concepts (N, slots) in their slots."""
+        document, place = self.places(template)
+        words, slot = self.literal[place], self.slot[place]
+        (at,) = np.nonzero(slot >= 0)
+        row, shown = self.tongue[place[at]], self.shown[place[at]]
+        (verb,) = np.nonzero(shown >= 0)
+        row[verb] += self.gender[slots[document[at[verb]], shown[verb]]]
+        words[at] = self.form[row, slots[document[at], slot[at]]]
+        return words
+
 
 @functools.lru_cache(maxsize=16)
 def compile(pair: Languages, world: World) -> Tables:
@@ -145,12 +165,12 @@ def compile(pair: Languages, world: World) -> Tables:
     length = np.array(list(map(len, said)))
     prompt = [next((i for i, (x, _) in enumerate(ws) if x and x.answer), len(ws)) for ws in said]
     flat = list(itertools.chain(*said))
-    slots = [leaf and _variable(leaf) for leaf, _ in flat]
-    paradigms = _paradigms(both, flat)
+    slots = [leaf and variable(leaf) for leaf, _ in flat]
+    known_forms = paradigms(both, flat)
     literals = [both.word(l) if l and not s else DOC for (l, _), s in zip(flat, slots, strict=True)]
-    inflected = (form for row in paradigms.values() for forms in row.values() for form in forms)
+    inflected = (form for row in known_forms.values() for forms in row.values() for form in forms)
     words = tuple(dict.fromkeys((DOC, *cited, *literals, *inflected)))
-    word, row = {form: i for i, form in enumerate(words)}, {p: i for i, p in enumerate(paradigms)}
+    word, row = {form: i for i, form in enumerate(words)}, {p: i for i, p in enumerate(known_forms)}
     return Tables(
         templates=templates,
         shapes=known,
@@ -173,18 +193,34 @@ def compile(pair: Languages, world: World) -> Tables:
         slot=np.array([s.index if s else -1 for s in slots]),
         said=np.array([leaf is not None and isinstance(leaf.concept, Slot) for leaf, _ in flat]),
         tongue=np.array(
-            [row[_paradigm(both, *l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
+            [row[paradigm(both, *l)] if s else 0 for l, s in zip(flat, slots, strict=True)]
         ),
-        shown=np.array([_shown(leaf) for leaf, _ in flat]),
+        shown=np.array([shown(leaf) for leaf, _ in flat]),
         gender=np.array([gender(concept) for concept in both.kind]),
-        form=_forms(both, paradigms, word),
+        form=table(both, known_forms, word),
         words=words,
     )
 
 
+@functools.lru_cache(maxsize=16)
 def concept_ids(world: World) -> dict[str, int]:
     """Every concept's place in `Tables.form`."""
-    return {c: i for i, c in enumerate(itertools.chain(*inventory(world).values()))}
+    return {concept: i for i, concept in enumerate(concepts(world))}
+
+
+@functools.lru_cache(maxsize=16)
+def concepts(world: World) -> tuple[str, ...]:
+    """The concepts in the order of `Tables.form`."""
+    return tuple(itertools.chain(*inventory(world).values()))
+
+
+@functools.lru_cache(maxsize=16)
+def ends(world: World) -> np.ndarray:
+    """(facts, 2) the concepts of every fact's subject and object."""
+    concept, facts = concept_ids(world), world.facts
+    kinds = [(r.subject, r.object) for r in world.relations]
+    first = np.array([[concept[f"{kind}0"] for kind in pair] for pair in kinds])
+    return np.stack([facts.subject, facts.object], 1) + first[facts.relation]
 
 
 def _shapes(both: Speaker) -> Shapes:
@@ -272,75 +308,6 @@ def _constructs(both: Speaker, shapes: Shapes) -> Iterator[tuple]:
         itertools.permutations(languages, 2), enumerate(shapes.words, len(ENTRIES))
     ):
         yield 4, lang, a, other - (other > lang), Dictionary((Slot(kind, 0),), other)
-
-
-def _variable(leaf: Leaf) -> Slot | None:
-    """The slot on which a word depends: it says its concept, or shows its gender."""
-    return next((c for c in (leaf.concept, leaf.controller) if isinstance(c, Slot)), None)
-
-
-# A verb that is a slot itself and shows the gender of another has two rows, one after the other,
-# which show those of these two.
-_OF_GENDER = tuple(
-    next(c for i in itertools.count() if gender(c := f"noun{i}") == g) for g in (0, 1)
-)
-
-
-def _shown(leaf: Leaf | None) -> int:
-    both = leaf and isinstance(leaf.concept, Slot) and isinstance(leaf.controller, Slot)
-    return leaf.controller.index if both else -1
-
-
-def _paradigm(both: Speaker, leaf: Leaf, part: int) -> tuple[Leaf, int]:
-    """What is common to all words that can stand for a part of a leaf: None is where its slot's
-    concept goes. A case that the language does not mark is none."""
-    language = both.languages[leaf.language]
-    marked = {*dict(language.case), *["verb"] * bool(language.agreement)}
-    role = leaf.role if leaf.role in marked else ""
-    says = isinstance(leaf.concept, Slot)
-    concept, controller = (None, leaf.controller) if says else (leaf.concept, None)
-    if _shown(leaf) >= 0:
-        controller = _OF_GENDER[0]
-    common = Leaf(concept, leaf.language, role=role, controller=controller, plural=leaf.plural)
-    return common, part
-
-
-def _paradigms(
-    both: Speaker, said: list[tuple[Leaf | None, int]]
-) -> dict[tuple, dict[str, list[str]]]:
-    """In every paradigm in use, the word for every concept of the kinds that stand there."""
-    kinds = {(Leaf(None, language), 0): {*both.kind.values()} for language in range(len(both.form))}
-    for leaf, part in said:
-        if leaf and (slot := _variable(leaf)):
-            paradigm, part = _paradigm(both, leaf, part)
-            for controller in _OF_GENDER if _shown(leaf) >= 0 else (paradigm.controller,):
-                row = paradigm._replace(controller=controller), part
-                kinds.setdefault(row, set()).add(slot.kind)
-    order = inventory(both.world)
-    return {p: {k: _words(both, *p, k) for k in order if k in kinds[p]} for p in kinds}
-
-
-def _words(both: Speaker, paradigm: Leaf, part: int, kind: str) -> list[str]:
-    """The word of a paradigm for every concept of a kind."""
-    if paradigm.concept:
-        concepts = inventory(both.world)[kind]
-        shown = {gender(c): c for c in concepts}
-        shown = {g: both.word(paradigm._replace(controller=c)) for g, c in shown.items()}
-        return [shown[gender(c)] for c in concepts]
-    forms, _ = both.words(kind, paradigm)
-    return [form.split()[part] for form in forms]
-
-
-def _forms(both: Speaker, paradigms: dict[tuple, dict], word: dict[str, int]) -> np.ndarray:
-    """`Tables.form`: where a paradigm has no word for a concept, the cited one."""
-    count = [len(concepts) for concepts in inventory(both.world).values()]
-    ends = dict(zip(inventory(both.world), np.cumsum(count), strict=True))
-    form = np.zeros((len(paradigms), sum(count)), np.int32)
-    for i, ((paradigm, _), kinds) in enumerate(paradigms.items()):
-        form[i] = form[paradigm.language]
-        for kind, forms in kinds.items():
-            form[i, ends[kind] - len(forms) : ends[kind]] = [word[form] for form in forms]
-    return form
 
 
 def _skeleton(leaves) -> str:

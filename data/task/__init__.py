@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Concept, Fact, Question, Slot
 
 ARITIES = (2, 3, 4)
@@ -72,7 +73,7 @@ class Task(Protocol):
         """The language of the answer to what is asked in `language`."""
         return language
 
-    def draw(self, world: Any, ids: dict[str, int], draws: "Draws", language: np.ndarray) -> Items:
+    def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         """Questions in `language` (N), and their answers."""
         ...
 
@@ -81,47 +82,6 @@ class Task(Protocol):
         alike: a hash of task and arguments."""
         code = np.full(len(size), zlib.crc32(repr(self).encode()))
         return _one_in(_hash(code, items.args, size))
-
-
-class Draws:
-    """Uniform numbers for N documents, from splitmix64 (Steele, Lea & Flood 2014) with a seed (N)
-    each: what one document draws is no function of how many are drawn beside it.
-
-    >>> Draws(np.array([1, 2, 1])).below(100).tolist()
-    [56, 59, 56]
-    """
-
-    def __init__(self, seed: np.ndarray) -> None:
-        self.state = seed.astype(np.uint64)
-
-    def __len__(self) -> int:
-        return len(self.state)
-
-    def below(self, n: int | np.ndarray) -> np.ndarray:
-        """(N) integers from 0 to n - 1."""
-        self.state = self.state + np.uint64(0x9E3779B97F4A7C15)
-        z = (self.state ^ (self.state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        high = (z ^ (z >> np.uint64(31))) >> np.uint64(32)
-        return (high * np.asarray(n, np.uint64) >> np.uint64(32)).astype(np.int64)
-
-    def distinct(self, count: int, n: int) -> np.ndarray:
-        """(count, N) different integers from 0 to n - 1, in any order."""
-        return distinct(np.stack([self.below(n - k) for k in range(count)]))
-
-
-def distinct(args: np.ndarray) -> np.ndarray:
-    """Different numbers along axis -2, in place: the k-th, drawn from the n - k that are left, is
-    stepped over the smaller ones that are taken."""
-    taken = [args[..., 0, :]]  # in rising order
-    for k in range(1, args.shape[-2]):
-        new = args[..., k, :]
-        for smaller in taken:
-            new += new >= smaller
-        for i, smaller in enumerate(taken):
-            taken[i], new = np.minimum(smaller, new), np.maximum(smaller, new)
-        taken.append(new)
-    return args
 
 
 @dataclass(frozen=True)

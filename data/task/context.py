@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Fact, Question, Slot
 from data.relation import Relation
-from data.task import Draws, Items, Task, said
+from data.task import Items, Task, said
 from data.task.retrieval import lookup
 
 STATEMENTS = (1, 2, 3)  # facts that are told

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Question, Slot
-from data.task import ARITIES, LISTS, TASKS, Draws, Items, Task, nouns, number, said
+from data.task import ARITIES, LISTS, TASKS, Items, Task, nouns, number, said
 
 _WIDEST = max(len(task.positions(n)) for task in LISTS for n in ARITIES)
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Question, Slot
-from data.task import ARITIES, Draws, Items, Task, nouns, number, said
+from data.task import ARITIES, Items, Task, nouns, number, said
 from data.task.retrieval import lookup
 
 LONGEST = max(ARITIES)

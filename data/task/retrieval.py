@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Question, Slot
-from data.task import Draws, Items, Task, number, said
+from data.task import Items, Task, number, said
 
 OPTIONS = 4
 

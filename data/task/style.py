@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Question
-from data.task import ARITIES, LISTS, Draws, Items, Task, held_out, nouns, said
+from data.task import ARITIES, LISTS, Items, Task, held_out, nouns, said
 from data.task.form import positions
 
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data.draw import Draws
 from data.meaning import Fact, Question, Slot
-from data.task import Draws, Items, Task, nouns, number
+from data.task import Items, Task, nouns, number
 from data.task.form import named
 from data.task.retrieval import lookup
 

@@ -6,6 +6,7 @@ import pytest
 from data import fact
 from data.contamination import contamination
 from data.corpus import Corpus
+from data.coverage import Statements
 from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst
 from data.language import Family, Pair
 from data.ledger import ledger
@@ -28,7 +29,7 @@ PAIRS = {
 
 def made(pair, T=128) -> Corpus:
     ratio = 0.5 if isinstance(pair, Pair) else (0.4, 0.3, 0.3)
-    return Corpus(WORLD, pair, T=T, ratio=ratio, mixture=Mixture(opaque=0.4))
+    return Corpus(WORLD, pair, T=T, ratio=ratio, mixture=Mixture(statements=Statements(opaque=0.4)))
 
 
 @pytest.fixture(params=PAIRS)
@@ -95,6 +96,6 @@ def test_every_document_begins_with_the_name_of_its_language():
 
 def test_aliases_without_their_vocabulary_are_refused():
     with pytest.raises(ValueError, match=r"choose World\(vocabulary=Vocabulary\(aliases=True\)\)"):
-        Corpus(World(), Pair(), mixture=Mixture(opaque=0.1))
-    with pytest.raises(ValueError, match="every share"):
-        Mixture(opaque=1.5)
+        Corpus(World(), Pair(), mixture=Mixture(statements=Statements(opaque=0.1)))
+    with pytest.raises(ValueError, match=r"opaque=1\.5 is no share"):
+        Statements(opaque=1.5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.corpus import Corpus
-from data.coverage import cells
+from data.coverage import Statements, cells
 from data.feature import Lexicon, Names
 from data.language import Pair
 from data.ledger import ledger
@@ -72,7 +72,7 @@ def test_what_is_said_again_more_than_a_share_allows_cannot_be_matched():
 @pytest.mark.parametrize("exposures", ["matched", "natural"])
 def test_the_ledger_counts_what_coverage_says(exposures):
     corpus = Corpus(World(pairs=16, cities=4), PAIR, ratio=0.3, T=256,
-                    mixture=Mixture(exposures=exposures))  # fmt: skip
+                    mixture=Mixture(statements=Statements(exposures)))  # fmt: skip
     table = ledger(corpus, 0, 12_000).to_pydict()
     shares = np.array([0.7, 0.3])
     expected = drawn(corpus.sampler.cells, corpus.stated, shares)
@@ -89,5 +89,5 @@ def test_the_ledger_counts_what_coverage_says(exposures):
 
 def test_unknown_exposures_are_refused():
     with pytest.raises(ValueError, match="choose among"):
-        Mixture(exposures="equal")
+        Statements("equal")
     assert dataclasses.asdict(Mixture())["exposures"] == "matched"

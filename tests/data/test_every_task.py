@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from data.contamination import contamination
 from data.corpus import Corpus
+from data.draw import Draws
 from data.feature import (
     Agreement,
     Articles,
@@ -26,7 +27,7 @@ from data.mixture import Mixture
 from data.relation import CLASSES, RELATIONS
 from data.search import statements
 from data.speaker import speaker
-from data.task import ARITIES, SAID, Draws, Positional, Task
+from data.task import ARITIES, SAID, Positional, Task
 from data.task.every import EVERY
 from data.template import concept_ids
 from data.world import World

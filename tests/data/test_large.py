@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data.corpus import Corpus
+from data.fact import facts
 from data.feature import Lexicon, Names, PossessorFirst
 from data.language import Pair
 from data.lexicon import Phonology
@@ -33,6 +34,23 @@ def test_rows_of_a_large_world_are_its_documents():
     # Drawn from all stated facts alike: few are met twice, and all parts of the world are.
     assert len(np.unique(said)) > 0.9 * len(said) > 3000
     assert np.histogram(said, 10, (0, 100_000))[0].min() > 0.08 * len(said)
+
+
+def test_some_facts_of_every_group_of_a_large_world_are_asked_the_others_not():
+    corpus, seen = Corpus(WORLD, PAIR, T=128), []
+    for seed in (0, 1):
+        slices = facts(corpus, most=3, seed=seed).slices
+        cells = zip(*(slices[name] for name in ("relation", "group", "fact")), strict=True)
+        count = np.unique(
+            [f"{relation} {group}" for relation, group, _ in {*cells}], return_counts=True
+        )
+        assert count[1].tolist() == [3] * 16
+        seen.append(set(slices["fact"].tolist()))
+    assert len(seen[0] | seen[1]) > 80
+    every = World(pairs=16, cities=4, nouns=8)
+    assert len(np.unique(facts(Corpus(every, Pair())).slices["fact"])) == 32
+    with pytest.raises(ValueError, match="most=0 facts of a group"):
+        facts(corpus, most=0)
 
 
 def test_words_of_a_large_inventory_are_different_and_the_first_ones_stay():

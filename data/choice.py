@@ -1,0 +1,49 @@
+"""Which tasks may be asked where: what register and language allow, less what is held out."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from data.mixture import Mixture
+from data.split import ASKING, allowed
+from data.task import leaves_open
+from data.template import FOLLOWED, REGISTERS
+from data.world import World
+
+
+class Choices(NamedTuple):
+    """Over the rows of `Tables.ids`. Where nothing is asked, all tasks may be."""
+
+    free: np.ndarray  # (rows, languages, tasks) bool: which may be asked
+    task: np.ndarray  # (rows, languages, tasks) the tasks, those that may be asked first
+    count: np.ndarray  # (rows, languages) how many may be asked
+    share: np.ndarray  # (registers, languages) languages' shares among those a register asks in
+
+
+def choices(world: World, mixture: Mixture, shares: tuple[float, ...]) -> Choices:
+    """What may be asked in languages of these `shares`. ValueError if the mixture asks for, or
+    explains, what there is none of."""
+    free = np.ones((FOLLOWED + 1, len(shares), len(world.tasks)), bool)
+    said = allowed(world, mixture.held_out, len(shares))
+    free[[*map(REGISTERS.index, ASKING)]] = said
+    free[FOLLOWED] = said[ASKING.index("quiz")] & [leaves_open(task) for task in world.tasks]
+    spoken = (free.any(2) * shares)[: len(REGISTERS)]
+    for register, share, own in zip(REGISTERS, mixture.registers, spoken, strict=False):
+        if share and not own.any():
+            raise ValueError(
+                f"{register}: the mixture's share is {share}, but every task is held out "
+                f"in every language that has a share, {shares}; hold out less"
+            )
+    names = [task.name for task in world.tasks]
+    for name in mixture.glossed:
+        if name not in names:
+            raise ValueError(
+                f"glossed={mixture.glossed}: {name!r} is the name of no task of the "
+                f"world; choose among {', '.join(names)}"
+            )
+    return Choices(
+        free=free,
+        task=np.argsort(~free, axis=2, kind="stable"),
+        count=free.sum(2),
+        share=spoken / np.maximum(spoken.sum(1, keepdims=True), 1e-300),
+    )
