@@ -24,6 +24,12 @@ def choices(world: World, mixture: Mixture, shares: tuple[float, ...]) -> Choice
     """What may be asked in languages of these `shares`. ValueError if the mixture asks for, or
     explains, what there is none of."""
     free = np.ones((FOLLOWED + 1, len(shares), len(world.tasks)), bool)
+    for task in world.tasks:
+        if task.languages > len(shares):
+            raise ValueError(
+                f"{task} names {task.languages} languages and there are {len(shares)}; choose "
+                f"languages={len(shares)}"
+            )
     said = allowed(world, mixture.held_out, len(shares))
     free[[*map(REGISTERS.index, ASKING)]] = said
     free[FOLLOWED] = said[ASKING.index("quiz")] & [leaves_open(task) for task in world.tasks]

@@ -99,18 +99,28 @@ class Phonology:
     vowels: str = "aeiou"
     syllables: int = 2
 
+    def __post_init__(self) -> None:
+        for name in ("consonants", "vowels"):
+            letters = getattr(self, name)
+            if not letters or len({*letters}) < len(letters):
+                raise ValueError(f"{name}={letters!r}: choose letters, each once, and at least one")
+        if self.syllables < 1:
+            raise ValueError(f"syllables={self.syllables} make no word; choose 1 or more")
+
     def words(self, count: int, seed: int) -> list[str]:
         """`count` distinct words, the same first ones for any count.
 
         >>> Phonology().words(3, seed=0)
         ['gosi', 'holu', 'juru']
         """
-        capacity = (len(self.consonants) * len(self.vowels)) ** self.syllables
+        many = len(self.consonants) * len(self.vowels)
+        capacity = many**self.syllables
         if count > capacity:
+            enough = next((n for n in range(self.syllables, 64) if many**n >= count), None)
             raise ValueError(
                 f"{count} words do not fit an inventory of {capacity} "
                 f"({len(self.consonants)} x {len(self.vowels)} syllables, {self.syllables} each); "
-                f"choose syllables={self.syllables + 1} or a smaller world"
+                f"choose {f'syllables={enough}' if enough else 'more letters'} or a smaller world"
             )
         parts = np.array([c + v for c in self.consonants for v in self.vowels])
         numbers = _different(count, capacity, np.random.Philox(key=key("lexicon", seed)))

@@ -42,7 +42,9 @@ class Mixture:
         shares = (*self.registers, self.answered, self.plain, self.dictionary + self.plain)
         if min(*shares, self.dictionary) < 0 or max(shares) > 1:
             raise ValueError(
-                f"{self}: a share is below 0 or above 1, or dictionary + plain is; change it"
+                f"facts={self.facts}, stories={self.stories}, quiz={self.quiz}, chat={self.chat}, "
+                f"answered={self.answered}, dictionary={self.dictionary}, plain={self.plain}: "
+                "every share is from 0 to 1, and so is dictionary + plain; change what is not"
             )
         if abs(sum(self.registers) - 1) > 1e-9:
             said = " + ".join(f"{share:g}" for share in self.registers)
@@ -63,7 +65,11 @@ class Mixture:
 
 
 def shares(ratio: float | tuple[float, ...], languages: int) -> tuple[float, ...]:
-    """The shares of languages: `ratio` is that of the second of two, or has those of all."""
+    """The shares of languages: `ratio` is that of the second of two, or has those of all.
+
+    >>> shares(0.25, 2), shares((0.5, 0.25, 0.25), 3)
+    ((0.75, 0.25), (0.5, 0.25, 0.25))
+    """
     if isinstance(ratio, tuple):
         if len(ratio) != languages or min(ratio) < 0 or abs(sum(ratio) - 1) > 1e-9:
             raise ValueError(

@@ -210,8 +210,10 @@ class Speaker:
 
     @functools.cached_property
     def _vocabularies(self) -> list[set[str]]:
-        """The words of every language."""
-        return [{word for form in concept for word in form.split()} for concept in self.concept]
+        """The words of a document in every language, with those of answers in a named one."""
+        own = [{word for form in concept for word in form.split()} for concept in self.concept]
+        named = max((task.languages for task in self.world.tasks), default=0)
+        return [words.union(*own[:named]) for words in own]
 
     def _wordings(self, words: tuple[str, ...], language: int) -> Iterator[Wording]:
         """How these words may be worded, as the words that only some templates have tell."""

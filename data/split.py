@@ -48,7 +48,11 @@ class HeldOut:
     """A cell that is left out: a task, in a register, in a language; None stands for all of them.
 
     `HeldOut(Sort())` leaves out a task, `HeldOut(register="chat", language=1)` a register of one
-    language, `HeldOut(Sort(), language=1)` a task in one language."""
+    language, `HeldOut(Sort(), language=1)` a task in one language.
+
+    A task within another's question is not meant: HeldOut(Copy()) leaves `twice copy a b` and
+    `respond L2 copy a b` to be said, with their answers. Who holds out what those teach holds out
+    Twice, Bracketed, Ending, AtMost, Respond and Marked too, which ask all list tasks."""
 
     task: Task | None = None
     register: str | None = None

@@ -39,6 +39,14 @@ class Group:
     name: str
     cells: tuple[tuple[int, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        for language, direction in self.cells:
+            if language < 0 or direction not in BOTH:
+                raise ValueError(
+                    f"{self.name}: {(language, direction)} is no cell; choose a language from 0 "
+                    f"and a direction of {FORWARD} (FORWARD) or {REVERSE} (REVERSE)"
+                )
+
 
 # What each answers: G1 reversal; G2 asked in the second language transfer; G4 whether the other
 # language supplies the missing direction; G6 transfer upwards; G7, never stated, is the floor.
@@ -92,7 +100,8 @@ class Vocabulary:
 @dataclass(frozen=True)
 class World:
     """`pairs` persons x in `groups` of equal size, and what holds of them; a pure function of its
-    fields. A relation is declared after the ones that its subjects come from.
+    fields. A relation is declared after the ones that its subjects come from. One more relation
+    may change the facts of those that are drawn after it: another relation, another world.
 
     >>> world = World(pairs=16, cities=4, nouns=6)
     >>> world.fact(2)
@@ -121,6 +130,13 @@ class World:
             raise ValueError(
                 f"cities={self.cities}, nouns={self.nouns}: a choice needs 2 cities, and a list "
                 "task of 4 different arguments with some held out needs 6 nouns; choose more"
+            )
+        called = [group.name for group in self.groups]
+        if len({*called}) < len(called):
+            raise ValueError(f"groups are called {called}, one name twice; choose other names")
+        if not self.tasks:
+            raise ValueError(
+                "tasks=() is nothing to ask; choose one, and no share of it in Mixture"
             )
         if not self.relations:
             raise ValueError("relations=() is no relation; choose one, and no facts in the mixture")

@@ -41,6 +41,7 @@ class Task(Protocol):
     name: str
     registers: ClassVar[tuple[str, ...]] = ("story", "quiz", "chat")
     relations: ClassVar[tuple[Any, ...]] = ()  # of the facts it tells, beside the world's
+    languages: int = 0  # how many its questions name: so many there have to be
     followed: ClassVar[bool] = True  # whether its questions may be left open, and others follow
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:

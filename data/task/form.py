@@ -148,8 +148,8 @@ class AtMost(Form):
 
 @dataclass(frozen=True)
 class Respond(Form):
-    """The answer in a language that is named, one of `languages`; without such a request it is in
-    the question's."""
+    """The answer in a language that is named, one of the first `languages`, which is all of a pair;
+    without such a request it is in the question's."""
 
     languages: int = 2
     name: ClassVar[str] = "respond"

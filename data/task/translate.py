@@ -17,9 +17,9 @@ WORDS = (1, 2, 3)  # nouns of a list
 
 @dataclass(frozen=True)
 class Translate(Task):
-    """`translate L2 a b` is what L2 calls a and b; a sentence is a statement of a fact, which the
-    answer says in L2. One document in four is a sentence. What sentences say is true of no entity:
-    a true one would be stated in both languages."""
+    """`translate L2 a b` is what L2 calls a and b, L2 any of the first `languages`; a sentence is a
+    statement of a fact, which the answer says in L2. One document in four is a sentence. What
+    sentences say is true of no entity: a true one would be stated in both languages."""
 
     languages: int = 2
     name: ClassVar[str] = "translate"

@@ -3,8 +3,11 @@
 import doctest
 import importlib
 import pathlib
+import re
 
 import pytest
+
+import data
 
 FOLDER = pathlib.Path(__file__).parents[2] / "data"
 FILES = [p.relative_to(FOLDER) for p in FOLDER.rglob("*.py") if ">>>" in p.read_text()]
@@ -18,6 +21,14 @@ def test_the_examples_of_a_docstring_are_real(name):
 
 
 def test_every_generator_draws_an_example():
-    generators = {"world", "language", "mixture", "corpus", "text", "task", "pack", "probe"}
+    generators = {"world", "language", "sampler", "corpus", "text", "task", "pack", "probe"}
     generators |= {"biography", "curriculum", "pairs", "product", "recall", "rewrite", "transform"}
     assert generators <= set(MODULES)
+
+
+def test_the_map_of_knobs_leads_where_it_says():
+    places = re.findall(r"  ([a-z.]+): (\w+(?:, \w+)*)$", data.__doc__, re.MULTILINE)
+    assert len(places) > 40
+    for module, names in places:
+        known = vars(importlib.import_module(f"data.{module}"))
+        assert {*names.split(", ")} <= known.keys(), module

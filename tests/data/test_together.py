@@ -247,7 +247,7 @@ SETTINGS = dict(
 )  # fmt: skip
 
 
-@hypothesis.settings(max_examples=12, **SETTINGS)
+@hypothesis.settings(max_examples=10, **SETTINGS)
 @hypothesis.given(corpora())
 def test_any_knobs_together_say_what_they_claim(corpus):
     check(corpus, rows=3)

@@ -49,3 +49,14 @@ def test_groups_are_values_and_may_speak_of_more_languages_than_a_pair_has():
     assert World(pairs=3, groups=(Group("all", ((2, FORWARD),)),)).languages == 3
     with pytest.raises(ValueError, match="choose more"):
         World(nouns=5)
+
+
+def test_groups_that_cannot_be_are_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="choose a language from 0 and a direction"):
+        Group("G", ((-1, FORWARD),))
+    with pytest.raises(ValueError, match="is no cell"):
+        Group("G", ((0, 2),))
+    with pytest.raises(ValueError, match="one name twice"):
+        World(groups=(Group("G"), Group("G")))
+    with pytest.raises(ValueError, match="nothing to ask"):
+        World(tasks=())
