@@ -222,6 +222,8 @@ BAD = {
         lambda: corpus(Pair((Names(0),)), switched=0.1), "function words are the same"),
     "not matched": (
         lambda: dataclasses.replace(CORPORA["joined"], ratio=0.05), "exceeds the share"),
+    "two too long": (
+        lambda: corpus(parallel=0.5, adjacent=True, T=20), "shorter than the longest document"),
     "too long": (lambda: corpus(parallel=0.5, T=24), "shorter than the longest document"),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from data.lexicon import NUMERALS, inventory
 from data.meaning import Dictionary, Fact
 from data.mixture import Mixture
 from data.speaker import speaker
+from data.task.form import Respond
 from data.template import REGISTERS, compile
 from data.world import FORWARD, REVERSE, Group, Vocabulary, World
 
@@ -127,5 +128,7 @@ def test_impossible_families_are_refused_with_the_way_out():
         Corpus(WORLD, THREE, ratio=(0.5, 0.5))
     with pytest.raises(ValueError, match="groups speak of 3 languages and there are 2"):
         Corpus(WORLD, Pair())
+    with pytest.raises(ValueError, match=r"Respond\(languages=3\) names 3 .* choose languages=2"):
+        Corpus(World(tasks=(Respond(3),)), Pair())
     with pytest.raises(ValueError, match="choose syllables=3 or a smaller world"):
         CLONES.languages(World(pairs=400))
