@@ -1,7 +1,5 @@
 """Every cell is stated as often as is said: matched, natural, or refused."""
 
-import dataclasses
-
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -90,4 +88,4 @@ def test_the_ledger_counts_what_coverage_says(exposures):
 def test_unknown_exposures_are_refused():
     with pytest.raises(ValueError, match="choose among"):
         Statements("equal")
-    assert dataclasses.asdict(Mixture())["exposures"] == "matched"
+    assert Mixture().statements.exposures == "matched"
