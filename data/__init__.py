@@ -56,8 +56,7 @@ A `World` of facts is spoken of by a `Pair` of languages, in shares that a `Mixt
     questions; facts in four formats   probe: tasks
                                        fact: facts
     exposures counted, and searched    ledger: ledger
-                                       contamination: contamination
-                                       trespass: trespasses
+                                       contamination: contamination, trespasses
 
 To look at a corpus: `python -m data.preview NAME`, of an experiment; `data.ledger` and
 `data.contamination` likewise; `data.bench` times them.

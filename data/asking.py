@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data.corpus import Corpus
+from data.draw import Draws
 from data.meaning import Chat, Parallel, Question, Quiz, Slot, Story
 from data.reader import matches, read
-from data.task import TASKS, Draws, Items, Positional, Task, held_out
+from data.task import TASKS, Items, Positional, Task, held_out
 
 
 class Questions(NamedTuple):

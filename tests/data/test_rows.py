@@ -20,6 +20,7 @@ from data.bench import DEFAULT, RICH
 from data.biography import Biography
 from data.contact import SCOPE, Contact
 from data.corpus import Corpus
+from data.coverage import Statements
 from data.curriculum import Alternating, Curriculum, Ramp, Sequential
 from data.feature import FreeOrder
 from data.language import Pair
@@ -60,7 +61,7 @@ MOST = Corpus(
     mixture=Mixture(
         *(0.3, 0.3, 0.2, 0.2),
         plain=0.1,
-        opaque=0.1,
+        statements=Statements(opaque=0.1),
         zipf=Zipf(nouns=1.0, words=1.0, permuted=True),
         contact=Contact(parallel=0.2, adjacent=True, scope=SCOPE, switched=0.1),
     ),
