@@ -23,6 +23,7 @@ from rich.table import Table
 from data.contact import SCOPE, Contact
 from data.contamination import contamination
 from data.corpus import Corpus
+from data.coverage import Statements
 from data.feature import (
     Agreement,
     Articles,
@@ -82,7 +83,7 @@ def everything() -> Corpus:
         mixture=Mixture(
             *(0.3, 0.3, 0.2, 0.2),
             plain=0.1,
-            opaque=0.1,
+            statements=Statements(opaque=0.1),
             zipf=Zipf(nouns=1.0, words=1.0, permuted=True),
             contact=Contact(parallel=0.1, adjacent=True, scope=SCOPE, switched=0.1),
         ),

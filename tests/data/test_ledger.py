@@ -12,6 +12,7 @@ import pytest
 from data.contact import SCOPE, Contact
 from data.contamination import contamination, proof
 from data.corpus import Corpus
+from data.coverage import Statements
 from data.curriculum import Curriculum, Sequential
 from data.feature import (
     Agreement,
@@ -156,7 +157,7 @@ WORDED = World(
     vocabulary=Vocabulary(templates=6, aliases=True),
 )
 ASKED = Mixture(facts=0.6, stories=0.1, quiz=0.3, answered=0.9)
-MIXED = dataclasses.replace(ASKED, opaque=0.1)
+MIXED = dataclasses.replace(ASKED, statements=Statements(opaque=0.1))
 FULL = Corpus(
     WORDED,
     Pair((Lexicon(0), Names(0.5), FreeOrder(0.3), Order("SOV"), Punctuation())),
