@@ -219,10 +219,10 @@ class Corpus:
 
     def _fit(self, u: np.ndarray, drawn: Shape, rows: int) -> tuple[np.ndarray, Shape, np.ndarray]:
         """Of drawn documents those that fit."""
-        lengths = self._length(u, drawn).reshape(rows, -1)
+        lengths = self._length(u, drawn).reshape(rows, self._offered)
         if self.packing != "apart":
             return u, drawn, fit(lengths, self.T)
-        place, kept = spare(lengths, drawn.fact.reshape(rows, -1), self.T)
+        place, kept = spare(lengths, drawn.fact.reshape(rows, self._offered), self.T)
         return u[:, place], drawn.of(place), kept
 
     def _followed(
@@ -230,7 +230,7 @@ class Corpus:
     ) -> tuple[np.ndarray, Shape, np.ndarray]:
         """The same where one whose `twin` (N) is a template, and not -1, is followed by a document
         of it."""
-        lengths, has = self._length(u, drawn).reshape(rows, -1), twin >= 0
+        lengths, has = self._length(u, drawn).reshape(rows, self._offered), twin >= 0
         more = np.zeros(lengths.shape, np.int64)
         more.reshape(-1)[has] = self._length(u[:, has], drawn.of(has)._replace(template=twin[has]))
         place, second, kept = follow(lengths, more, self.T)

@@ -19,6 +19,7 @@ import numpy as np
 
 from data.corpus import Corpus
 from data.stream import Documented
+from data.template import Tables
 from data.tokenizer import Tokenizer
 
 
@@ -134,6 +135,10 @@ class Curriculum(Documented):
     @property
     def tokenizer(self) -> Tokenizer:
         return self.base.tokenizer
+
+    @property
+    def tables(self) -> Tables:
+        return self.base.tables
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ import numpy as np
 from data.draw import chance, stretch
 from data.key import key
 from data.stream import Documented
+from data.template import Tables
 from data.tokenizer import Tokenizer
 
 _SEEN = 2**17  # tokens of the replay that are looked at for their registers
@@ -77,6 +78,10 @@ class Replay(Documented):
     @property
     def tokenizer(self) -> Tokenizer:
         return self.tuning.tokenizer
+
+    @property
+    def tables(self) -> Tables:
+        return self.tuning.tables
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:

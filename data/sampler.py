@@ -252,6 +252,13 @@ class Sampler:
         """(tasks) which are list tasks."""
         return np.array([isinstance(task, Positional) for task in self.world.tasks])
 
+    @functools.cached_property
+    def _aliasable(self) -> np.ndarray:
+        """(relations, directions) whether a noun may stand for the entity in focus: only for one
+        with a name. Of a noun that stands for a noun, what is said could be true of itself."""
+        kinds = [(r.subject, r.object) for r in self.world.relations]
+        return np.isin(kinds, self.world.named)
+
     def _facts(self, row, language, u, a, b, fact) -> None:
         """Puts the facts (N) of statements into `fact`, and their relations and directions into `a`
         and `b`, in place."""
@@ -261,6 +268,7 @@ class Sampler:
         a[at], b[at] = self.world.facts.relation[f], self.cells.direction[cell]
         if opaque := self.mixture.statements.opaque:
             called = chance(hashed(u[0, at], u[1, at], OPAQUE), opaque)
+            called &= self._aliasable[a[at], b[at]]
             a[at[called]] += len(self.world.relations)
 
 

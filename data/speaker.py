@@ -240,7 +240,8 @@ class Speaker:
             facts = [Fact(r.name, subject, object, focus) for focus in (subject, object)]
             yield from facts
             if self.world.vocabulary.aliases:
-                yield from (Alias(fact, Slot("noun", 2)) for fact in facts)
+                named = (fact for fact in facts if fact.focus.kind in self.world.named)
+                yield from (Alias(fact, Slot("noun", 2)) for fact in named)
         for question, task in questions:
             for kind in (kind for kind in _REGISTERS if kind in task.registers):
                 yield _REGISTERS[kind](question)

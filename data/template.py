@@ -287,7 +287,7 @@ def _constructs(both: Speaker, shapes: Shapes) -> Iterator[tuple]:
             entities = Slot(r.subject, 0), Slot(r.object, 1)
             fact = Fact(r.name, *entities, entities[direction])
             yield 0, lang, a, direction, fact, a, direction
-            if both.world.vocabulary.aliases:
+            if both.world.vocabulary.aliases and fact.focus.kind in both.world.named:
                 called = a + len(both.world.relations)
                 yield 0, lang, called, direction, Alias(fact, Slot("noun", 2)), a, direction
         for (a, question), (register, construct) in itertools.product(

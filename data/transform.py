@@ -191,7 +191,7 @@ def _directions(
     mentioned, first = np.unique(documents.document[at], return_index=True)
     direction = np.full(len(chosen), -1)
     direction[mentioned] = documents.slot[at[first]] == ends[at[first], 1]
-    direction = np.where(chosen, direction, documents.said["direction"])
+    direction = np.where(chosen, direction, documents.said.get("direction", -1))
     return {"direction": np.where(documents.said["fact"] >= 0, direction, -1)}
 
 

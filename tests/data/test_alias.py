@@ -1,5 +1,7 @@
 """Nouns that denote an entity for one document, and documents that begin with their language."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from data.ledger import ledger
 from data.meaning import Alias, Fact
 from data.mixture import Mixture
 from data.name import Naming
+from data.relation import CLASSES, RELATIONS
 from data.speaker import speaker
 from data.world import Vocabulary, World
 
@@ -77,6 +80,16 @@ def test_aliased_statements_are_exposures_in_a_template_of_their_own():
     exposures, stated = np.array(table["exposures"]), np.array(table["stated"])
     assert abs(exposures[aliased].sum() / exposures.sum() - 0.4) < 0.05
     assert not exposures[~stated].any() and contamination(corpus, 0, 300).num_rows == 0
+
+
+def test_a_noun_stands_for_names_alone():
+    """Were it to stand for a noun, the class told of that one could be its own: nowhere counted."""
+    world = dataclasses.replace(WORLD, relations=(*RELATIONS, *CLASSES))
+    corpus = dataclasses.replace(made(PAIRS["twin"]), world=world)
+    said = [m for i in range(100) for _, m in corpus.documents(i)]
+    assert {m.fact.relation for m in said if isinstance(m, Alias)} == {"parent", "home"}
+    assert CLASSES[0].name in {m.relation for m in said if isinstance(m, Fact)}
+    assert contamination(corpus, 0, 300).num_rows == 0
 
 
 def test_every_document_begins_with_the_name_of_its_language():
