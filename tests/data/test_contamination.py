@@ -126,6 +126,7 @@ WORLD = World(pairs=16, cities=6, nouns=8, relations=(*RELATIONS, *CLASSES), tas
 ASKED = Corpus(WORLD, PLAIN.pair, T=128, mixture=Mixture(0.1, 0.3, 0.4, 0.2, answered=0.5))
 
 
+@pytest.mark.slow
 def test_questions_of_every_family_are_found_and_none_is_held_out():
     found, asked = questions(ASKED, ASKED.rows(0, 100)["tokens"]), 0
     for i in range(100):

@@ -99,6 +99,7 @@ def test_a_stage_s_files_do_not_tell_who_trained_beside_it(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, *params)
 
 
+@pytest.mark.slow
 def test_members_are_dealt_out_over_the_accelerators_there_are(tmp_path, monkeypatch):
     """Three on two (fake) devices: two side by side, the third alone; each as on one device."""
     group = [toy(seed) for seed in range(3)]

@@ -65,6 +65,7 @@ def test_spills_at_256_key_channels_stay_small(gate_dtype, ceiling):
     check(found, forward=ceiling, sweep=ceiling, gradients=128)
 
 
+@pytest.mark.slow
 def test_nothing_spills_of_one_decay_a_head():
     """No gate is loaded but a vector a chunk, and no case is apart: smaller in every kernel."""
     found = rows("float32", B=8, T=2048, H=4, K=128, V=256, gate_shape="BTH1")

@@ -101,6 +101,7 @@ def test_only_what_is_trained_moves_and_the_rest_stays_bit_for_bit(mixer, adapte
     assert not any("norm" in path for path in expected) or adapter is BIAS_ONLY
 
 
+@pytest.mark.slow
 def test_low_rank_changes_have_that_rank(copying):
     before, after = tuned(model(GLA(heads=2)), LoRA(rank=2), copying(0))
     for path in changed(before, after):
@@ -120,6 +121,7 @@ def test_a_pattern_trains_what_it_matches(copying):
     assert changed(before, after) == {"blocks/1/mlp/gate_up/w", "blocks/1/mlp/down/w"}
 
 
+@pytest.mark.slow
 def test_a_member_of_an_ensemble_starts_and_ends_as_alone(copying):
     cfg, adapter = model(GLA(heads=2)), LoRA(rank=2)
     _, both = tuned(cfg, adapter, copying(0))

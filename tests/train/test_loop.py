@@ -65,6 +65,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(cfg, recipe, copying
         assert [row["step"] for row in one.metrics()] == list(range(1, 31))
 
 
+@pytest.mark.slow
 def test_members_resume_each_from_its_own_step_in_any_company(cfg, recipe, copying, tmp_path):
     """A kill between two saves leaves members apart; the next run may group them otherwise."""
     streams = [copying(s) for s in range(3)]

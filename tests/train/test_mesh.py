@@ -99,6 +99,7 @@ def test_a_layout_that_does_not_divide_is_refused(copying):
         Layout(data=16).mesh()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_moves_between_layouts(copying, tmp_path):
     cfg = model("gla")
     want = losses(cfg, ensemble(copying, steps=6))

@@ -18,6 +18,7 @@ from train.step import parameters
 from train.store import Store, describe, rebuild
 
 
+@pytest.mark.slow
 def test_one_command_shows_the_bad_step_again(cfg, recipe, copying, tmp_path, monkeypatch, capsys):
     own = dataclasses.replace(recipe, adapter=LoRA(rank=2), objective=Near())
     member = Member(recipe=own, batches=copying(0, broken_at=13), store=Store(tmp_path, every=5))
