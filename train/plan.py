@@ -186,10 +186,11 @@ def _needs(plan: Plan, layout: Layout, mesh: Mesh, members: int) -> collections.
     try:
         program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
-        used = re.search(r"Used ([\d.]+)([GM]) of [\d.]+[GM] hbm", str(error))
-        if used is None:
+        whole = re.search(r"Used ([\d.]+)([GM]) of [\d.]+[GM] hbm", str(error))
+        more = re.search(r"HLO temporaries \(([\d.]+)([GM])\) exceeds", str(error))
+        if not (used := whole or more):
             raise
-        total = int(float(used[1]) * {"G": GIB, "M": 2**20}[used[2]])
+        total = int(float(used[1]) * {"G": GIB, "M": 2**20}[used[2]]) + (0 if whole else state)
         return collections.Counter(state=state, total=total)
     m = program.memory_analysis()
     total = m.argument_size_in_bytes + m.temp_size_in_bytes + m.output_size_in_bytes
