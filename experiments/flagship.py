@@ -35,141 +35,42 @@ Result    2026-11-21, 38f5185, 2 CPU cores, 5 seeds, GLA and softmax. Reversed, 
 """
 
 import dataclasses
-import difflib
 import itertools
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.corpus import Corpus
-from data.feature import Lexicon, Names, PossessorFirst
-from data.language import Pair
-from data.lexicon import Phonology
-from data.mixture import Mixture
-from data.world import World
-from experiments import report, stats
+from experiments import report, standard, stats
 from experiments.measure import following, recall
 from experiments.stage import Stage, extent, seeds
+from experiments.standard import LANGUAGES, SIZES, TIERS, corpus, mixers, pretrained, tuned, tuning
 from experiments.stats import Claim, above, below, outside, within
-from model.gla import GLA
-from model.lm import LM
-from model.softmax import Softmax
-from train.recipe import AdamW, Constant, Cosine, Recipe
 
 ROWS = ("D1", "B13", "D4", "C1", "A2")
 COST = {"toy": "2 CPU cores, 3 seeds, one mixer: under 5 min", "small": "one GPU, not yet measured"}
 
-MIXERS = {"gla": GLA(heads=4), "softmax": Softmax(heads=4)}
-LANGUAGES = ("L1", "L2")
-MIXTURE = Mixture(facts=0.3, stories=0.45, quiz=0.25)
-TIERS = {"T1": "quiz", "T2": "chat"}  # tier -> the register it tunes
-
 
 @dataclasses.dataclass(frozen=True)
-class Size:
-    """What grows with the machine: the world, the model, and how long it trains."""
-
-    world: World
-    D: int
-    layers: int
-    T: int
-    pretrain: Recipe
-    tune: Recipe
-    at: tuple[int, ...]  # tuning steps at which instruction following is measured
-    syllables: int = 2  # of a word: a large world needs longer ones
-
-
-SIZES = {
-    "smoke": Size(
-        world=World(pairs=32, cities=4, nouns=8),
-        D=32,
-        layers=1,
-        T=64,
-        pretrain=Recipe(steps=12, batch=8, schedule=Cosine(warmup=2)),
-        tune=Recipe(steps=4, batch=2, schedule=Constant()),
-        at=(0, 2, 4),
-    ),
-    "toy": Size(
-        world=World(),
-        D=128,
-        layers=2,
-        T=64,
-        pretrain=Recipe(steps=800, batch=32, optimizer=AdamW(lr=3e-3)),
-        tune=Recipe(steps=200, batch=4, optimizer=AdamW(lr=5e-4), schedule=Constant()),
-        at=(0, 10, 30, 100, 200),
-    ),
-    "small": Size(
-        world=World(pairs=20_000, cities=200, nouns=300),
-        D=512,
-        layers=12,
-        T=512,
-        pretrain=Recipe(steps=18_000, batch=128, optimizer=AdamW(lr=1e-3)),
-        tune=Recipe(steps=1_000, batch=16, optimizer=AdamW(lr=5e-5), schedule=Constant()),
-        at=(0, 10, 30, 100, 300, 1_000),
-        syllables=3,
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(standard.Settings):
     """Options of the flagship. Seeds and mixers add runs to a folder and change none in it."""
 
-    size: Literal["smoke", "toy", "small"] = "toy"
     seeds: int = extent(3)
-    mixers: str = extent("gla")  # gla, softmax, or both with a comma between
-
-
-def corpus(size: Size, seed: int) -> Corpus:
-    """The pretraining corpus of a seed: its world, its languages and its documents."""
-    features = (Lexicon(0.3), Names(0.5), PossessorFirst())
-    twin = Pair(features, seed, Phonology(syllables=size.syllables))
-    world = dataclasses.replace(size.world, seed=seed)
-    return Corpus(world, twin, T=size.T, mixture=MIXTURE, seed=seed)
-
-
-def tuning(base: Corpus, register: str, language: str) -> Corpus:
-    """Instructions in one register and one language, always answered, loss on the response."""
-    only = Mixture(**{"facts": 0, "stories": 0, "quiz": 0, "chat": 0} | {register: 1.0},
-                   answered=1.0, dictionary=0.0)  # fmt: skip
-    ratio = float(LANGUAGES.index(language))
-    return dataclasses.replace(base, mixture=only, ratio=ratio, loss="response")
 
 
 def stages(settings: Settings) -> list[Stage]:
     """A base of every seed and mixer, and its tunings: two tiers x (L1, and L2 as the ceiling)."""
-    for name in settings.mixers.split(","):
-        if name not in MIXERS:
-            near = difflib.get_close_matches(name, MIXERS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            raise ValueError(f"no mixer {name!r}{hint} There are: {', '.join(MIXERS)}")
     size, found = SIZES[settings.size], []
-    for seed in seeds(settings.seeds):
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         text = corpus(size, seed)
-        for mixer in settings.mixers.split(","):
-            model = LM(W=text.tokenizer.size, D=size.D, layers=size.layers, mixer=MIXERS[mixer])
-            labels = (("mixer", mixer), ("seed", seed))
-            base = Stage(
-                model=model,
-                corpus=text,
-                recipe=dataclasses.replace(size.pretrain, seed=seed),
-                measures=(recall.Recall(text),),
-                at=(size.pretrain.steps,),
-                labels=(*labels, ("tier", "base"), ("tuned", "none")),
-            )
-            found.append(base)
-            for tier, register in TIERS.items():
-                for language in LANGUAGES:
-                    found.append(Stage(
-                        model=model,
-                        corpus=tuning(text, register, language),
-                        recipe=dataclasses.replace(size.tune, seed=seed),
-                        base=base,
-                        measures=(following.Following(text, register),),
-                        at=size.at,
-                        labels=(*labels, ("tier", tier), ("tuned", language)),
-                    ))  # fmt: skip
+        base = pretrained(
+            size, mixer, seed, text, (recall.Recall(text),), tier="base", tuned="none"
+        )
+        found.append(base)
+        for (tier, register), language in itertools.product(TIERS.items(), LANGUAGES):
+            asked = following.Following(text, register)
+            found.append(tuned(base, tuning(text, register, language), size.tune, (asked,), size.at,
+                               tier=tier, tuned=language))  # fmt: skip
     return found
 
 

@@ -35,18 +35,18 @@ class Bits:
         size = np.where(weights > 0, self.held_out.tokenizer.bytes[tokens], 0)
         unigram, bigram = baselines(self.seen)
         previous = np.roll(tokens, 1, 1)
-        nats = {
-            "bits": _model_nats(cfg, params, tokens, weights, segments),
+        spent = {
+            "bits": nats(cfg, params, tokens, weights, segments),
             "unigram": -np.log(unigram[tokens]) * weights,
             "bigram": -np.log(bigram[previous, tokens]) * weights,
         }
         # A token is scored with the document that predicts it: the end of one is the <doc> after.
         owner = np.pad(segments, ((0, 0), (1, 0)))[:, :-1]
-        each = lambda values: _by_document(values, owner)
+        each = lambda values: by_document(values, owner, owner.max() + 1)
         sizes = each(size)
         keep = sizes > 0
         count, total = int(keep.sum()), sizes.sum() * np.log(2)
-        bits = {name: each(values)[keep] * count / total for name, values in nats.items()}
+        bits = {name: each(values)[keep] * count / total for name, values in spent.items()}
         return pa.table({"language": [self.language] * count, "item": np.arange(count)} | bits)
 
 
@@ -65,14 +65,14 @@ def baselines(seen: Text) -> tuple[np.ndarray, np.ndarray]:
     return unigram, bigram
 
 
-def _by_document(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Sums of (B,T) values over the documents of every row, flattened."""
-    width = owner.max() + 1
+def by_document(values: np.ndarray, owner: np.ndarray, width: int) -> np.ndarray:
+    """Sums (B * width) of (B,T) values over the documents of every row; 0 owns what is in none."""
     key = owner + np.arange(len(owner))[:, None] * width
     return np.bincount(key.ravel(), values.ravel(), minlength=len(owner) * width)
 
 
-def _model_nats(cfg: LM, params: dict, tokens, weights, segments) -> np.ndarray:
+def nats(cfg: LM, params: dict, tokens, weights, segments) -> np.ndarray:
+    """(B,T) weight x -log p(token | those before), at the place of the token predicted."""
     parts = []
     for start in range(0, len(tokens), ROWS):
         part = [a[start : start + ROWS] for a in (tokens, weights, segments)]
