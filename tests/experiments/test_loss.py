@@ -1,6 +1,7 @@
 """Loss by language and register, against the same numbers taken by hand."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.measure.loss import UNSEEN, Loss
@@ -15,7 +16,7 @@ def test_the_mean_over_documents_of_a_kind_is_their_nats_a_token():
     params = init(MODEL, jax.random.key(0))
     items = Loss(TEXT, rows=8)(MODEL, params).to_pylist()
     rows = TEXT.rows(UNSEEN, UNSEEN + 8)
-    logits, _ = apply(MODEL, params, rows["tokens"], rows["segments"])
+    logits, _ = apply(MODEL, params, *(jnp.asarray(rows[k]) for k in ("tokens", "segments")))
     said = np.asarray(jax.nn.log_softmax(logits))
     spent: dict[tuple[str, str], list[float]] = {}
     for b, t in np.argwhere(rows["segments"] > 0):
