@@ -30,7 +30,7 @@ import rich.console
 import rich.table
 import tyro
 
-from experiments import report, stage
+from experiments import report, stage, stats
 from train import store
 
 FOLDER = pathlib.Path(__file__).parent
@@ -127,7 +127,7 @@ def gather(
         spec["run"]["lost"] = "; ".join(each.title for each in lost)
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
     results = report.Results(spec=spec, claims=[], **tables)
-    claims = [claim.record() for claim in module.claims(results)]
+    claims = stats.decide(module.claims(results))
     (folder / "claims.json").write_text(json.dumps(claims, indent=1), encoding="utf-8")
 
 

@@ -4,6 +4,9 @@ A measurement is kept as one number an item. Items are drawn within a seed (a wo
 initialisation) and seeds are drawn from all seeds there could be, so an interval resamples both:
 first the seeds, then the items within each (Davison & Hinkley 1997, section 3.8). Arms
 are compared on the same seeds, which the resampling keeps together.
+
+An experiment declares several claims, so its verdicts hold at 5% for all of them together (Holm
+1979); the intervals shown are of one claim each.
 """
 
 import dataclasses
@@ -22,12 +25,17 @@ Cells = tuple[np.ndarray, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A statistic with its 95% interval over `seeds` seeds."""
+    """A statistic with its 95% interval over `seeds` seeds.
+
+    `tail(t)` is the p-value of "the truth is at most t": the level at which a one-sided interval
+    begins to reach down to t. So `tail(low)` is .025 and `tail(high)` .975.
+    """
 
     value: float
     low: float
     high: float
     seeds: int
+    tail: Callable[[float], float] = dataclasses.field(repr=False, compare=False)
 
 
 def where(items: pa.Table, **equal: object) -> pa.Table:
@@ -103,53 +111,79 @@ def bootstrap(
     leave_one = np.array(
         [np.delete(table, s, 0).mean(0) for s in range(count)] if count > 1 else []
     )
-    low, high = _bca(boot, value, statistic(leave_one) if count > 1 else np.zeros(0))
-    return Estimate(value, low, high, count)
+    bca = BCa.of(boot, value, statistic(leave_one) if count > 1 else np.zeros(0))
+    return Estimate(value, *bca.interval(), count, bca.tail)
 
 
-def _bca(boot: np.ndarray, value: float, leave_one: np.ndarray) -> tuple[float, float]:
-    """95% bias-corrected, accelerated percentile interval of bootstrap values (draws,)."""
-    boot = boot[np.isfinite(boot)]
-    if not math.isfinite(value) or len(boot) == 0:
-        return math.nan, math.nan
-    if np.ptp(boot) == 0:
-        return float(boot[0]), float(boot[0])
-    # Ties count half, so that a discrete statistic is not taken for a biased one.
-    below = np.mean(boot < value) + 0.5 * np.mean(boot == value)
-    bias = norm.ppf(np.clip(below, 1 / len(boot), 1 - 1 / len(boot)))
-    centred = leave_one.mean() - leave_one if len(leave_one) else np.zeros(1)
-    spread = np.sum(centred**2) ** 1.5
-    skew = np.sum(centred**3) / (6 * spread) if spread > 0 else 0.0
-    z = bias + norm.ppf([0.025, 0.975])
-    low, high = np.quantile(boot, norm.cdf(bias + z / (1 - skew * z)))
-    return float(low), float(high)
+@dataclasses.dataclass(frozen=True)
+class BCa:
+    """Bias-corrected, accelerated percentiles of bootstrap values (Efron 1987, equation 2.3)."""
+
+    boot: np.ndarray  # (draws,) sorted, the finite ones
+    bias: float
+    skew: float
+
+    @classmethod
+    def of(cls, boot: np.ndarray, value: float, leave_one: np.ndarray) -> "BCa":
+        """From bootstrap values (draws,), the estimate and its values without one seed each."""
+        boot = np.sort(boot[np.isfinite(boot)]) if math.isfinite(value) else np.zeros(0)
+        if len(boot) == 0:
+            return cls(boot, math.nan, math.nan)
+        # Ties count half, so that a discrete statistic is not taken for a biased one.
+        below = np.mean(boot < value) + 0.5 * np.mean(boot == value)
+        bias = norm.ppf(np.clip(below, 1 / len(boot), 1 - 1 / len(boot)))
+        centred = leave_one.mean() - leave_one if len(leave_one) else np.zeros(1)
+        spread = np.sum(centred**2) ** 1.5
+        return cls(boot, bias, np.sum(centred**3) / (6 * spread) if spread > 0 else 0.0)
+
+    def interval(self) -> tuple[float, float]:
+        """95%, two-sided; nan where there is nothing."""
+        if len(self.boot) == 0:
+            return math.nan, math.nan
+        if self.boot[0] == self.boot[-1]:
+            return float(self.boot[0]), float(self.boot[0])
+        z = self.bias + norm.ppf([0.025, 0.975])
+        low, high = np.quantile(self.boot, norm.cdf(self.bias + z / (1 - self.skew * z)))
+        return float(low), float(high)
+
+    def tail(self, t: float) -> float:
+        """p-value of "the truth is at most t", no smaller than the draws can tell."""
+        if len(self.boot) == 0:
+            return math.nan
+        least = 1 / (len(self.boot) + 1)
+        share = np.mean(self.boot <= t)
+        if share in (0, 1):  # no draw reached it, and no correction can tell by how much
+            return least if share == 0 else 1 - least
+        w = norm.ppf(share) - self.bias
+        return float(np.clip(norm.cdf(w / (1 + self.skew * w) - self.bias), least, 1 - least))
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One declared contrast and the rule that decides it, both written before the run.
+    """One declared contrast and the rules that decide it, written before the run.
 
-    `reproduced` and `opposite` are judged on the interval; neither holding is `inconclusive`.
+    A rule is the p-value of "it does not hold"; `decide` takes those of all claims together.
     """
 
     row: str
     claim: str
     unit: str
     estimate: Estimate
-    reproduced: Callable[[Estimate], bool]
-    opposite: Callable[[Estimate], bool]
+    reproduced: "Rule"
+    opposite: "Rule"
     reference: float | None
     reference_source: str
 
     @property
-    def verdict(self) -> str:
-        if self.reproduced(self.estimate):
-            return "reproduced"
-        return "opposite" if self.opposite(self.estimate) else "inconclusive"
+    def p(self) -> float:
+        """The smaller p-value of the two rules; 1 where the estimate does not exist."""
+        found = [rule(self.estimate) for rule in (self.reproduced, self.opposite)]
+        return min(1.0 if math.isnan(p) else min(p, 1.0) for p in found)
 
-    def record(self) -> dict[str, object]:
+    def record(self, p_holm: float) -> dict[str, object]:
         """The claim as a row of claims.json; an undefined number is null."""
         finite = lambda x: x if math.isfinite(x) else None
+        held = "reproduced" if self.reproduced(self.estimate) <= self.p else "opposite"
         return {
             "row": self.row,
             "claim": self.claim,
@@ -160,25 +194,48 @@ class Claim:
             "seeds": self.estimate.seeds,
             "reference": self.reference,
             "reference_source": self.reference_source,
-            "verdict": self.verdict,
+            "p_holm": p_holm,
+            "verdict": held if p_holm <= LEVEL else "inconclusive",
         }
 
 
-def above(threshold: float) -> Callable[[Estimate], bool]:
-    """The whole interval lies above `threshold`."""
-    return lambda e: e.low > threshold
+LEVEL = 0.05  # of all claims of an experiment together
+Rule = Callable[[Estimate], float]
 
 
-def below(threshold: float) -> Callable[[Estimate], bool]:
-    """The whole interval lies below `threshold`."""
-    return lambda e: e.high < threshold
+def decide(claims: Sequence[Claim]) -> list[dict[str, object]]:
+    """The claims as records, each with its verdict after Holm's correction over all of them."""
+    return [c.record(p) for c, p in zip(claims, holm([c.p for c in claims]), strict=True)]
 
 
-def within(margin: float) -> Callable[[Estimate], bool]:
-    """Equivalence with zero: the whole interval lies within +-`margin`."""
-    return lambda e: -margin < e.low and e.high < margin
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm 1979): what is at most a level holds at that level for all together.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order, adjusted, least = np.argsort(p), [0.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = least
+    return adjusted
 
 
-def outside(margin: float) -> Callable[[Estimate], bool]:
-    """A definite effect: the whole interval lies on one side, beyond `margin`."""
-    return lambda e: e.low > margin or e.high < -margin
+def above(threshold: float) -> Rule:
+    """The truth lies above `threshold`: alone at 5% where the whole 95% interval does."""
+    return lambda e: 2 * e.tail(threshold)
+
+
+def below(threshold: float) -> Rule:
+    """The truth lies below `threshold`."""
+    return lambda e: 2 * (1 - e.tail(threshold))
+
+
+def within(margin: float) -> Rule:
+    """Equivalence with zero, +-`margin`: both one-sided tests (Schuirmann 1987)."""
+    return lambda e: 2 * max(e.tail(-margin), 1 - e.tail(margin))
+
+
+def outside(margin: float) -> Rule:
+    """A definite effect: beyond `margin` on one side."""
+    return lambda e: 2 * min(e.tail(margin), 1 - e.tail(-margin))

@@ -1,10 +1,12 @@
 """Intervals that cover, pairs that stay together, verdicts that follow their rules."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.stats import norm
 
 from experiments import stats
 from experiments.stats import Claim, Estimate, above, below, outside, within
@@ -48,7 +50,8 @@ def test_the_same_numbers_give_the_same_interval():
 
 def test_constant_values_give_an_interval_of_no_width():
     e = stats.bootstrap([(np.ones(5),), (np.ones(7),)])
-    assert e == Estimate(1.0, 1.0, 1.0, 2)
+    assert (e.value, e.low, e.high, e.seeds) == (1.0, 1.0, 1.0, 2)
+    assert above(0.9)(e) < 1e-3 < above(1.1)(e) and within(0.5)(e) > 0.5
 
 
 def test_one_seed_still_has_an_interval_over_its_items():
@@ -89,7 +92,40 @@ def test_arms_are_selected_by_the_values_of_columns():
     ],
 )
 def test_a_verdict_follows_from_the_interval_and_the_rule(low, high, rules, verdict):
-    estimate = Estimate((low + high) / 2, low, high, 3)
-    claim = Claim("D1", "text", "EM", estimate, *rules, None, "none")
-    assert claim.verdict == verdict
-    assert claim.record()["ci_low"] == (None if math.isnan(low) else low)
+    claim = Claim("D1", "text", "EM", normal(low, high), *rules, None, "none")
+    (record,) = stats.decide([claim])
+    assert record["verdict"] == verdict
+    assert record["ci_low"] == (None if math.isnan(low) else low)
+
+
+def normal(low, high):
+    """An estimate whose error is normal, from its 95% interval."""
+    middle, error = (low + high) / 2, (high - low) / 2 / norm.ppf(0.975)
+    return Estimate(middle, low, high, 3, lambda t: norm.cdf((t - middle) / error))
+
+
+def test_a_tail_is_2_5_percent_at_either_end_of_the_interval():
+    rng = np.random.default_rng(4)
+    skewed = [(rng.exponential(1 + s / 9, 15),) for s in range(9)]
+    e = stats.bootstrap(skewed)
+    assert e.tail(e.low) == pytest.approx(0.025, abs=2e-3)
+    assert e.tail(e.high) == pytest.approx(0.975, abs=2e-3)
+    assert e.tail(-9) < 2e-4 < e.tail(e.value) < 1 - 2e-4 < e.tail(99)
+
+
+def test_what_one_claim_decides_many_may_not():
+    """Holm: with p = .03 alone it is reproduced, as the least of four it is not."""
+    weak = Claim("D1", "text", "EM", normal(0.0203, 0.4), above(0.0), below(0.0), None, "none")
+    assert stats.decide([weak])[0]["verdict"] == "reproduced"
+    assert {r["verdict"] for r in stats.decide([weak] * 4)} == {"inconclusive"}
+    strong = dataclasses.replace(weak, estimate=normal(0.3, 0.4))
+    found = stats.decide([weak, strong, strong, strong])
+    assert [r["verdict"] for r in found] == ["reproduced"] * 4
+
+
+def test_holm_s_adjusted_p_values_keep_their_order_and_never_fall_below_their_own():
+    rng = np.random.default_rng(5)
+    p = rng.uniform(size=20) ** 3
+    adjusted = np.array(stats.holm(p))
+    assert (adjusted >= p).all() and (np.diff(adjusted[np.argsort(p)]) >= 0).all()
+    assert adjusted[np.argmin(p)] == min(1, 20 * p.min())
