@@ -1,6 +1,9 @@
 """One self-contained page from stored results: `python -m experiments.report DIR...`.
 
 Nothing is trained or measured here: tables, claims and figures are re-made from the files of DIR.
+`python -m experiments.report all [DIR] [--record]` makes the page of all experiments that
+`experiments.run all` left in DIR (default runs/all-toy) and, if asked, records what they found in
+RESULTS.md and in the experiments' docstrings.
 """
 
 import dataclasses
@@ -145,7 +148,6 @@ def page(title: str, method: str, results: Results, sections: Sequence[Section])
     run = results.spec["run"]
     facts = " · ".join(f"{key} {value}" for key, value in run.items())
     parts = [
-        f"<h1>{html.escape(title)}</h1><p class='note'>{html.escape(facts)}</p>",
         "<h2>Claims</h2><p class='note'>Rules were written before the run; intervals are 95%, "
         "bootstrapped over seeds and items. Verdicts hold at 5% for all claims together (Holm)."
         "</p>",
@@ -161,9 +163,16 @@ def page(title: str, method: str, results: Results, sections: Sequence[Section])
     parts.append(
         f"<details><summary>Full specification</summary><pre>{html.escape(spec)}</pre></details>"
     )
+    return document(title, "".join(parts), note=facts)
+
+
+def document(title: str, body: str, note: str = "") -> str:
+    """A self-contained HTML page."""
+    head = html.escape(title)
+    below = f"<p class='note'>{html.escape(note)}</p>" if note else ""
     return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}"
-        f"</title><style>{CSS}</style></head><body>{''.join(parts)}</body></html>"
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{head}</title>"
+        f"<style>{CSS}</style></head><body><h1>{head}</h1>{below}{body}</body></html>"
     )
 
 
@@ -177,17 +186,32 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def main(folders: Sequence[str]) -> int:
-    if not folders or folders[0] in ("-h", "--help"):
+def main(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
         print(__doc__)
-        return 0 if folders else 2
-    for folder in folders:
-        try:
+        return 0 if words else 2
+    try:
+        if words[0] == "all":
+            _all(words[1:])
+            return 0
+        for folder in words:
             print(write(pathlib.Path(folder)))
-        except ValueError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-    return 0
+        return 0
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _all(words: Sequence[str]) -> None:
+    from experiments import catalogue  # it makes its page with the functions of this file
+
+    folders = [word for word in words if word != "--record"]
+    if len(folders) > 1 or any(word.startswith("-") for word in folders):
+        raise ValueError(f"all {' '.join(words)} is not understood; give: all [DIR] [--record]")
+    out = pathlib.Path(folders[0] if folders else "runs/all-toy")
+    print(catalogue.write(out))
+    if "--record" in words:
+        print(catalogue.record(out))
 
 
 if __name__ == "__main__":

@@ -6,19 +6,20 @@ An experiment is a file of this folder that reads as a method section and define
   claims(results)      the contrasts it declares, with the rule that decides each
   sections(results)    the figures of its page
 Finished stages are kept under their identity in the output folder and never run twice; an
-interrupted one continues from its newest checkpoint.
+interrupted one continues from its newest checkpoint. `python -m experiments.run all` runs every
+experiment into one folder, where what several of them train is trained once.
 """
 
 import dataclasses
-import difflib
-import importlib
 import json
+import os
 import pathlib
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import jax
 import pyarrow as pa
@@ -30,25 +31,11 @@ import rich.console
 import rich.table
 import tyro
 
-from experiments import report, stage, stats
+from experiments import catalogue, report, stage, stats
+from experiments.catalogue import find, names
 from train import store
 
-FOLDER = pathlib.Path(__file__).parent
-
-
-def names() -> list[str]:
-    """The experiments there are: files of this folder that define `stages`."""
-    files = sorted(FOLDER.glob("*.py"))
-    return [file.stem for file in files if "\ndef stages(" in file.read_text(encoding="utf-8")]
-
-
-def find(name: str):
-    """The module of an experiment; an unknown name gets the list and the nearest."""
-    if name in names():
-        return importlib.import_module(f"experiments.{name}")
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ValueError(f"no experiment {name!r}{hint} There are: {', '.join(names())}")
+ROOT = pathlib.Path(__file__).parent.parent
 
 
 def protocol(module, settings) -> list:
@@ -92,31 +79,36 @@ def environment() -> dict[str, str]:
     """Commit, date, versions and machine of a run, for its record."""
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(FOLDER), *words]
+        command = ["git", "-C", str(ROOT), *words]
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
+    kind = jax.devices()[0].device_kind
     changed = "+changes" if git("status", "--porcelain") else ""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "commit": (git("rev-parse", "--short", "HEAD") or "unknown") + changed,
         "jax": jax.__version__,
         "python": platform.python_version(),
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": f"{os.cpu_count()} CPU cores"
+        if kind == "cpu"
+        else f"{jax.device_count()} x {kind}",
     }
 
 
 def gather(
     folder: pathlib.Path,
+    kept: pathlib.Path,
     module,
     stages: Sequence[stage.Stage],
     seconds: float,
     lost: Mapping[stage.Stage, FloatingPointError],
 ) -> None:
-    """Tables of all stages into one set of files, then claims; the record names the lost."""
+    """Tables of all stages kept in `kept` into the files of `folder`, then claims; the record names
+    the lost."""
     tables = {
-        "items": _joined([stage.items(folder, each) for each in stages]),
-        "curves": _joined([stage.curve(folder, each) for each in stages]),
-        "ledger": _joined([stage.ledger(folder, each) for each in stages]),
+        "items": _joined([stage.items(kept, each) for each in stages]),
+        "curves": _joined([stage.curve(kept, each) for each in stages]),
+        "ledger": _joined([stage.ledger(kept, each) for each in stages]),
     }
     tables["results"] = summarise(tables["items"])
     for name, value in tables.items():
@@ -180,32 +172,25 @@ def show(folder: pathlib.Path, path: pathlib.Path) -> None:
     print(path)
 
 
-def overview() -> None:
-    """Prints the experiments, the rows they answer and what each size costs."""
-    grid = rich.table.Table("experiment", "question", "rows", "cost", box=rich.box.SIMPLE_HEAD)
-    for name in names():
-        module = find(name)
-        cost = "\n".join(f"{size}: {text}" for size, text in module.COST.items())
-        grid.add_row(name, module.__doc__.partition("\n")[0], ", ".join(module.ROWS), cost)
-    rich.print(grid)
+def run(module, settings, folder: pathlib.Path, shared: pathlib.Path | None = None) -> pathlib.Path:
+    """All stages, then the tables and the page; returns the path of report.html.
 
-
-def run(module, settings, folder: pathlib.Path) -> pathlib.Path:
-    """All stages, then the tables and the page; returns the path of report.html."""
-    stages = module.stages(settings)
+    Stages are kept in `shared`, where other experiments find them, or in the folder itself.
+    """
+    stages, kept = module.stages(settings), shared or folder
     claim_folder(folder, module, settings)
     # Compiled programs outlive the process: a run that continues does not compile again.
-    jax.config.update("jax_compilation_cache_dir", str(FOLDER.parent / ".cache" / "jax"))
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
     start = time.monotonic()
     lost: dict[stage.Stage, FloatingPointError] = {}
     with stage.Display(stages) as display:
         for group in stage.groups(stages, stage.room):
             ready = [each for each in group if each.base not in lost]
             lost |= {each: lost[each.base] for each in group if each.base in lost}
-            lost |= stage.complete(ready, folder, display) if ready else {}
+            lost |= stage.complete(ready, kept, display) if ready else {}
     whole = undisturbed(stages, lost)
     if whole:
-        gather(folder, module, whole, time.monotonic() - start, lost)
+        gather(folder, kept, module, whole, time.monotonic() - start, lost)
     path = report.write(folder) if whole else None
     if lost:
         kept = f"{path} is of the seeds that lost none" if path else "no seed is without a loss"
@@ -224,6 +209,73 @@ def undisturbed(stages: Sequence[stage.Stage], lost: Collection[stage.Stage]) ->
     return [each for each in stages if seed(each) not in disturbed]
 
 
+def every(size: str, seeds: int | None, out: pathlib.Path) -> list[str]:
+    """Runs all experiments at a size into the folders OUT/NAME, their stages into OUT/stages, and
+    prints each one's claims; returns the names of those that failed. What is done is not run again.
+    """
+    failed = []
+    for number, name in enumerate(names(), 1):
+        module, folder = find(name), out / name
+        given = {} if seeds is None else {"seeds": seeds}
+        print(
+            f"[{number}/{len(names())}] {name}: {module.__doc__.partition(chr(10))[0]}", flush=True
+        )
+        if "folder" in {field.name for field in dataclasses.fields(module.Settings)}:
+            print(f"left out, it reads text of yours: python -m experiments.run {name} --folder")
+            continue
+        try:
+            show(folder, run(module, module.Settings(size=size, **given), folder, shared=out))
+        except (ValueError, NotImplementedError, FloatingPointError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed.append(name)
+    print(catalogue.write(out))
+    return failed
+
+
+def _launch_one(name: str, arguments: Sequence[str]) -> int:
+    module = find(name)
+
+    def launch(
+        settings: tyro.conf.OmitArgPrefixes[module.Settings],
+        out: pathlib.Path | None = None,
+        stages: pathlib.Path | None = None,
+    ):
+        """Runs or resumes.
+
+        Args:
+            settings: what to run
+            out: folder of the results; default runs/NAME-SIZE
+            stages: folder whose stages/ holds what is trained, to share it; default OUT
+        """
+        folder = out or pathlib.Path("runs") / f"{name}-{settings.size}"
+        show(folder, run(module, settings, folder, stages))
+
+    prog = f"python -m experiments.run {name}"
+    tyro.cli(launch, args=list(arguments), prog=prog, description=module.__doc__)
+    return 0
+
+
+def _launch_all(arguments: Sequence[str]) -> int:
+    def launch(
+        size: Literal["smoke", "toy", "small"] = "toy",
+        seeds: int | None = None,
+        out: pathlib.Path | None = None,
+    ) -> list[str]:
+        """Runs or resumes every experiment that needs no text of yours.
+
+        Args:
+            size: of all of them
+            seeds: of all of them; default what each declares
+            out: folder of the results, a folder of it an experiment; default runs/all-SIZE
+        """
+        return every(size, seeds, out or pathlib.Path("runs") / f"all-{size}")
+
+    failed = tyro.cli(launch, args=list(arguments), prog="python -m experiments.run all")
+    if failed:
+        print(f"error: {', '.join(failed)} failed; see above", file=sys.stderr)
+    return 2 if failed else 0
+
+
 def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
@@ -231,25 +283,11 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     try:
         if arguments[0] == "--list":
-            overview()
+            catalogue.overview(pathlib.Path("runs"))
             return 0
-        module = find(arguments[0])
-
-        def launch(
-            settings: tyro.conf.OmitArgPrefixes[module.Settings], out: pathlib.Path | None = None
-        ):
-            """Runs or resumes.
-
-            Args:
-                settings: what to run
-                out: folder of the results; default runs/NAME-SIZE
-            """
-            folder = out or pathlib.Path("runs") / f"{arguments[0]}-{settings.size}"
-            show(folder, run(module, settings, folder))
-
-        prog = f"python -m experiments.run {arguments[0]}"
-        tyro.cli(launch, args=list(arguments[1:]), prog=prog, description=module.__doc__)
-        return 0
+        if arguments[0] == "all":
+            return _launch_all(arguments[1:])
+        return _launch_one(arguments[0], arguments[1:])
     except (ValueError, NotImplementedError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -19,15 +19,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 FILES = ("items.parquet", "results.parquet", "ledger.parquet", "claims.json", "spec.json")
 
 
-@pytest.fixture(scope="module")
-def flagship(tmp_path_factory):
-    """A finished flagship of two seeds and both mixers."""
-    out = tmp_path_factory.mktemp("flagship") / "out"
-    words = ["flagship", "--size", "smoke", "--seeds", "2", "--mixers", "gla,softmax"]
-    assert run.main([*words, "--out", str(out)]) == 0
-    return out
-
-
 def test_the_flagship_leaves_all_its_files(flagship):
     for name in (*FILES, "report.html"):
         assert (flagship / name).stat().st_size > 0, name

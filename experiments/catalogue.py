@@ -1,0 +1,193 @@
+"""All experiments together: what there is, what was found, and the one page that says so.
+
+A finished run of NAME leaves claims.json and spec.json in runs/NAME-SIZE, or in runs/all-SIZE/NAME.
+`python -m experiments.report all` makes runs/all-SIZE/index.html of them; with --record it also
+writes what they found into the repository: RESULTS.md, and the last paragraph of every docstring.
+"""
+
+import collections
+import difflib
+import html
+import importlib
+import json
+import pathlib
+import re
+import textwrap
+
+import rich.box
+import rich.console
+import rich.table
+
+from experiments import report
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+VERDICTS = ("reproduced", "opposite", "inconclusive")
+COLUMNS = ("row", "experiment", "claim", "estimate [95%]", "reference", "verdict")
+
+
+def names() -> list[str]:
+    """The experiments there are: files of this folder that define `stages`."""
+    files = sorted(HERE.glob("*.py"))
+    return [file.stem for file in files if "\ndef stages(" in file.read_text(encoding="utf-8")]
+
+
+def find(name: str):
+    """The module of an experiment; an unknown name gets the list and the nearest."""
+    if name in names():
+        return importlib.import_module(f"experiments.{name}")
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ValueError(f"no experiment {name!r}{hint} There are: {', '.join(names())}")
+
+
+def overview(runs: pathlib.Path) -> None:
+    """Prints the experiments, the rows they answer, what each size costs and the last verdicts."""
+    columns = ("experiment", "question", "rows", "cost", "last verdicts")
+    grid = rich.table.Table(*columns, box=rich.box.SIMPLE_HEAD)
+    for name in names():
+        module = find(name)
+        cost = "\n".join(f"{size}: {text}" for size, text in module.COST.items())
+        title = module.__doc__.partition("\n")[0]
+        grid.add_row(name, title, ", ".join(module.ROWS), cost, last(name, runs))
+    console = rich.console.Console()
+    if not console.is_terminal:
+        console.width = 200  # a log has no width of its own
+    console.print(grid)
+
+
+def last(name: str, runs: pathlib.Path) -> str:
+    """Verdicts of the newest run of an experiment below `runs`, or of the one that is recorded."""
+    found = [*runs.glob(f"{name}-*/claims.json"), *runs.glob(f"all-*/{name}/claims.json")]
+    if found:
+        newest = max(found, key=lambda path: path.stat().st_mtime)
+        return _counted(json.loads(newest.read_text(encoding="utf-8")))
+    cells = [_cells(line) for line in _recorded() if line.startswith("|")]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells if row[1] == name]
+    return _counted(rows) or "not yet run"
+
+
+def _counted(claims: list[dict]) -> str:
+    """`D1: 3 reproduced, 1 opposite`, a line a row."""
+    rows: dict[str, collections.Counter] = {}
+    for claim in claims:
+        rows.setdefault(claim["row"], collections.Counter())[claim["verdict"]] += 1
+    say = lambda count: ", ".join(f"{count[v]} {v}" for v in VERDICTS if count[v])
+    return "\n".join(
+        f"{row}: {say(count)}" for row, count in sorted(rows.items(), key=lambda r: _order(r[0]))
+    )
+
+
+def _recorded() -> list[str]:
+    return RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def finished(out: pathlib.Path) -> dict[str, tuple[list[dict], dict]]:
+    """Experiment -> (claims, spec) of the runs in the folders OUT/NAME."""
+    read = lambda path: json.loads(path.read_text(encoding="utf-8"))
+    folders = [out / name for name in names() if (out / name / "claims.json").is_file()]
+    return {f.name: (read(f / "claims.json"), read(f / "spec.json")) for f in folders}
+
+
+def write(out: pathlib.Path) -> pathlib.Path:
+    """Makes OUT/index.html, a table of all claims that links to every page; returns its path."""
+    found = finished(out)
+    if not found:
+        raise ValueError(f"{out} has no finished experiment; run `python -m experiments.run all`")
+    rows = []
+    for name, (claims, _) in found.items():
+        for claim in claims:
+            row = dict(zip(COLUMNS, _row(name, claim), strict=True))
+            row["experiment"] = f"<a href='{name}/report.html'>{name}</a>"
+            row["verdict"] = f"<span class='{claim['verdict']}'>{claim['verdict']}</span>"
+            rows.append(row)
+    rows.sort(key=lambda row: _order(row["row"]))
+    missing = [name for name in names() if name not in found]
+    note = "Rules were written before the runs. Intervals are 95%, over seeds and items; verdicts "
+    note += "hold at 5% for all claims of an experiment together (Holm)."
+    note += f" Not there: {', '.join(missing)}." if missing else ""
+    body = f"<p class='note'>{html.escape(note)}</p>"
+    body += report.table(rows, raw=("experiment", "verdict"))
+    path = out / "index.html"
+    path.write_text(report.document("What was found", body), encoding="utf-8")
+    return path
+
+
+def _row(name: str, claim: dict) -> tuple[str, ...]:
+    reference = "–" if claim["reference"] is None else f"{claim['reference']:.3g}"
+    what = (claim["row"], name, claim["claim"], report.interval(claim), reference)
+    return (*what, claim["verdict"])
+
+
+def _order(row: str) -> tuple[str, int]:
+    return row[0], int(row[1:])
+
+
+def record(out: pathlib.Path) -> pathlib.Path:
+    """Writes RESULTS.md from the runs in OUT, keeping what it has of others, and the last paragraph
+    of the docstring of every experiment that was run; returns the path of RESULTS.md."""
+    kept, heads, found = _kept(), [], finished(out)
+    for name, (claims, spec) in found.items():
+        kept[name] = [_row(name, claim) for claim in claims]
+        _docstring(name, _told(claims, spec))
+        heads.append(f"{name}: {_run(spec)}")
+    old = [line[2:] for line in _recorded() if line.startswith("- ")]
+    heads += [line for line in old if line.partition(":")[0] not in found]
+    rows = sorted((row for rows in kept.values() for row in rows), key=lambda r: _order(r[0]))
+    line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    parts = [
+        "# What was found",
+        "",
+        "Written by `python -m experiments.report all --record` from stored runs. Every claim's",
+        "rule stands in `claims()` of its experiment; verdicts hold at 5% for all claims of an",
+        "experiment together (Holm). A toy result is a toy result.",
+        "",
+        line(COLUMNS),
+        line(["---"] * len(COLUMNS)),
+        *map(line, rows),
+        "",
+        "The runs:",
+        "",
+        *(f"- {head}" for head in sorted(heads)),
+    ]
+    RESULTS.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    return RESULTS
+
+
+def _kept() -> dict[str, list[tuple[str, ...]]]:
+    kept: dict[str, list[tuple[str, ...]]] = {}
+    for line in _recorded():
+        if line.startswith("|") and (cells := _cells(line))[1] in names():
+            kept.setdefault(cells[1], []).append(tuple(cells))
+    return kept
+
+
+def _run(spec: dict) -> str:
+    """`2026-11-24, 8defb23, toy, 5 seeds, gla, 2 CPU cores, 1,200 s`."""
+    settings, run = spec["settings"], spec["run"]
+    parts = [run["date"].split()[0], run["commit"], settings["size"], f"{settings['seeds']} seeds"]
+    parts += [settings["mixers"]] if "mixers" in settings else []
+    return ", ".join((*parts, run["device"], f"{run['seconds']:,} s"))
+
+
+def _told(claims: list[dict], spec: dict) -> str:
+    found = [f"{c['row']} {c['claim']}: {report.interval(c)}, {c['verdict']}." for c in claims]
+    return " ".join((f"{_run(spec)}.", *found))
+
+
+def _docstring(name: str, text: str) -> None:
+    """Replaces the paragraph `Result` of an experiment's docstring."""
+    path = HERE / f"{name}.py"
+    source = path.read_text(encoding="utf-8")
+    if "\nResult " not in source:
+        raise ValueError(f"{path.name} has no paragraph `Result` to write into; give it one")
+    start = source.index("\nResult ") + 1
+    stop = source.index('"""', start)
+    shown = textwrap.fill(
+        text.replace("\\", "\\\\"), 100, initial_indent="Result    ", subsequent_indent=" " * 10
+    )
+    path.write_text(f"{source[:start]}{shown}\n{source[stop:]}", encoding="utf-8")
