@@ -7,7 +7,6 @@ writes what they found into the repository: RESULTS.md, and the last paragraph o
 
 import collections
 import difflib
-import html
 import importlib
 import json
 import pathlib
@@ -18,7 +17,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from experiments import report
+from experiments import stats
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
@@ -74,7 +73,7 @@ def _counted(claims: list[dict]) -> str:
         rows.setdefault(claim["row"], collections.Counter())[claim["verdict"]] += 1
     say = lambda count: ", ".join(f"{count[v]} {v}" for v in VERDICTS if count[v])
     return "\n".join(
-        f"{row}: {say(count)}" for row, count in sorted(rows.items(), key=lambda r: _order(r[0]))
+        f"{row}: {say(count)}" for row, count in sorted(rows.items(), key=lambda r: order(r[0]))
     )
 
 
@@ -93,37 +92,15 @@ def finished(out: pathlib.Path) -> dict[str, tuple[list[dict], dict]]:
     return {f.name: (read(f / "claims.json"), read(f / "spec.json")) for f in folders}
 
 
-def write(out: pathlib.Path) -> pathlib.Path:
-    """Makes OUT/index.html, a table of all claims that links to every page; returns its path."""
-    found = finished(out)
-    if not found:
-        raise ValueError(f"{out} has no finished experiment; run `python -m experiments.run all`")
-    rows = []
-    for name, (claims, _) in found.items():
-        for claim in claims:
-            row = dict(zip(COLUMNS, _row(name, claim), strict=True))
-            row["experiment"] = f"<a href='{name}/report.html'>{name}</a>"
-            row["verdict"] = f"<span class='{claim['verdict']}'>{claim['verdict']}</span>"
-            rows.append(row)
-    rows.sort(key=lambda row: _order(row["row"]))
-    missing = [name for name in names() if name not in found]
-    note = "Rules were written before the runs. Intervals are 95%, over seeds and items; verdicts "
-    note += "hold at 5% for all claims of an experiment together (Holm)."
-    note += f" Not there: {', '.join(missing)}." if missing else ""
-    body = f"<p class='note'>{html.escape(note)}</p>"
-    body += report.table(rows, raw=("experiment", "verdict"))
-    path = out / "index.html"
-    path.write_text(report.document("What was found", body), encoding="utf-8")
-    return path
-
-
-def _row(name: str, claim: dict) -> tuple[str, ...]:
+def row(name: str, claim: dict) -> tuple[str, ...]:
+    """A claim by COLUMNS, as text."""
     reference = "–" if claim["reference"] is None else f"{claim['reference']:.3g}"
-    what = (claim["row"], name, claim["claim"], report.interval(claim), reference)
+    what = (claim["row"], name, claim["claim"], stats.interval(claim), reference)
     return (*what, claim["verdict"])
 
 
-def _order(row: str) -> tuple[str, int]:
+def order(row: str) -> tuple[str, int]:
+    """B2 before B13 before C1."""
     return row[0], int(row[1:])
 
 
@@ -132,12 +109,12 @@ def record(out: pathlib.Path) -> pathlib.Path:
     of the docstring of every experiment that was run; returns the path of RESULTS.md."""
     kept, heads, found = _kept(), [], finished(out)
     for name, (claims, spec) in found.items():
-        kept[name] = [_row(name, claim) for claim in claims]
+        kept[name] = [row(name, claim) for claim in claims]
         _docstring(name, _told(claims, spec))
         heads.append(f"{name}: {_run(spec)}")
     old = [line[2:] for line in _recorded() if line.startswith("- ")]
     heads += [line for line in old if line.partition(":")[0] not in found]
-    rows = sorted((row for rows in kept.values() for row in rows), key=lambda r: _order(r[0]))
+    rows = sorted((row for rows in kept.values() for row in rows), key=lambda r: order(r[0]))
     line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     parts = [
         "# What was found",
@@ -175,7 +152,7 @@ def _run(spec: dict) -> str:
 
 
 def _told(claims: list[dict], spec: dict) -> str:
-    found = [f"{c['row']} {c['claim']}: {report.interval(c)}, {c['verdict']}." for c in claims]
+    found = [f"{c['row']} {c['claim']}: {stats.interval(c)}, {c['verdict']}." for c in claims]
     return " ".join((f"{_run(spec)}.", *found))
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments import figure
+from experiments import catalogue, figure, stats
 
 CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1.5em;
@@ -123,7 +123,7 @@ def claims_table(claims: Sequence[dict]) -> str:
         {
             "row": c["row"],
             "claim": c["claim"],
-            "estimate [95% interval]": interval(c),
+            "estimate [95% interval]": stats.interval(c),
             "seeds": c["seeds"],
             "reference": "–" if c["reference"] is None else f"{c['reference']:.3g}",
             "source": c["reference_source"],
@@ -132,15 +132,6 @@ def claims_table(claims: Sequence[dict]) -> str:
         for c in claims
     ]
     return table(rows, raw=("verdict",))
-
-
-def interval(claim: dict) -> str:
-    """`0.97 [0.95, 0.99] EM`; an estimate that does not exist says so."""
-    if claim["estimate"] is None:
-        return "undefined"
-    numbers = [claim[key] for key in ("estimate", "ci_low", "ci_high")]
-    value, low, high = ("–" if x is None else f"{x:.2f}" for x in numbers)
-    return f"{value} [{low}, {high}] {claim['unit']}"
 
 
 def page(title: str, method: str, results: Results, sections: Sequence[Section]) -> str:
@@ -186,6 +177,30 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def index(out: pathlib.Path) -> pathlib.Path:
+    """Makes OUT/index.html, a table of all claims that links to every page; returns its path."""
+    found = catalogue.finished(out)
+    if not found:
+        raise ValueError(f"{out} has no finished experiment; run `python -m experiments.run all`")
+    rows = []
+    for name, (claims, _) in found.items():
+        for claim in claims:
+            row = dict(zip(catalogue.COLUMNS, catalogue.row(name, claim), strict=True))
+            row["experiment"] = f"<a href='{name}/report.html'>{name}</a>"
+            row["verdict"] = f"<span class='{claim['verdict']}'>{claim['verdict']}</span>"
+            rows.append(row)
+    rows.sort(key=lambda row: catalogue.order(row["row"]))
+    missing = [name for name in catalogue.names() if name not in found]
+    note = "Rules were written before the runs. Intervals are 95%, over seeds and items; verdicts "
+    note += "hold at 5% for all claims of an experiment together (Holm)."
+    note += f" Not there: {', '.join(missing)}." if missing else ""
+    body = f"<p class='note'>{html.escape(note)}</p>"
+    body += table(rows, raw=("experiment", "verdict"))
+    path = out / "index.html"
+    path.write_text(document("What was found", body), encoding="utf-8")
+    return path
+
+
 def main(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
@@ -203,13 +218,11 @@ def main(words: Sequence[str]) -> int:
 
 
 def _all(words: Sequence[str]) -> None:
-    from experiments import catalogue  # it makes its page with the functions of this file
-
     folders = [word for word in words if word != "--record"]
     if len(folders) > 1 or any(word.startswith("-") for word in folders):
         raise ValueError(f"all {' '.join(words)} is not understood; give: all [DIR] [--record]")
     out = pathlib.Path(folders[0] if folders else "runs/all-toy")
-    print(catalogue.write(out))
+    print(index(out))
     if "--record" in words:
         print(catalogue.record(out))
 

@@ -163,7 +163,7 @@ def show(folder: pathlib.Path, path: pathlib.Path) -> None:
         reference = "–" if c["reference"] is None else f"{c['reference']:.2f}"
         verdict = f"[{color[c['verdict']]}]{c['verdict']}[/]"
         grid.add_row(
-            c["row"], c["claim"], report.interval(c).replace("[", r"\["), reference, verdict
+            c["row"], c["claim"], stats.interval(c).replace("[", r"\["), reference, verdict
         )
     console = rich.console.Console()
     if not console.is_terminal:
@@ -228,7 +228,7 @@ def every(size: str, seeds: int | None, out: pathlib.Path) -> list[str]:
         except (ValueError, NotImplementedError, FloatingPointError) as error:
             print(f"error: {error}", file=sys.stderr)
             failed.append(name)
-    print(catalogue.write(out))
+    print(report.index(out))
     return failed
 
 

@@ -199,6 +199,15 @@ class Claim:
         }
 
 
+def interval(claim: dict) -> str:
+    """`0.97 [0.95, 0.99] EM`; an estimate that does not exist says so."""
+    if claim["estimate"] is None:
+        return "undefined"
+    numbers = [claim[key] for key in ("estimate", "ci_low", "ci_high")]
+    value, low, high = ("–" if x is None else f"{x:.2f}" for x in numbers)
+    return f"{value} [{low}, {high}] {claim['unit']}"
+
+
 LEVEL = 0.05  # of all claims of an experiment together
 Rule = Callable[[Estimate], float]
 

@@ -36,3 +36,12 @@ def corpora() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip(f"no corpora at {path}; set DIGLOSSIA_CORPORA to the folder that holds them")
     return path
+
+
+@pytest.fixture(autouse=True)
+def quick_compile(request):
+    """Kernels and models are compared with references to rounding, so their toy programs are
+    compiled without most optimisations, in half the time. Training, which is compared bit for bit,
+    is compiled as users run it."""
+    quick = request.path.parent.name in ("kernels", "model")
+    jax.config.update("jax_disable_most_optimizations", quick)
