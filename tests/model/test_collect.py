@@ -17,7 +17,7 @@ from model.retnet import RetNet
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer
-from tests.model.toy import compiled, each, tokens, varied
+from tests.model.toy import each, tokens, varied
 
 RECURRENT = {
     "gla": GLA(heads=2, convolution=4),
@@ -68,7 +68,7 @@ def everything(mixer):
         outputs = {"looked": looked, "replaced": replaced, "by hand": by_hand}
         return plain, outputs, found, some, {3: early, 6: after}
 
-    return compiled(program)(params)
+    return jax.jit(program)(params)
 
 
 @pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
@@ -121,7 +121,7 @@ def test_every_name_can_be_edited_at_one_token_and_no_earlier_one_changes(mixer)
         edits = {name: add(by[i] * ways[name], at[name]) for i, name in enumerate(at)}
         return apply(*model(mixer), text(), SEGMENTS, edits=edits)[0]
 
-    changed = compiled(jax.vmap(moved))(jnp.eye(len(at)))
+    changed = jax.jit(jax.vmap(moved))(jnp.eye(len(at)))
     change = np.abs(changed - plain[None]).max((1, 3))
     for name, here in zip(at, change, strict=True):
         assert (here[:3] < 2e-5).all() and here[3:].max() > 1e-4, name
@@ -141,7 +141,7 @@ def test_a_transplanted_state_continues_the_other_text(mixer):
         _, state = apply(cfg, params, text(8)[:, :5])
         return patched[:, 5:], apply(cfg, params, text()[:, 5:], None, state)[0]
 
-    patched, continued = compiled(both)(params)
+    patched, continued = jax.jit(both)(params)
     np.testing.assert_allclose(patched, continued, atol=2e-5)
 
 
@@ -153,7 +153,7 @@ def test_a_patched_residual_carries_the_other_run():
         other, _, donor = apply(cfg, params, text(8), SEGMENTS, collect=(name,))
         return apply(cfg, params, text(), SEGMENTS, edits={name: replace(donor[name])})[0], other
 
-    patched, other = compiled(both)(params)
+    patched, other = jax.jit(both)(params)
     np.testing.assert_allclose(patched, other, atol=2e-5)
 
 
@@ -172,7 +172,7 @@ def test_one_pattern_edits_all_layers_and_a_mask_some_neurons():
         ablated = run({neurons: mean_ablate(x, where)})
         return every, each, ablated, run({neurons: replace(by_hand)}), plain
 
-    every, each, ablated, by_hand, plain = compiled(program)(params)
+    every, each, ablated, by_hand, plain = jax.jit(program)(params)
     np.testing.assert_allclose(every, each, atol=1e-6)
     np.testing.assert_allclose(ablated, by_hand, atol=1e-6)
     assert float(jnp.abs(ablated - plain).max()) > 1e-6
@@ -186,7 +186,7 @@ def test_vectors_to_add_may_be_mapped_and_differentiated():
     def out(vector):
         return apply(cfg, params, text(), edits={name: add(vector)})[0][0, -1, 3]
 
-    one, swept, slope = (compiled(f) for f in (out, jax.vmap(out), jax.grad(out)))
+    one, swept, slope = (jax.jit(f) for f in (out, jax.vmap(out), jax.grad(out)))
     vectors = jax.random.normal(jax.random.key(2), (3, 16))
     np.testing.assert_allclose(swept(vectors), jnp.stack([one(v) for v in vectors]), atol=1e-5)
     gradient = slope(jnp.zeros(16))

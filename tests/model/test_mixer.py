@@ -25,7 +25,7 @@ from model.retnet import RetNet
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer, transnormer
-from tests.model.toy import compiled, each, tokens, varied
+from tests.model.toy import each, tokens, varied
 
 MIXERS = {
     "gla": GLA(heads=2),
@@ -50,8 +50,8 @@ B, T, D, W = 3, 12, 16, 11
 CUT = 5
 # A document, one that goes on over the cut, and many, the last but one numbered as the first.
 SEGMENTS = jnp.array([[1] * 12, [1] * 3 + [2] * 9, [1, 1, 1, 2, 2, 2, 2, 2, 3, 1, 1, 0]])
-run = compiled(apply, static_argnums=0)
-begin = compiled(init, static_argnums=0)
+run = jax.jit(apply, static_argnums=0)
+begin = jax.jit(init, static_argnums=0)
 each_mixer = pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
 
 
@@ -72,7 +72,7 @@ def influence(cfg, segments):
         logits, _ = apply(cfg, varied(cfg), tokens(B, T), segments, edits=edits)
         return jnp.einsum("btw,w->t", logits, direction), logits
 
-    jacobian, logits = compiled(jax.jacrev(along, has_aux=True))(jnp.zeros((B, T, D)))
+    jacobian, logits = jax.jit(jax.jacrev(along, has_aux=True))(jnp.zeros((B, T, D)))
     return np.abs(jacobian).sum(-1).swapaxes(0, 1), logits
 
 
@@ -119,7 +119,7 @@ def test_a_prompt_and_steps_are_the_parallel_form_and_members_are_separate(mixer
         _, steps = jax.lax.scan(step, state, text[:, CUT:].T)
         return whole, jnp.concatenate([prompt, jnp.swapaxes(steps, 0, 1)], axis=1)
 
-    together = compiled(jax.vmap(forms, (0, None, None)))
+    together = jax.jit(jax.vmap(forms, (0, None, None)))
     whole, by_steps = together(members, tokens(B, T)[:2], SEGMENTS[:2])
     np.testing.assert_allclose(by_steps, whole, atol=2e-5)
     _, alone = with_segments(mixer)
@@ -187,7 +187,7 @@ def test_the_convolution_is_its_definition_at_any_length(T):
         return jax.nn.silu(jnp.stack(y, axis=1)), past[:, T:]
 
     found, wanted = (
-        compiled(lambda *x, f=f: (f(*x), jax.vjp(f, *x)[1](f(*x))))(w, x, before)
+        jax.jit(lambda *x, f=f: (f(*x), jax.vjp(f, *x)[1](f(*x))))(w, x, before)
         for f in (by_layer, by_hand)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
@@ -203,7 +203,7 @@ def test_a_sequence_may_be_shorter_than_the_convolution(name):
         texts = tokens(B, 2), jnp.pad(tokens(B, 2), ((0, 0), (0, 8)))
         return jnp.stack([apply(cfg, params, text)[0][:, :2].std() for text in texts])
 
-    value, gradient = compiled(lambda p: (losses(p), jax.jacrev(losses)(p)))(varied(cfg))
+    value, gradient = jax.jit(lambda p: (losses(p), jax.jacrev(losses)(p)))(varied(cfg))
     np.testing.assert_allclose(value[0], value[1], atol=1e-5)
     for leaf in jax.tree.leaves(gradient):
         np.testing.assert_allclose(leaf[0], leaf[1], atol=1e-5, rtol=1e-5)
@@ -214,7 +214,7 @@ def test_a_sequence_may_be_shorter_than_the_convolution(name):
 def test_members_begin_as_they_would_alone(mixer):
     cfg = small(mixer)
     keys = jax.random.split(jax.random.key(3), 2)
-    together = compiled(jax.vmap(lambda key: init(cfg, key)))(keys)
+    together = jax.jit(jax.vmap(lambda key: init(cfg, key)))(keys)
     alone = begin(cfg, keys[1])
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b), together, alone)
 

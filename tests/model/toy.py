@@ -1,6 +1,4 @@
-"""Toy models of the tests: parameters, text, how they are compiled, and which run by default."""
-
-import functools
+"""Toy models of the tests: parameters, text, and which run by default."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +6,6 @@ import numpy as np
 import pytest
 
 from model.lm import LM, shapes
-
-# Toy programs run once: what they cost is compiling, and half of that is LLVM's optimization.
-compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def varied(cfg: LM, seed=0):
