@@ -7,10 +7,12 @@ An experiment is a file of this folder that reads as a method section and define
   sections(results)    the figures of its page
 Finished stages are kept under their identity in the output folder and never run twice; an
 interrupted one continues from its newest checkpoint. `python -m experiments.run all` runs every
-experiment into one folder, where what several of them train is trained once.
+experiment into one folder, where what several of them train is trained once. `--launch slurm`
+trains ensembles as jobs of a cluster (experiments/launch.py) and gathers them into the same files.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -31,7 +33,7 @@ import rich.console
 import rich.table
 import tyro
 
-from experiments import catalogue, report, stage, stats
+from experiments import catalogue, launch, report, stage, stats
 from experiments.catalogue import find, names
 from train import store
 
@@ -172,22 +174,25 @@ def show(folder: pathlib.Path, path: pathlib.Path) -> None:
     print(path)
 
 
-def run(module, settings, folder: pathlib.Path, shared: pathlib.Path | None = None) -> pathlib.Path:
+def run(
+    module,
+    settings,
+    folder: pathlib.Path,
+    shared: pathlib.Path | None = None,
+    cluster: launch.Cluster | None = None,
+) -> pathlib.Path:
     """All stages, then the tables and the page; returns the path of report.html.
 
-    Stages are kept in `shared`, where other experiments find them, or in the folder itself.
+    Stages are kept in `shared`, where other experiments find them, or in the folder itself; they
+    are trained here, or as jobs of a cluster.
     """
     stages, kept = module.stages(settings), shared or folder
     claim_folder(folder, module, settings)
     # Compiled programs outlive the process: a run that continues does not compile again.
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
     start = time.monotonic()
-    lost: dict[stage.Stage, FloatingPointError] = {}
-    with stage.Display(stages) as display:
-        for group in stage.groups(stages, stage.room):
-            ready = [each for each in group if each.base not in lost]
-            lost |= {each: lost[each.base] for each in group if each.base in lost}
-            lost |= stage.complete(ready, kept, display) if ready else {}
+    complete = _complete if cluster is None else functools.partial(launch.complete, cluster=cluster)
+    lost = complete(stages, kept)
     whole = undisturbed(stages, lost)
     if whole:
         gather(folder, kept, module, whole, time.monotonic() - start, lost)
@@ -199,6 +204,19 @@ def run(module, settings, folder: pathlib.Path, shared: pathlib.Path | None = No
             + "; ".join(dict.fromkeys(str(error) for error in lost.values()))
         )
     return path
+
+
+def _complete(
+    stages: Sequence[stage.Stage], folder: pathlib.Path
+) -> dict[stage.Stage, FloatingPointError]:
+    """All stages in this process; those that were lost, with the reason."""
+    lost: dict[stage.Stage, FloatingPointError] = {}
+    with stage.Display(stages) as display:
+        for group in stage.groups(stages, stage.room):
+            ready = [each for each in group if each.base not in lost]
+            lost |= {each: lost[each.base] for each in group if each.base in lost}
+            lost |= stage.complete(ready, folder, display) if ready else {}
+    return lost
 
 
 def undisturbed(stages: Sequence[stage.Stage], lost: Collection[stage.Stage]) -> list[stage.Stage]:
@@ -235,10 +253,11 @@ def every(size: str, seeds: int | None, out: pathlib.Path) -> list[str]:
 def _launch_one(name: str, arguments: Sequence[str]) -> int:
     module = find(name)
 
-    def launch(
+    def start(
         settings: tyro.conf.OmitArgPrefixes[module.Settings],
         out: pathlib.Path | None = None,
         stages: pathlib.Path | None = None,
+        launch: launch.Cluster | None = None,
     ):
         """Runs or resumes.
 
@@ -246,12 +265,13 @@ def _launch_one(name: str, arguments: Sequence[str]) -> int:
             settings: what to run
             out: folder of the results; default runs/NAME-SIZE
             stages: folder whose stages/ holds what is trained, to share it; default OUT
+            launch: train as jobs of a cluster, or as processes here ("local")
         """
         folder = out or pathlib.Path("runs") / f"{name}-{settings.size}"
-        show(folder, run(module, settings, folder, stages))
+        show(folder, run(module, settings, folder, stages, launch))
 
     prog = f"python -m experiments.run {name}"
-    tyro.cli(launch, args=list(arguments), prog=prog, description=module.__doc__)
+    tyro.cli(start, args=list(arguments), prog=prog, description=module.__doc__)
     return 0
 
 
@@ -288,7 +308,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[0] == "all":
             return _launch_all(arguments[1:])
         return _launch_one(arguments[0], arguments[1:])
-    except (ValueError, NotImplementedError, FloatingPointError) as error:
+    except (ValueError, NotImplementedError, FloatingPointError, launch.Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
