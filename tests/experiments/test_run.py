@@ -165,6 +165,7 @@ def test_a_run_interrupted_at_any_stage_ends_like_one_that_was_not(how, tmp_path
         assert pq.read_table(broken / name).equals(pq.read_table(whole / name)), name
 
 
+@pytest.mark.slow
 def test_berglund_scores_the_shipped_sentences(corpora, tmp_path):
     folder = corpora / "reversal_curse"
     words = ["berglund", "--size", "smoke", "--seeds", "1", "--folder", str(folder)]
@@ -176,6 +177,7 @@ def test_berglund_scores_the_shipped_sentences(corpora, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_bilingual_text_reports_bits_for_both_languages(corpora, tmp_path):
     folder = corpora / "multi30k"
     words = ["bilingual_text", "--size", "smoke", "--seeds", "1", "--folder", str(folder)]

@@ -80,6 +80,7 @@ def files(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in names}
 
 
+@pytest.mark.slow
 def test_a_stage_s_files_do_not_tell_who_trained_beside_it(tmp_path):
     """Two that end apart, one that is lost: the others have the very bytes of a run alone."""
     broken = toy(2, optimizer=AdamW(lr=1e30))
@@ -119,6 +120,7 @@ def test_members_are_dealt_out_over_the_accelerators_there_are(tmp_path, monkeyp
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), one, two)
 
 
+@pytest.mark.slow
 def test_a_seed_that_lost_a_stage_is_left_out_of_the_tables_and_named(tmp_path, monkeypatch):
     """Its base is whole and its tuning is not: no arm of it may stand in a paired comparison."""
     tuning = lambda base, **more: toy(base.recipe.seed, base=base, **more)

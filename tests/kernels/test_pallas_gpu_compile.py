@@ -41,6 +41,7 @@ def check(found: list[dict], forward: int, sweep: int, gradients: int) -> None:
         assert row["registers"] <= REGISTERS and row["shared"] <= SHARED, row
 
 
+@pytest.mark.slow
 def test_nothing_spills_forward_at_the_width_of_a_340m_model():
     # Backward sweep: 0 bytes with jax 0.12.0.1, 12 with 0.11.2. Gradients: 80, 20 if all fast.
     check(rows(B=8, T=2048, H=4, K=128, V=256), forward=0, sweep=16, gradients=96)
