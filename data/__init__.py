@@ -35,6 +35,7 @@ A `World` of facts is spoken of by a `Pair` of languages, in shares that a `Mixt
                                        reorder: ReverseSegments, Permute
     said the other way, or bridged     restate: Swap, Bridge
     earlier documents again            replay: Replay
+    a language left out                silence: Silenced
 
     list tasks                         task: LISTS
     more of lists: sort, count, ...    task.listing: Kth, Sort, Dedup, Filter, Count, Parity

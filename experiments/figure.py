@@ -24,7 +24,7 @@ STYLE = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
-COLORS = ("#2f6db3", "#d8822a", "#2a9d8f", "#8c5fa8", "#b34b5b")
+COLORS = ("#2f6db3", "#d8822a", "#2a9d8f", "#8c5fa8", "#b34b5b", "#6b6b6b", "#9aa33b", "#c77ba8")
 BINS = {"right": "#2a9d8f", "other": "#e9b44c", "wrong": "#d9d9d9"}
 
 
@@ -43,16 +43,22 @@ def _svg(figure: Figure) -> str:
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 
-def curves(panels: Mapping[str, Mapping[str, Sequence[tuple]]], ylabel: str = "loss (nats)") -> str:
-    """Lines over steps. panels: title -> label -> one (steps, values) a seed."""
+def curves(
+    panels: Mapping[str, Mapping[str, Sequence[tuple]]],
+    ylabel: str = "loss (nats)",
+    xlabel: str = "step",
+) -> str:
+    """Lines over steps, a dot for one of a single step. panels: title -> label -> one
+    (steps, values) a seed."""
     figure, axes = _canvas(len(panels), 4.2, 2.8, sharey=True)
     with matplotlib.rc_context(STYLE):
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
             for color, (label, seeds) in zip(COLORS, lines.items(), strict=False):
                 for n, (steps, values) in enumerate(seeds):
                     name = label if n == 0 else None
-                    axis.plot(steps, values, color=color, lw=1, alpha=0.8, label=name)
-            axis.set(title=title, xlabel="step")
+                    mark = "o" if len(steps) == 1 else None
+                    axis.plot(steps, values, color=color, lw=1, alpha=0.8, label=name, marker=mark)
+            axis.set(title=title, xlabel=xlabel)
             axis.legend()
         axes[0].set_ylabel(ylabel)
     return _svg(figure)

@@ -115,7 +115,8 @@ def tuning(base: Corpus, register: str, language: str) -> Corpus:
     """Instructions in one register and one language, always answered, loss on the response."""
     only = Mixture(**{"facts": 0, "stories": 0, "quiz": 0, "chat": 0} | {register: 1.0},
                    answered=1.0, dictionary=0.0)  # fmt: skip
-    ratio = float(LANGUAGES.index(language))
+    alone = tuple(float(name == language) for name in base.pair.names)
+    ratio = alone[1] if len(alone) == 2 else alone
     return dataclasses.replace(base, mixture=only, ratio=ratio, loss="response")
 
 

@@ -1,0 +1,216 @@
+"""Efficiency: does a language cost another one of the same model anything, and what is that worth?
+
+Question  A model that reads L1 and L2 is worse in L1 than its monolingual twin, which reads the
+          same L1 and nothing else: the curse of multilinguality. How much, in nats and in text?
+          Is it a matter of capacity, and of how words are cut into tokens?
+
+Design    Every fact is told in both languages, half of the documents are in L2, and none is in two.
+          The twin is trained by the same seed on the same stream, row by row, with the documents of
+          L2 taken out (data/silence.py): as many steps, the same L1 in the same place, nothing in
+          between. Both are trained in three ways: as everywhere else (a token a word); at half the
+          width; and with byte pairs (rows of twice the tokens, so of about the same text), where
+          two languages of one script share pieces though not words. The yardstick for text is L1
+          alone on five shares of all tokens, its learning rate brought down at each.
+
+Measures  loss: nats a token of unseen L1, the same documents for the two of a pair. The curse is
+          the loss of the bilingual model over that of its twin, less 1, since tokens of another
+          length are other tokens. Token efficiency: experiments/scaling.py.
+
+Run       python -m experiments.run efficiency --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.mixture import Mixture
+from data.silence import Silenced
+from data.tokenizer import BPE
+from data.world import GROUPS
+from experiments import figure, report, standard, stats
+from experiments.measure.loss import Loss
+from experiments.scaling import DRAWS, efficiency, shorter
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, Size, mixers, pretrained
+from experiments.stats import Claim, above, below
+
+ROWS = ("B6",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 20 min",
+    "small": "one GPU, not yet measured",
+    "full": "as Goldfish: 125M parameters, 1B tokens a language",
+}
+Settings = standard.Settings
+
+PIECES = 320  # tokens of the byte pairs: 256 bytes, <doc>, and what is frequent
+SHARES = (0.15, 0.25, 0.4, 0.65, 1.0)
+WAYS = ("words", "half the width", "byte pairs")
+ALONE = {f"L1 alone, {share:.0%}": share for share in SHARES}
+
+
+def sized(name: str, way: str = "words") -> Size:
+    """Half of the standard steps, since eleven models have to fit; and what a way changes."""
+    size = SIZES[name]
+    size = dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.5))
+    match way:
+        case "half the width":
+            return dataclasses.replace(size, D=size.D // 2)
+        case "byte pairs":
+            return dataclasses.replace(size, T=2 * size.T)
+    return size
+
+
+def corpus(size: Size, seed: int, way: str = "words") -> Corpus:
+    """Both languages know every fact, and no document is in both."""
+    world = dataclasses.replace(size.world, groups=GROUPS[:1])
+    mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
+    text = standard.corpus(dataclasses.replace(size, world=world), seed, mixture=mixture)
+    return dataclasses.replace(text, subword=pieces(text)) if way == "byte pairs" else text
+
+
+def pieces(text: Corpus) -> BPE:
+    """Byte pairs learned on the first rows of both languages."""
+    rows = text.rows(0, 500)["tokens"]
+    lines = ("".join(f" {text.tokenizer.tokens[i]}" for i in row[row > 0]) for row in rows)
+    return BPE.train(lines, PIECES)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """The model and its twin in three ways, and L1 alone on shares of the text."""
+    found = []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for way in WAYS:
+            size = sized(settings.size, way)
+            text = corpus(size, seed, way)
+            asked = (Loss(text),)
+            for arm, read in {"both": text, "twin": Silenced(text, "L2")}.items():
+                found.append(pretrained(size, mixer, seed, read, asked, way=way, arm=arm))
+        size = sized(settings.size)
+        text = corpus(size, seed)
+        for arm, share in ALONE.items():
+            less = dataclasses.replace(size, pretrain=shorter(size.pretrain, share))
+            alone = dataclasses.replace(text, ratio=0.0)
+            found.append(pretrained(less, mixer, seed, alone, (Loss(text),), way=WAYS[0], arm=arm))
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview efficiency` shows."""
+    return corpus(sized("toy"), seed=0)
+
+
+def _loss(arm: str, way: str = WAYS[0]) -> dict[str, str]:
+    return {"measure": "loss", "language": "L1", "way": way, "arm": arm}
+
+
+def curse(means: np.ndarray) -> np.ndarray:
+    """The statistic: (draws, 2) losses of a model and its twin -> (draws,) ratio less 1."""
+    return means[:, 0] / means[:, 1] - 1
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    pair = lambda way: [_loss(arm, way) for arm in ("both", "twin")]
+    compare = lambda of, *ways: stats.bootstrap(
+        stats.by_seed(items, "loss", *(cell for way in ways for cell in pair(way))), of
+    )
+    more = lambda means: curse(means[:, :2]) - curse(means[:, 2:])
+    worth = efficiency(SHARES, (0.5,))
+    cells = [_loss(arm) for arm in (*ALONE, "both")]
+    return [
+        Claim(
+            row="B6",
+            claim=f"{mixer}: the curse: loss in L1 beside L2, less that of the twin without L2",
+            unit="nat",
+            estimate=compare(stats.difference, "words"),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=0.032,
+            reference_source="Schäfer et al. 2024, 50/50 clones: perplexity 26.13, and 25.31 alone",
+        ),
+        Claim(
+            row="B6",
+            claim=f"{mixer}: it is one of capacity: the curse at half the width, less that at full",
+            unit="share of the loss",
+            estimate=compare(more, "half the width", "words"),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Conneau et al. 2020 (1911.02116): capacity dilution; direction alone",
+        ),
+        Claim(
+            row="B6",
+            claim=f"{mixer}: a small vocabulary helps: the curse with byte pairs, less that with "
+            "words",
+            unit="share of the loss",
+            estimate=compare(more, "byte pairs", "words"),
+            reproduced=below(0.0),
+            opposite=above(0.0),
+            reference=None,
+            reference_source="Cosma 2026 (2605.26683): smaller vocabularies often transfer better",
+        ),
+        Claim(
+            row="B6",
+            claim=f"{mixer}: what the L1 of a bilingual model is worth: token efficiency, less 1",
+            unit="TE",
+            estimate=stats.bootstrap(
+                stats.by_seed(items, "loss", *cells), lambda m: worth(m)[:, 0] - 1, DRAWS
+            ),
+            reproduced=below(0.0),
+            opposite=above(0.0),
+            reference=-0.113,
+            reference_source="Schäfer et al. 2024, 50/50: .887 and .885",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The curse in three ways, and the yardstick with the bilingual model on it."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_curse(items, mixer), _yardstick(items, mixer)]
+    return [*found, report.losses(results.curves, line=("mixer", "arm"), panel="way")]
+
+
+def _curse(items: pa.Table, mixer: str) -> report.Section:
+    rows = {}
+    for way in WAYS:
+        arms = [_loss(arm, way) for arm in ("both", "twin")]
+        losses = [[c.mean() for c in cells] for cells in stats.by_seed(items, "loss", *arms)]
+        rows[way] = (curse(np.array(losses)).tolist(), True)
+    note = (
+        "Loss in L1 of the bilingual model over that of its twin, which read the same L1 in the "
+        "same rows and no L2, less 1. Right of the dotted line L2 costs L1 something. Dots are "
+        "seeds."
+    )
+    body = figure.dots({"L1": rows}, "loss over the twin's, less 1", 0.0)
+    return report.Section(f"{mixer}: the curse of multilinguality", note, body)
+
+
+def _yardstick(items: pa.Table, mixer: str) -> report.Section:
+    mean = lambda arm: [c.mean() for (c,) in stats.by_seed(items, "loss", _loss(arm))]
+    alone = zip(*map(mean, ALONE), strict=True)
+    lines = {
+        "L1 alone": [(SHARES, losses) for losses in alone],
+        "L1 beside L2": [((0.5,), (loss,)) for loss in mean("both")],
+        "its twin": [((0.5,), (loss,)) for loss in mean("twin")],
+    }
+    note = (
+        "Loss in L1 against the L1 read, as a share of all tokens of a run: models of L1 alone on "
+        "five shares, a line a seed, and the bilingual model and its twin. The twin has read as "
+        "much as a model alone on half, in twice the steps."
+    )
+    body = figure.curves({"L1": lines}, xlabel="share of the text")
+    return report.Section(f"{mixer}: what L1 is worth", note, body)

@@ -1,0 +1,288 @@
+"""Imbalance: does a language that is rare beside its clone learn from it more than one that is not?
+
+Question  Two or five languages have one grammar and not a word in common. How much text of one
+          language alone is each worth, as a function of how the text is shared out? And does what
+          a model was tuned to do in L1 come out in the clone?
+
+Design    Schäfer et al. 2024 (2404.07982): L2 to L5 are clones of L1, every word, mark and chat
+          marker their own; <doc> alone is shared. All arms train for as many steps on as many
+          tokens, of one world, one vocabulary and one stream of random numbers; what differs is the
+          ratio of the languages. Every fact is stated in every language and direction, and no
+          document is in two languages (no dictionary, nothing parallel). The yardstick is L1 alone
+          on 5, 10, 20, 50 and 100% of the tokens, its learning rate brought down at each. The
+          language is drawn per document and not per sequence as there; no document sees another, so
+          it is the same. Then 50/50 and 90/10 are tuned to answer questions (T1) in L1, with
+          tuning in L2 as the ceiling.
+
+Measures  loss: nats a token of unseen documents, the same ones for all arms. Token efficiency:
+          experiments/scaling.py, a fit to five points. similarity: the residual stream at the last
+          word of the same questions in L1 and L2, cosine less that of other questions. alignment:
+          retrieval@1 of nouns. following: decoded answers to quiz questions in L2.
+
+Run       python -m experiments.run imbalance --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.feature import Clone
+from data.language import Family
+from data.lexicon import Phonology
+from data.mixture import Mixture
+from data.world import BOTH, Group
+from experiments import figure, report, standard, stats
+from experiments.measure import following
+from experiments.measure.alignment import Alignment, Similarity
+from experiments.measure.loss import Loss
+from experiments.scaling import DRAWS, SHARES, efficiency, shorter
+from experiments.stage import Stage, seeds
+from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned, tuning
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("B1",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "small": "one GPU, not yet measured",
+    "full": "Schäfer et al.: 12 layers, D=768, 1.2B tokens an arm",
+}
+
+ARMS = {
+    "50/50": (0.5, 0.5, 0.0, 0.0, 0.0),
+    "70/30": (0.7, 0.3, 0.0, 0.0, 0.0),
+    "90/10": (0.9, 0.1, 0.0, 0.0, 0.0),
+    "95/5": (0.95, 0.05, 0.0, 0.0, 0.0),
+    "five alike": (0.2,) * 5,
+    "five, L1 half": (0.5, *(0.125,) * 4),
+}
+ALONE = {f"L1 alone, {share:.0%}": share for share in SHARES}
+TUNED = ("50/50", "90/10")
+SOURCE = "Schäfer et al. 2024"
+EARLY = 30  # tuning steps, where transfer peaks
+Settings = standard.Settings
+
+
+def corpus(size: Size, seed: int, ratio: tuple[float, ...] = ARMS["50/50"]) -> Corpus:
+    """A fifth of the world of the size, told in five languages."""
+    cells = tuple(itertools.product(range(5), BOTH))
+    world = dataclasses.replace(
+        size.world, pairs=size.world.pairs // 5, groups=(Group("G0", cells),), seed=seed
+    )
+    family = Family(((Clone(),),) * 4, seed, Phonology(syllables=size.syllables))
+    mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
+    return Corpus(world, family, T=size.T, mixture=mixture, ratio=ratio, seed=seed)
+
+
+def sized(name: str) -> Size:
+    """Three quarters of the standard steps: thirteen arms have to fit."""
+    size = SIZES[name]
+    return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.75))
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """Every ratio, L1 alone on shares of the text, and the tunings of two arms."""
+    size, found = sized(settings.size), []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        text = corpus(size, seed)
+        loss = Loss(text)
+        for arm, ratio in ARMS.items():
+            asked = (loss, Alignment(text), Similarity(text))
+            own = dataclasses.replace(text, ratio=ratio)
+            base = pretrained(size, mixer, seed, own, asked, arm=arm, tuned="none")
+            found.append(base)
+            for language in LANGUAGES if arm in TUNED else ():
+                follow = (following.Following(text, "quiz"),)
+                found.append(tuned(base, tuning(text, "quiz", language), size.tune, follow,
+                                   size.at, tuned=language))  # fmt: skip
+        for arm, share in ALONE.items():
+            less = dataclasses.replace(size, pretrain=shorter(size.pretrain, share))
+            alone = dataclasses.replace(text, ratio=(1.0, 0.0, 0.0, 0.0, 0.0))
+            found.append(pretrained(less, mixer, seed, alone, (loss,), arm=arm, tuned="none"))
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview imbalance` shows."""
+    return corpus(SIZES["toy"], seed=0)
+
+
+def _loss(arm: str, language: str) -> dict[str, str]:
+    return {"measure": "loss", "arm": arm, "language": language}
+
+
+def _efficiency(items: pa.Table, *arms: tuple[str, str], of=stats.mean) -> stats.Estimate:
+    """Token efficiencies of (arm, language), or what `of` makes of two."""
+    seen = [ARMS[arm][int(language[1]) - 1] for arm, language in arms]
+    cells = [_loss(arm, "L1") for arm in ALONE] + [_loss(*arm) for arm in arms]
+    statistic = efficiency(tuple(ALONE.values()), seen)
+    return stats.bootstrap(
+        stats.by_seed(items, "loss", *cells), lambda means: of(statistic(means)), DRAWS
+    )
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    layers = sorted(pc.unique(items["layer"]).drop_null().to_pylist())
+    same = {"measure": "similarity", "layer": layers[(len(layers) - 1) // 2]}
+    similar = [same | {"arm": arm} for arm in ("90/10", "50/50")]
+    return [
+        Claim(
+            row="B1",
+            claim=f"{mixer}: a clone with 10% of the text against one with half: token efficiency "
+            "of L2",
+            unit="TE",
+            estimate=_efficiency(items, ("90/10", "L2"), ("50/50", "L2"), of=stats.difference),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=2.076 - 0.885,
+            reference_source=f"{SOURCE}: 2.076 and .885",
+        ),
+        Claim(
+            row="B1",
+            claim=f"{mixer}: of a clone with half of the text no token is worth one of a language "
+            "alone: token efficiency of L2, less 1",
+            unit="TE",
+            estimate=_efficiency(items, ("50/50", "L2"), of=lambda te: te[:, 0] - 1),
+            reproduced=below(0.0),
+            opposite=above(0.0),
+            reference=-0.115,
+            reference_source=f"{SOURCE}: .887 and .885",
+        ),
+        Claim(
+            row="B1",
+            claim=f"{mixer}: with 90% of the text L1 loses nothing: token efficiency, less 1 "
+            "(margin .1)",
+            unit="TE",
+            estimate=_efficiency(items, ("90/10", "L1"), of=lambda te: te[:, 0] - 1),
+            reproduced=within(0.1),
+            opposite=outside(0.1),
+            reference=0.0,
+            reference_source=f"{SOURCE}: 1.000",
+        ),
+        Claim(
+            row="B1",
+            claim=f"{mixer}: five languages, L1 with half of the text against all alike: token "
+            "efficiency of L2",
+            unit="TE",
+            estimate=_efficiency(
+                items, ("five, L1 half", "L2"), ("five alike", "L2"), of=stats.difference
+            ),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=1.88,
+            reference_source=f"{SOURCE}, ten languages: 3.56 and 1.67 to 1.69",
+        ),
+        Claim(
+            row="B1",
+            claim=f"{mixer}: H2: the states of the same question in L1 and L2, 90/10 minus 50/50, "
+            f"layer {same['layer']} of {len(layers)}",
+            unit="cosine",
+            estimate=stats.bootstrap(stats.by_seed(items, "cosine", *similar), stats.difference),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=0.08,
+            reference_source=f"{SOURCE}, layer 6 of 12: .96 and .88",
+        ),
+        *_transfer(items, mixer),
+    ]
+
+
+def _transfer(items: pa.Table, mixer: str) -> list[Claim]:
+    steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
+    early = EARLY if EARLY in steps else steps[-1]
+    asked = lambda arm, tuned, step: {"measure": "following", "language": "L2", "arm": arm,
+                                      "tuned": tuned, "step": step}  # fmt: skip
+    ratio = lambda *arms: stats.bootstrap(
+        stats.by_seed(items, "right", *arms), stats.ratio_of_gains
+    )
+    arms = [asked(arm, "L1", early) for arm in ("90/10", "50/50")]
+    return [
+        Claim(
+            row="B1",
+            claim=f"{mixer}: T1 tuned in L1, {early} steps, asked in L2: 90/10 minus 50/50",
+            unit="EM",
+            estimate=stats.bootstrap(stats.by_seed(items, "right", *arms), stats.difference),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=0.11,
+            reference_source=f"{SOURCE}, zero-shot GLUE: .65 at 10% and .54 at 50%",
+        ),
+        Claim(
+            row="B1",
+            claim=f"{mixer}: H4: T1 transfer to a clone, of which no token is shared, 90/10, "
+            f"{early} steps",
+            unit="transfer ratio",
+            estimate=ratio(
+                asked("90/10", "L1", early),
+                asked("90/10", "L1", 0),
+                asked("90/10", "L2", steps[-1]),
+            ),
+            reproduced=above(0.1),
+            opposite=below(0.1),
+            reference=None,
+            reference_source="Conneau et al. 2020 (1911.01464): transfer without shared words",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The yardstick with every arm on it, similarity by layer, and transfer along the tuning."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_yardstick(items, mixer), _similarity(items, mixer)]
+        for arm in TUNED:
+            follow = stats.where(items, measure="following", arm=arm)
+            follow = follow.append_column("tier", pa.array(["T1"] * len(follow)))
+            follow = follow.filter(pc.is_in(follow["language"], pa.array(LANGUAGES)))
+            found.append(following.transfer(follow, f"{mixer}, {arm}", tuned="L1"))
+    return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
+
+
+def _yardstick(items: pa.Table, mixer: str) -> report.Section:
+    mean = lambda arm, language: [
+        cell.mean() for (cell,) in stats.by_seed(items, "loss", _loss(arm, language))
+    ]
+    alone = zip(*(mean(arm, "L1") for arm in ALONE), strict=True)
+    lines = {"L1 alone": [(list(ALONE.values()), losses) for losses in alone]}
+    for language, arm in itertools.product(LANGUAGES, ARMS):
+        share = ARMS[arm][LANGUAGES.index(language)]
+        lines.setdefault(language, []).extend(((share,), (loss,)) for loss in mean(arm, language))
+    note = (
+        "Loss against the share of all text that a language has. The line is L1 alone, a line a "
+        "seed; dots are a language of a model of several: below the line, the others helped it."
+    )
+    body = figure.curves({"all arms": lines}, xlabel="share of the text")
+    return report.Section(f"{mixer}: what text of one language is worth", note, body)
+
+
+def _similarity(items: pa.Table, mixer: str) -> report.Section:
+    similar = stats.where(items, measure="similarity")
+    words = stats.where(items, measure="alignment")
+    layers = sorted(pc.unique(similar["layer"]).to_pylist())
+    drawn = {f"layer {n}": (stats.where(similar, layer=n), "cosine") for n in layers}
+    drawn["nouns found"] = (words, "retrieved")
+    panels = {
+        title: {
+            arm: ([c.mean() for (c,) in stats.by_seed(asked, metric, {"arm": arm})], True)
+            for arm in ARMS
+        }
+        for title, (asked, metric) in drawn.items()
+    }
+    note = (
+        "Cosine of the states before the answer to the same question in L1 and in L2, less that of "
+        "other questions (chance 0); last panel: nouns whose translation is the nearest, "
+        f"chance {words['chance'][0].as_py():.2f}. One dot a seed."
+    )
+    body = figure.dots(panels, "similarity")
+    return report.Section(f"{mixer}: how alike L1 and L2 are inside", note, body)
