@@ -1,0 +1,242 @@
+"""Instruction diversity: how many different rules make a model follow a rule it never saw?
+
+Question  Of a fixed budget of examples "a -> b : string = string rewritten", the rule in the
+          prompt, how many different rules does it take until unseen rules are followed? Is it a
+          threshold in the number of rules, and does it hold in a second language too?
+
+Design    data/rewrite.py: every model reads the same number of examples, dealt equally to a number
+          of rules (the ladder); rules and strings that are asked are in no row. Letters and marks
+          of the second language are its own: nothing is shared. Arms:
+            L1        the budget in L1
+            mixed     the same budget, one example in ten in L2; rules are seen in both languages
+            L2 alone  the L2 part of `mixed` alone, L2 read as often: what L2 teaches by itself
+            quarter   L1, a quarter of the budget, read four times as often
+          Controls: rules that were seen, with strings that were not (a model that only memorises
+          follows these), and the arm L2 alone.
+
+Measures  rewriting: the answer is decoded greedily and must end (exact); the share that copies the
+          string unchanged; log-odds of the rewritten against the unchanged string.
+
+Run       python -m experiments.run diversity --size toy --seeds 5
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, under an hour; full: 20k
+          examples and up to 5 000 rules of 2 letters, GPT-2 sized, as in the paper
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+
+from data.rewrite import Rewrite
+from experiments import figure, report, standard, stats
+from experiments.measure.rewriting import Rewriting
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, mixers, pretrained
+from experiments.stats import Claim, above, below, outside, within
+from train.recipe import AdamW, Cosine, Recipe
+
+ROWS = ("C6",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "small": "one GPU: under an hour, not yet measured",
+}
+Settings = standard.Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """The numbers of rules, the budget of examples and what a rule is, and the model's size."""
+
+    rules: tuple[int, ...]
+    text: Rewrite
+    size: standard.Size
+
+
+LADDERS = {
+    "smoke": Ladder(
+        rules=(2, 8),
+        text=Rewrite(rules=8, examples=80, unseen=8, left=1, right=1, length=4, letters=8, T=32),
+        size=dataclasses.replace(SIZES["smoke"], T=32),
+    ),
+    "toy": Ladder(
+        rules=(3, 10, 30, 100, 300),
+        text=Rewrite(rules=300, examples=20_000, unseen=128, left=1, right=1, length=4, T=64),
+        size=dataclasses.replace(
+            SIZES["toy"], D=64, pretrain=Recipe(steps=1600, batch=32, optimizer=AdamW(lr=3e-3))
+        ),
+    ),
+    "small": Ladder(
+        rules=(10, 30, 100, 300, 1000, 5000),
+        text=Rewrite(rules=5000, examples=20_000, unseen=1000, T=128),
+        size=dataclasses.replace(
+            SIZES["small"], D=256, layers=6, T=128,
+            pretrain=Recipe(steps=6_000, batch=64, optimizer=AdamW(lr=1e-3), schedule=Cosine()),
+        ),
+    ),
+}  # fmt: skip
+ARMS = {  # arm -> edit of the budget's text
+    "L1": lambda text: text,
+    "mixed": lambda text: dataclasses.replace(text, ratio=0.1),
+    "L2 alone": lambda text: dataclasses.replace(text, ratio=1.0, examples=text.examples // 10),
+    "quarter": lambda text: dataclasses.replace(text, examples=text.examples // 4),
+}
+SWEPT = ("L1", "mixed")  # over the whole ladder; the other arms stand at its end
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A model from scratch of every seed, mixer, arm and number of rules."""
+    ladder, found = LADDERS[settings.size], []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for arm, edit in ARMS.items():
+            for rules in ladder.rules if arm in SWEPT else ladder.rules[-1:]:
+                text = edit(dataclasses.replace(ladder.text, rules=rules, seed=seed))
+                asked = (Rewriting(text),)
+                found.append(
+                    pretrained(ladder.size, mixer, seed, text, asked, arm=arm, given=rules)
+                )
+    return found
+
+
+def _asked(arm: str, given: int, language: str = "L1", rules: str = "unseen") -> dict[str, object]:
+    return dict(arm=arm, given=given, language=language, rules=rules)
+
+
+def steepest(means: np.ndarray) -> np.ndarray:
+    """Of arms in order, (draws, N): the largest step between neighbours over the whole rise.
+
+    Undefined (nan) where the whole rise is less than 0.1.
+
+    >>> steepest(np.array([[0.0, 0.1, 0.9, 1.0], [0.0, 0.01, 0.02, 0.03]]))
+    array([0.8, nan])
+    """
+    rise = means[:, -1] - means[:, 0]
+    step = np.diff(means, axis=1).max(1)
+    return np.where(rise >= 0.1, step / np.where(rise >= 0.1, rise, 1.0), np.nan)
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run. EM is the share of exact matches, decoded."""
+    ladder = sorted(set(results.items["given"].to_pylist()))
+    few, many = ladder[0], ladder[-1]
+    found = []
+    for mixer in sorted(set(results.items["mixer"].to_pylist())):
+        items = stats.where(results.items, mixer=mixer)
+        found += _claims(items, mixer, ladder, few, many)
+    return found
+
+
+def _claims(items: pa.Table, mixer: str, ladder, few: int, many: int) -> list[Claim]:
+    estimate = lambda of, *arms: stats.bootstrap(stats.by_seed(items, "exact", *arms), of)
+    return [
+        Claim(
+            row="C6",
+            claim=f"{mixer}: unseen rules followed in L1, {many} rules given minus {few}, at one "
+            "budget of examples",
+            unit="EM",
+            estimate=estimate(stats.difference, _asked("L1", many), _asked("L1", few)),
+            reproduced=above(0.5),
+            opposite=below(0.1),
+            reference=1.0,
+            reference_source="Zhang, Wang & Charton 2024: from none to nearly all",
+        ),
+        Claim(
+            row="C6",
+            claim=f"{mixer}: it is a threshold: the steepest step of the ladder holds more than "
+            "half of the whole rise",
+            unit="share of the rise",
+            estimate=estimate(steepest, *(_asked("L1", given) for given in ladder)),
+            reproduced=above(0.5),
+            opposite=below(0.5),
+            reference=None,
+            reference_source="Zhang, Wang & Charton 2024: a phase transition",
+        ),
+        Claim(
+            row="C6",
+            claim=f"{mixer}: control, with {few} rules given these are followed on new strings",
+            unit="EM",
+            estimate=estimate(stats.mean, _asked("L1", few, rules="seen")),
+            reproduced=above(0.9),
+            opposite=below(0.5),
+            reference=1.0,
+            reference_source="what was trained was learned",
+        ),
+        Claim(
+            row="C6",
+            claim=f"{mixer}: examples a rule matter little: {many} rules, the whole budget minus a "
+            "quarter of it (equal within 0.1)",
+            unit="EM",
+            estimate=estimate(stats.difference, _asked("L1", many), _asked("quarter", many)),
+            reproduced=within(0.1),
+            opposite=outside(0.1),
+            reference=0.0,
+            reference_source="Zhang, Wang & Charton 2024: the number of instructions decides",
+        ),
+        Claim(
+            row="C6",
+            claim=f"{mixer}: the same in L2, a tenth of the examples: {many} rules minus {few}",
+            unit="EM",
+            estimate=estimate(
+                stats.difference, _asked("mixed", many, "L2"), _asked("mixed", few, "L2")
+            ),
+            reproduced=above(0.5),
+            opposite=below(0.1),
+            reference=None,
+            reference_source="new; expected as in L1 if following is shared",
+        ),
+        Claim(
+            row="C6",
+            claim=f"{mixer}: H2: unseen rules in L2, {many} given: beside L1 minus L2 alone, the "
+            "same examples of L2",
+            unit="EM",
+            estimate=estimate(
+                stats.difference, _asked("mixed", many, "L2"), _asked("L2 alone", many, "L2")
+            ),
+            reproduced=above(0.1),
+            opposite=below(-0.1),
+            reference=None,
+            reference_source="new; expected positive if the circuit is shared",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Rules followed against how many were given, then a few answers."""
+    found = [report.losses(results.curves, line=("given",), panel="arm")]
+    for mixer in sorted(set(results.items["mixer"].to_pylist())):
+        items = stats.where(results.items, mixer=mixer)
+        found += [_followed(items, mixer), _answers(items, mixer)]
+    return found
+
+
+def _followed(items: pa.Table, mixer: str) -> report.Section:
+    ladder = sorted(set(items["given"].to_pylist()))
+    panels = {}
+    for arm, language in (("L1", "L1"), ("mixed", "L1"), ("mixed", "L2")):
+        for rules in ("seen", "unseen"):
+            cells = [_asked(arm, given, language, rules) for given in ladder]
+            seeds = stats.by_seed(items, "exact", *cells)
+            panels[f"{arm}: {rules} rules, {language}"] = {
+                f"{given} rules": ([seed[i].mean() for seed in seeds], rules == "seen")
+                for i, given in enumerate(ladder)
+            }
+    note = (
+        "Rows: how many different rules share one budget of examples. Filled: rules that were "
+        "given, on new strings; hollow: rules that never were. One dot a seed, bar their mean."
+    )
+    body = figure.dots(panels, "exact match", limits=(-0.05, 1.05))
+    return report.Section(f"{mixer}: rules followed by how many were given", note, body)
+
+
+def _answers(items: pa.Table, mixer: str) -> report.Section:
+    ladder = sorted(set(items["given"].to_pylist()))
+    rows = []
+    for given, (arm, language) in itertools.product(ladder, (("L1", "L1"), ("mixed", "L2"))):
+        asked = stats.where(items, **_asked(arm, given, language)).slice(0, 1).to_pylist()[0]
+        rows.append({"arm": arm, "rules given": given} | report.said(asked, "exact"))
+    note = "The first unseen rule asked, first seed. Decoded greedily until the document ends."
+    return report.Section(
+        f"{mixer}: unseen rules asked, and what was said", note, report.table(rows)
+    )
