@@ -1,0 +1,288 @@
+"""Multi-query associative recall: does a mixer find the value of a key within the row?
+
+Question  Rows list key-value pairs and then ask every key (Zoology's layout, data/recall.py). How
+          many pairs does each mixer recall, and does a recurrent mixer recall more with a larger
+          state? In-context questions mean nothing to a mixer that cannot do this.
+
+Design    Every model is trained from scratch on rows of one number of pairs. A state size is a
+          number of heads (state channels of Mamba), which changes hardly a parameter. Each mixer
+          has its own sweep of learning rates, since recurrent mixers learn recall in a narrow
+          window of them: the best is chosen on one set of unseen rows and reported on another.
+          Arms: softmax; GLA with a large and a small state, and without the short convolution that
+          brings a key beside its value; RetNet, the decay fixed; Mamba with a large and a small
+          state. Recurrent mixers have convolutions of 4 unless said otherwise.
+
+Measures  associative: accuracy, the value being the most probable of all tokens, and log-odds
+          against the row's other values, which are zero for a model that knows what was said in the
+          row but not with which key.
+
+Run       python -m experiments.run mqar --size toy --seeds 5
+Cost      toy: TOY; small: one GPU, under an hour, 4 rates, 4 to 16 pairs in 64 tokens, 8192 words;
+          full: to 64 pairs in 256 tokens and widths 64 to 512, as in Zoology. The toy has 2 and 4
+          pairs in 16 tokens of 32 words, all that a CPU teaches: it says nothing of more pairs
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+from typing import Literal
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+from data.recall import MQAR
+from experiments import figure, report, stats
+from experiments.measure.associative import Associative
+from experiments.stage import Stage, extent, seeds
+from experiments.stats import Claim, above, below
+from model.gla import GLA
+from model.lm import LM, fresh
+from model.mamba import Mamba
+from model.mixer import Mixer
+from model.retnet import RetNet
+from model.softmax import Softmax
+from train.recipe import AdamW, Cosine, Recipe
+
+ROWS = ("A3",)
+COST = {"toy": "TOY", "small": "one GPU: under an hour, not yet measured"}
+ARMS: dict[str, Mixer] = {
+    "softmax": Softmax(heads=2),
+    "gla": GLA(heads=2, convolution=4),
+    "gla, small state": GLA(heads=16, convolution=4),
+    "gla, no convolution": GLA(heads=2),
+    "retnet": RetNet(heads=2, convolution=4),
+    "mamba": Mamba(state=16),
+    "mamba, small state": Mamba(state=2),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Numbers of pairs, the rows they are in, the width of the models, and how they train."""
+
+    pairs: tuple[int, ...]
+    text: MQAR
+    D: int
+    recipe: Recipe
+    rates: tuple[float, ...]
+
+
+SIZES = {
+    "smoke": Size(
+        pairs=(2, 4),
+        text=MQAR(vocabulary=16, T=16),
+        D=32,
+        recipe=Recipe(steps=4, batch=4, schedule=Cosine(warmup=1)),
+        rates=(1e-3, 1e-2),
+    ),
+    "toy": Size(
+        pairs=(2, 4),
+        text=MQAR(vocabulary=32, T=16),
+        D=64,
+        recipe=Recipe(steps=800, batch=32),
+        rates=(1e-3, 3e-3, 1e-2),
+    ),
+    "small": Size(
+        pairs=(4, 8, 16),
+        text=MQAR(vocabulary=8192, T=64),
+        D=64,
+        recipe=Recipe(steps=12_000, batch=256),
+        rates=(1e-3, 3e-3, 1e-2, 3e-2),
+    ),
+}
+LAYERS = 2  # Zoology's; one attends, or recalls, what another has brought together
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of the experiment. The mixers are its arms."""
+
+    size: Literal["smoke", "toy", "small"] = "toy"
+    seeds: int = extent(5)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A model from scratch of every seed, arm, number of pairs and learning rate."""
+    size, found = SIZES[settings.size], []
+    for seed, (arm, mixer) in itertools.product(seeds(settings.seeds), ARMS.items()):
+        cfg = LM(W=size.text.vocabulary, D=size.D, layers=LAYERS, mixer=mixer)
+        for pairs, lr in itertools.product(size.pairs, size.rates):
+            text = dataclasses.replace(size.text, pairs=pairs, seed=seed)
+            labels = dict(arm=arm, state=carried(cfg, text.T), pairs=pairs, rate=f"{lr:g}")
+            found.append(Stage(
+                model=cfg,
+                corpus=text,
+                recipe=dataclasses.replace(size.recipe, optimizer=AdamW(lr=lr), seed=seed),
+                measures=(Associative(text),),
+                at=(size.recipe.steps,),
+                labels=(*labels.items(), ("seed", seed)),
+            ))  # fmt: skip
+    return found
+
+
+def carried(cfg: LM, T: int) -> int:
+    """How many numbers a layer carries of one row of T tokens: the memory of a recurrent mixer with
+    the inputs that its convolution waits with, or the keys and values of all tokens."""
+    state = jax.eval_shape(lambda: fresh(cfg, 1, T))[0]
+    return sum(leaf.size for leaf in jax.tree.leaves(state) if leaf.ndim > 2)
+
+
+def best(items: pa.Table) -> pa.Table:
+    """The rows to report of each arm and number of pairs, at the learning rate whose mean accuracy
+    over seeds is the highest on the rows to choose by."""
+    chosen = stats.where(items, split="choose")
+    means = chosen.group_by(["arm", "pairs", "rate"]).aggregate([("exact", "mean")])
+    top: dict[tuple[str, int], dict] = {}
+    for row in sorted(means.to_pylist(), key=lambda row: row["exact_mean"]):
+        top[row["arm"], row["pairs"]] = row  # the highest comes last
+    reported = [
+        stats.where(items, split="report", arm=arm, pairs=pairs, rate=row["rate"])
+        for (arm, pairs), row in top.items()
+    ]
+    return pa.concat_tables(reported)
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run. Accuracy is that of the most pairs, at each arm's best rate."""
+    most = max(results.items["pairs"].to_pylist())
+    items = stats.where(best(results.items), pairs=most)
+    every = stats.where(results.items, pairs=most, split="report")
+    rates = sorted(set(every["rate"].to_pylist()), key=float)
+    arm = lambda name: {"arm": name}
+    estimate = lambda *arms: stats.bootstrap(
+        stats.by_seed(items, "exact", *map(arm, arms)), stats.difference
+    )
+    swept = [{"arm": name, "rate": rate} for name in ("gla", "softmax") for rate in rates]
+    return [
+        Claim(
+            row="A3",
+            claim=f"softmax minus RetNet, {most} pairs",
+            unit="accuracy",
+            estimate=estimate("softmax", "retnet"),
+            reproduced=above(0.05),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Arora et al. 2023: recall is where linear attention loses",
+        ),
+        Claim(
+            row="A3",
+            claim=f"GLA minus RetNet, {most} pairs: a decay that sees the data recalls more",
+            unit="accuracy",
+            estimate=estimate("gla", "retnet"),
+            reproduced=above(0.05),
+            opposite=below(-0.05),
+            reference=None,
+            reference_source="Yang et al. 2024, MQAR: GLA above RetNet",
+        ),
+        Claim(
+            row="A3",
+            claim=f"GLA, large state minus small state, {most} pairs",
+            unit="accuracy",
+            estimate=estimate("gla", "gla, small state"),
+            reproduced=above(0.05),
+            opposite=below(-0.05),
+            reference=None,
+            reference_source="Arora et al. 2023: pairs recalled grow with the state",
+        ),
+        Claim(
+            row="A3",
+            claim=f"Mamba, large state minus small state, {most} pairs",
+            unit="accuracy",
+            estimate=estimate("mamba", "mamba, small state"),
+            reproduced=above(0.05),
+            opposite=below(-0.05),
+            reference=None,
+            reference_source="Arora et al. 2023: pairs recalled grow with the state",
+        ),
+        Claim(
+            row="A3",
+            claim=f"GLA with minus without the short convolution, {most} pairs",
+            unit="accuracy",
+            estimate=estimate("gla", "gla, no convolution"),
+            reproduced=above(0.05),
+            opposite=below(-0.05),
+            reference=None,
+            reference_source="2505.15105: recall of recurrent mixers rests on the convolution",
+        ),
+        Claim(
+            row="A3",
+            claim=f"best minus worst learning rate ({rates[0]} to {rates[-1]}), GLA minus softmax, "
+            f"{most} pairs",
+            unit="accuracy",
+            estimate=stats.bootstrap(stats.by_seed(every, "exact", *swept), window),
+            reproduced=above(0.05),
+            opposite=below(-0.05),
+            reference=None,
+            reference_source="2508.19029: recurrent mixers learn recall in a narrow window",
+        ),
+        Claim(
+            row="A3",
+            claim=f"control: softmax recalls {most} pairs, so they can be learned from these rows",
+            unit="accuracy",
+            estimate=stats.bootstrap(stats.by_seed(items, "exact", arm("softmax"))),
+            reproduced=above(0.9),
+            opposite=below(0.5),
+            reference=0.992,
+            reference_source="UOR-Foundation/uor-r4 #1049: Zoology's softmax, 4 pairs in 64 tokens",
+        ),
+    ]
+
+
+def window(means: np.ndarray) -> np.ndarray:
+    """Best minus worst of the first half of the arms, minus that of the second: (draws, 2N).
+
+    >>> window(np.array([[0.2, 0.9, 0.5, 0.9, 1.0, 0.95]])).round(2)
+    array([0.6])
+    """
+    first, second = np.split(means, 2, axis=1)
+    return np.ptp(first, axis=1) - np.ptp(second, axis=1)
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Accuracy at the best rate, along the rates, and in numbers."""
+    every = stats.where(results.items, split="report")
+    chosen = best(results.items)
+    pairs = sorted(set(every["pairs"].to_pylist()))
+    rates = sorted(set(every["rate"].to_pylist()), key=float)
+    means = lambda items, value, cell: [c[0].mean() for c in stats.by_seed(items, value, cell)]
+    found = []
+    for value, name, chance in (("exact", "accuracy", None), ("log_odds", "log-odds, nats", 0.0)):
+        panels = {
+            f"{n} pairs": {
+                arm: (means(chosen, value, {"arm": arm, "pairs": n}), arm != "softmax")
+                for arm in ARMS
+            }
+            for n in pairs
+        }
+        note = (
+            "At each arm's best learning rate, on other rows than those it was chosen by. One dot "
+            "a seed. Who knows the row's values but not their keys is right once in the number of "
+            "pairs. Hollow: softmax, which keeps every token."
+        )
+        body = figure.dots(panels, name, chance)
+        found.append(report.Section(f"Recall by mixer and pairs: {name}", note, body))
+    panels = {
+        arm: {
+            rate: (means(every, "exact", {"arm": arm, "pairs": pairs[-1], "rate": rate}), True)
+            for rate in rates
+        }
+        for arm in ARMS
+    }
+    note = f"{pairs[-1]} pairs; rows are learning rates."
+    body = figure.dots(panels, "accuracy", limits=(-0.05, 1.05))
+    found.append(report.Section("The window of learning rates", note, body))
+    return [*found, _numbers(chosen)]
+
+
+def _numbers(chosen: pa.Table) -> report.Section:
+    rows = []
+    kinds = chosen.group_by(["arm", "state", "pairs", "rate"], use_threads=False)
+    for row in kinds.aggregate([("exact", "mean"), ("log_odds", "mean")]).to_pylist():
+        rows.append({"arm": row["arm"], "numbers a layer carries": row["state"],
+                     "pairs": row["pairs"], "best rate": row["rate"],
+                     "accuracy": row["exact_mean"], "log-odds": row["log_odds_mean"]})  # fmt: skip
+    rows.sort(key=lambda row: (list(ARMS).index(row["arm"]), row["pairs"]))
+    note = "Means over seeds."
+    return report.Section("The same in numbers", note, report.table(rows))
