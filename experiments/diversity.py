@@ -9,7 +9,8 @@ Design    data/rewrite.py: every model reads the same number of examples, dealt 
           of the second language are its own: nothing is shared. Arms:
             L1        the budget in L1
             mixed     the same budget, one example in ten in L2; rules are seen in both languages
-            L2 alone  the L2 part of `mixed` alone, L2 read as often: what L2 teaches by itself
+            L2 alone  the L2 part of `mixed` alone, in as many steps, so each of its examples is
+                      read ten times as often: what L2 teaches by itself
             quarter   L1, a quarter of the budget, read four times as often
           Controls: rules that were seen, with strings that were not (a model that only memorises
           follows these), and the arm L2 alone.

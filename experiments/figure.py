@@ -95,6 +95,24 @@ def dots(
     return _svg(figure)
 
 
+def scatter(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    xlabel: str,
+    ylabel: str,
+) -> str:
+    """Two measurements of the same things, a dot a thing. panels: title -> label -> (x, y)."""
+    figure, axes = _canvas(len(panels), 3.4, 3.2, sharex=True, sharey=True)
+    with matplotlib.rc_context(STYLE):
+        for axis, (title, groups) in zip(axes, panels.items(), strict=True):
+            for n, (label, (x, y)) in enumerate(groups.items()):
+                color, marker = COLORS[n % len(COLORS)], "os^Dv"[n // len(COLORS) % 5]
+                axis.scatter(x, y, s=22, color=color, marker=marker, alpha=0.8, label=label)
+            axis.set(title=title, xlabel=xlabel)
+            axis.legend(fontsize=7)
+        axes[0].set_ylabel(ylabel)
+    return _svg(figure)
+
+
 def three_bins(
     panels: Mapping[str, tuple[Sequence[int], np.ndarray, np.ndarray]],
     ceilings: Mapping[str, np.ndarray],

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.stats import norm
+from scipy.stats import norm, rankdata
 
 DRAWS = 10_000
 # Cells: the per-item values of one arm within one seed. A seed is a tuple of cells, one an arm.
@@ -74,6 +74,25 @@ def ratio_of_gains(means: np.ndarray) -> np.ndarray:
     reached, base, ceiling = means.T
     gain = ceiling - base
     return np.where(gain >= 0.1, (reached - base) / np.where(gain >= 0.1, gain, 1.0), np.nan)
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray | None = None) -> float:
+    """Spearman's r of x and y (N); with `given` (N) the partial r, of what its ranks leave of
+    theirs. Undefined (nan) where nothing varies.
+
+    >>> x, y, z = np.array([1, 2, 3, 4]), np.array([2, 3, 4, 9]), np.array([1, 3, 2, 4])
+    >>> rank_correlation(x, y), round(rank_correlation(x, z), 3)
+    (1.0, 0.8)
+    >>> rank_correlation(x, z, given=y)
+    nan
+    """
+    ranks = [rankdata(values) - (len(values) + 1) / 2 for values in (x, y)]
+    if given is not None:
+        other = rankdata(given) - (len(given) + 1) / 2
+        along = lambda r: r @ other / max(other @ other, 1e-12)
+        ranks = [rank - along(rank) * other for rank in ranks]
+    spread = math.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))
+    return float(ranks[0] @ ranks[1] / spread) if spread > 1e-9 else math.nan
 
 
 def bootstrap(

@@ -1,6 +1,7 @@
 """Intervals that cover, pairs that stay together, verdicts that follow their rules."""
 
 import dataclasses
+import doctest
 import math
 
 import numpy as np
@@ -129,3 +130,24 @@ def test_holm_s_adjusted_p_values_keep_their_order_and_never_fall_below_their_ow
     adjusted = np.array(stats.holm(p))
     assert (adjusted >= p).all() and (np.diff(adjusted[np.argsort(p)]) >= 0).all()
     assert adjusted[np.argmin(p)] == min(1, 20 * p.min())
+
+
+def test_a_partial_rank_correlation_is_what_the_third_leaves_of_it():
+    rng = np.random.default_rng(4)
+    common = rng.normal(size=400)
+    x, y = common + 0.5 * rng.normal(size=400), common + 0.5 * rng.normal(size=400)
+    assert stats.rank_correlation(x, y) > 0.6
+    assert abs(stats.rank_correlation(x, y, given=common)) < 0.15
+    # The textbook's formula from the three plain correlations.
+    xy, xz, yz = (stats.rank_correlation(*p) for p in ((x, y), (x, common), (y, common)))
+    expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+    assert abs(stats.rank_correlation(x, y, given=common) - expected) < 1e-9
+
+
+def test_examples_of_docstrings_hold():
+    assert doctest.testmod(stats).failed == 0
+
+
+def test_a_rank_correlation_does_not_ask_how_far_and_of_a_constant_there_is_none():
+    assert stats.rank_correlation(np.arange(5), np.exp(np.arange(5))) == pytest.approx(1)
+    assert math.isnan(stats.rank_correlation(np.arange(5), np.ones(5)))

@@ -1,0 +1,54 @@
+"""Recall by mixer: every arm has the same sweep, and what is chosen is not what is reported."""
+
+import doctest
+
+import pyarrow as pa
+import pytest
+
+from experiments import mqar, run
+from experiments.mqar import ARMS, SIZES, Settings, best, stages
+
+SIZE = SIZES["toy"]
+
+
+def test_the_window_is_what_the_docstring_says():
+    assert doctest.testmod(mqar).failed == 0
+
+
+def test_every_arm_has_every_number_of_pairs_at_every_rate_with_every_seed():
+    found = stages(Settings(seeds=2))
+    key = lambda s: tuple(dict(s.labels)[k] for k in ("arm", "pairs", "rate", "seed"))
+    assert len({key(stage) for stage in found}) == len(found)
+    assert len(found) == len(ARMS) * len(SIZE.pairs) * len(SIZE.rates) * 2
+    for stage in found:
+        labels = dict(stage.labels)
+        assert stage.recipe.seed == stage.corpus.seed == labels["seed"]
+        assert stage.recipe.optimizer.lr == float(labels["rate"])
+        assert stage.corpus.pairs == labels["pairs"]
+        assert stage.model.mixer == ARMS[labels["arm"]]
+
+
+def test_a_small_state_is_smaller_and_the_parameters_are_nearly_the_same():
+    carried = {dict(s.labels)["arm"]: dict(s.labels)["state"] for s in stages(Settings(seeds=1))}
+    for arm in ("gla", "mamba"):
+        assert carried[f"{arm}, small state"] < carried[arm] / 1.5
+    few, many = (ARMS[name].parameters(SIZE.D) for name in ("gla, small state", "gla"))
+    assert abs(few - many) < 0.01 * many
+    assert carried["softmax"] == 2 * SIZE.text.T * SIZE.D
+
+
+def test_the_rate_is_chosen_on_other_rows_than_those_reported():
+    row = lambda rate, split, exact: dict(
+        arm="gla", pairs=2, rate=rate, split=split, exact=exact, seed=0
+    )
+    items = pa.Table.from_pylist([
+        row("0.001", "choose", 0.9), row("0.001", "report", 0.2),
+        row("0.01", "choose", 0.5), row("0.01", "report", 1.0),
+    ])  # fmt: skip
+    assert best(items).to_pylist() == [row("0.001", "report", 0.2)]
+
+
+@pytest.mark.slow
+def test_it_runs_from_spec_to_page(tmp_path):
+    assert run.main(["mqar", "--size", "smoke", "--seeds", "1", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").stat().st_size > 0
