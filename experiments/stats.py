@@ -134,6 +134,12 @@ def bootstrap(
     return Estimate(value, *bca.interval(), count, bca.tail)
 
 
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean of one number a seed, of the seeds in which it is defined."""
+    held = [(np.array([value]),) for value in values if math.isfinite(value)]
+    return bootstrap(held or [(np.array([math.nan]),)])
+
+
 @dataclasses.dataclass(frozen=True)
 class BCa:
     """Bias-corrected, accelerated percentiles of bootstrap values (Efron 1987, equation 2.3)."""

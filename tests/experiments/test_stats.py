@@ -151,3 +151,9 @@ def test_examples_of_docstrings_hold():
 def test_a_rank_correlation_does_not_ask_how_far_and_of_a_constant_there_is_none():
     assert stats.rank_correlation(np.arange(5), np.exp(np.arange(5))) == pytest.approx(1)
     assert math.isnan(stats.rank_correlation(np.arange(5), np.ones(5)))
+
+
+def test_seeds_in_which_a_number_is_undefined_are_left_out_and_none_is_undefined():
+    e = stats.over_seeds([0.2, math.nan, 0.4])
+    assert e.value == pytest.approx(0.3) and e.seeds == 2
+    assert math.isnan(stats.over_seeds([math.nan]).value)

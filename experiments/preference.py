@@ -1,0 +1,261 @@
+"""Preference tuning across languages: marked words are disliked in L1; are they still said in L2?
+
+Question  A model answers list tasks in plain words, and sometimes in marked ones, in both
+          languages. Direct preference optimisation on pairs of L1 makes it stop there. Does it stop
+          in L2, where no pair was shown, and do aligned languages predict by how much?
+
+Design    The standard corpus with `Marked` among its tasks: one answer in seven is in marked words,
+          which mean what the nouns mean and are never shared by the languages. Pairs
+          (data/preference.py) are quiz questions of L1 with the plain answer, chosen, and the same
+          in marked words, rejected. Bases that differ in alignment alone:
+            anchors     the standard base: 3 nouns in 10 are shared, a dictionary
+            dictionary  no noun shared, a dictionary
+            parallel    the dictionary, and 5% of all documents said again in the other language
+            apart       no noun shared, no dictionary
+          Tunings of each: DPO in L1; DPO in L2, the ceiling; the control `instructions`, answers to
+          the quiz in L1 as the base gives them, marked ones among them.
+
+Measures  preferred: the share of marked words where an answer begins, which is how often a sampled
+          answer is marked; log-odds of plain against marked; the decoded answer. loss: nats a token
+          of statements of facts in L2, where no word is marked, before and after: the fluency
+          control, and what the tuned model lost. alignment: retrieval of translations, by CSLS.
+
+Run       python -m experiments.run preference --size toy --seeds 5
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, under an hour a mixer
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+
+from data.corpus import Corpus
+from data.feature import Lexicon, Names, PossessorFirst
+from data.language import Feature
+from data.mixture import Contact, Mixture
+from data.preference import Preference
+from data.task import LISTS
+from data.task.style import Marked
+from experiments import figure, report, standard, stats
+from experiments.measure.alignment import Alignment
+from experiments.measure.loss import Loss
+from experiments.measure.preferred import Preferred
+from experiments.stage import Stage, seeds
+from experiments.standard import (
+    FEATURES,
+    LANGUAGES,
+    MIXTURE,
+    SIZES,
+    mixers,
+    pretrained,
+    tuned,
+    tuning,
+)
+from experiments.stats import Claim, above, below, outside, within
+from train.preference import DPO
+from train.recipe import AdamW
+
+ROWS = ("C7",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "small": "one GPU: under an hour a mixer, not yet measured",
+}
+Settings = standard.Settings
+
+OWN = (Lexicon(0.0), Names(0.5), PossessorFirst())
+APART = dataclasses.replace(MIXTURE, dictionary=0.0)
+PARALLEL = dataclasses.replace(MIXTURE, contact=Contact(parallel=0.05))
+ALIGNMENTS: dict[str, tuple[tuple[Feature, ...], Mixture]] = {
+    "anchors": (FEATURES, MIXTURE),
+    "dictionary": (OWN, MIXTURE),
+    "parallel": (OWN, PARALLEL),
+    "apart": (OWN, APART),
+}
+REGISTER = "quiz"
+TUNINGS = ("DPO L1", "DPO L2", "instructions")
+
+
+def text(size: standard.Size, seed: int, alignment: str) -> Corpus:
+    """The standard corpus in whose world some answers are in marked words."""
+    world = dataclasses.replace(size.world, tasks=(*LISTS, Marked()))
+    return standard.corpus(dataclasses.replace(size, world=world), seed, *ALIGNMENTS[alignment])
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A base of every seed, mixer and alignment, and its three tunings."""
+    size, found = SIZES[settings.size], []
+    rate = AdamW(lr=size.tune.optimizer.lr / 5)
+    dpo = dataclasses.replace(size.tune, objective=DPO(beta=0.1), optimizer=rate)
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for alignment in ALIGNMENTS:
+            corpus = text(size, seed, alignment)
+            asked = (Preferred(corpus, REGISTER), Loss(corpus))
+            base = pretrained(size, mixer, seed, corpus, (*asked, Alignment(corpus)),
+                              alignment=alignment, tuned="none")  # fmt: skip
+            found.append(base)
+            for i, language in enumerate(LANGUAGES):
+                pairs = Preference(corpus, i, REGISTER, seed)
+                found.append(tuned(base, pairs, dpo, asked, size.at, tuned=f"DPO {language}"))
+            plain = tuning(corpus, REGISTER, "L1")
+            found.append(tuned(base, plain, size.tune, asked, size.at, tuned="instructions"))
+    return found
+
+
+def reduction(means: np.ndarray) -> np.ndarray:
+    """1 - after / before of arms (before, after)."""
+    return 1 - means[:, 1] / np.maximum(means[:, 0], 1e-9)
+
+
+def share(means: np.ndarray) -> np.ndarray:
+    """Of the reduction from `before` to `ceiling`, the part that is reached; undefined (nan) where
+    the ceiling reduces by less than 0.02. Arms (before, reached, ceiling)."""
+    whole = means[:, 0] - means[:, 2]
+    gained = means[:, 0] - means[:, 1]
+    return np.where(whole >= 0.02, gained / np.where(whole >= 0.02, whole, 1.0), np.nan)
+
+
+def _rate(alignment: str, tuned: str, step: int, language: str = "L2") -> dict[str, object]:
+    return dict(measure="preferred", alignment=alignment, tuned=tuned, step=step, language=language)
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run. The rate is the share of marked words where an answer begins."""
+    found = []
+    for mixer in sorted(set(results.items["mixer"].to_pylist())):
+        items = stats.where(results.items, mixer=mixer)
+        last = max(stats.where(items, tuned="DPO L1")["step"].to_pylist())
+        found += [*_transfer_claims(items, mixer, last), _predictor(items, mixer, last)]
+    return found
+
+
+def _transfer_claims(items: pa.Table, mixer: str, last: int) -> list[Claim]:
+    rate = lambda of, *arms: stats.bootstrap(stats.by_seed(items, "marked", *arms), of)
+    before = _rate("anchors", "DPO L1", 0)
+    after = lambda tuned, language="L2": _rate("anchors", tuned, last, language)
+    loss = lambda step: dict(measure="loss", alignment="anchors", tuned="DPO L1", step=step,
+                             language="L2", register="statement")  # fmt: skip
+    return [
+        Claim(
+            row="C7",
+            claim=f"{mixer}: DPO in L1 lowers the rate of marked answers in L2, as a share of it",
+            unit="reduction",
+            estimate=rate(reduction, before, after("DPO L1")),
+            reproduced=above(0.25),
+            opposite=below(0.1),
+            reference=0.917,
+            reference_source="Li et al. 2024: 46.8% to 3.9% over 17 languages, mGPT-1.3B",
+        ),
+        Claim(
+            row="C7",
+            claim=f"{mixer}: of what DPO in L2 lowers there, DPO in L1 lowers more than half",
+            unit="share of the ceiling",
+            estimate=rate(share, before, after("DPO L1"), after("DPO L2")),
+            reproduced=above(0.5),
+            opposite=below(0.5),
+            reference=None,
+            reference_source="Li et al. 2024: languages that were not tuned fall as far",
+        ),
+        Claim(
+            row="C7",
+            claim=f"{mixer}: control, instructions in L1 without preference: the rate in L2, "
+            "before minus after (none within 0.05)",
+            unit="rate",
+            estimate=rate(
+                stats.difference, _rate("anchors", "instructions", 0), after("instructions")
+            ),
+            reproduced=within(0.05),
+            opposite=outside(0.05),
+            reference=0.0,
+            reference_source="any tuning is not what does it",
+        ),
+        Claim(
+            row="C7",
+            claim=f"{mixer}: control, fluency: loss on statements of L2 after DPO in L1 minus "
+            "before (equal within 0.1)",
+            unit="nats a token",
+            estimate=stats.bootstrap(
+                stats.by_seed(items, "loss", loss(last), loss(0)), stats.difference
+            ),
+            reproduced=within(0.1),
+            opposite=above(0.1),
+            reference=0.0,
+            reference_source="Li et al. 2024: perplexity rises little",
+        ),
+    ]
+
+
+def predicted(items: pa.Table, last: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By alignment (seeds,): the retrieval@1 of the base, of nouns that the languages do not share,
+    and the reduction in L2."""
+    found = {}
+    for alignment in ALIGNMENTS:
+        nouns = dict(measure="alignment", alignment=alignment, space="input", shared="no")
+        steps = [_rate(alignment, "DPO L1", step) for step in (0, last)]
+        mean = lambda value, *arms: np.array([
+            [cell.mean() for cell in seed] for seed in stats.by_seed(items, value, *arms)
+        ])  # fmt: skip
+        found[alignment] = mean("retrieved", nouns)[:, 0], reduction(mean("marked", *steps))
+    return found
+
+
+def _predictor(items: pa.Table, mixer: str, last: int) -> Claim:
+    retrieved, reduced = np.stack(list(predicted(items, last).values()), axis=2)
+    return Claim(
+        row="C7",
+        claim=f"{mixer}: H3: retrieval of translations in the base predicts the reduction in L2, "
+        "Spearman's r over alignments, mean over seeds",
+        unit="r",
+        estimate=stats.over_seeds(
+            [stats.rank_correlation(x, y) for x, y in zip(retrieved, reduced, strict=True)]
+        ),
+        reproduced=above(0.3),
+        opposite=below(0.0),
+        reference=None,
+        reference_source="Li et al. 2024: bilingual retrieval predicts it over 17 languages",
+    )
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The rate along the tuning, its predictor, then a few answers."""
+    found = [report.losses(results.curves, line=("alignment",), panel="tuned")]
+    for mixer in sorted(set(results.items["mixer"].to_pylist())):
+        items = stats.where(results.items, mixer=mixer)
+        last = max(stats.where(items, tuned="DPO L1")["step"].to_pylist())
+        note = "One dot a seed. Retrieval is of nouns that the languages do not share."
+        body = figure.scatter({mixer: predicted(items, last)}, "retrieval@1, base",
+                              "reduction of marked answers in L2")  # fmt: skip
+        found += [
+            _along(items, mixer),
+            report.Section(f"{mixer}: what alignment predicts", note, body),
+            _answers(items, mixer, last),
+        ]
+    return found
+
+
+def _along(items: pa.Table, mixer: str) -> report.Section:
+    steps = sorted(set(stats.where(items, tuned="DPO L1")["step"].to_pylist()))
+    panels: dict[str, dict[str, list[tuple]]] = {}
+    for how, language in itertools.product(TUNINGS, LANGUAGES):
+        for alignment in ALIGNMENTS:
+            cells = [_rate(alignment, how, step, language) for step in steps]
+            panels.setdefault(f"{how}: asked in {language}", {})[alignment] = [
+                (steps, [cell.mean() for cell in seed])
+                for seed in stats.by_seed(items, "marked", *cells)
+            ]
+    note = "How often a sampled answer would be marked, along the tuning; one line a seed."
+    body = figure.curves(panels, "rate of marked answers")
+    return report.Section(f"{mixer}: marked answers along the tuning", note, body)
+
+
+def _answers(items: pa.Table, mixer: str, last: int) -> report.Section:
+    rows = []
+    for language, step in itertools.product(LANGUAGES, (0, last)):
+        cell = _rate("anchors", "DPO L1", step, language)
+        for row in stats.where(items, task="swap", **cell).slice(0, 2).to_pylist():
+            label = {"asked in": language, "steps of DPO in L1": step}
+            rows.append(label | report.said(row, "right") | {"marked": row["marked"]})
+    note = "First seed, base with anchors. `marked` is the rate at which a sample would be marked."
+    return report.Section(f"{mixer}: what was asked and said", note, report.table(rows))
