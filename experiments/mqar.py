@@ -17,7 +17,7 @@ Measures  associative: accuracy, the value being the most probable of all tokens
           row but not with which key.
 
 Run       python -m experiments.run mqar --size toy --seeds 5
-Cost      toy: TOY; small: one GPU, under an hour, 4 rates, 4 to 16 pairs in 64 tokens, 8192 words;
+Cost      toy: 2 CPU cores, 5 seeds, not yet measured; small: one GPU, 4 to 16 pairs in 64 tokens;
           full: to 64 pairs in 256 tokens and widths 64 to 512, as in Zoology. The toy has 2 and 4
           pairs in 16 tokens of 32 words, all that a CPU teaches: it says nothing of more pairs
 
@@ -46,7 +46,10 @@ from model.softmax import Softmax
 from train.recipe import AdamW, Cosine, Recipe
 
 ROWS = ("A3",)
-COST = {"toy": "TOY", "small": "one GPU: under an hour, not yet measured"}
+COST = {
+    "toy": "2 CPU cores, 5 seeds: not yet measured",
+    "small": "one GPU: under an hour, not yet measured",
+}
 ARMS: dict[str, Mixer] = {
     "softmax": Softmax(heads=2),
     "gla": GLA(heads=2, convolution=4),

@@ -1,0 +1,243 @@
+"""Convergence: does what a base model does with examples say what it will do once it is tuned?
+
+Question  Over models, tasks and languages, does the few-shot log-probability of the base predict
+          the zero-shot score after instruction tuning (H6: r above .8), beyond what its loss says?
+          And do abilities that seem to emerge with size need tuning or examples, and exact match?
+
+Design    Bases of three widths and two mixes (the standard one; `L2 rare`, p(L2) = .1), each tuned
+          on the quiz register in L1, and in both languages. The quiz is answered one time in five
+          in pretraining and its tasks are told as stories, so that bases know them more or less.
+          A cell is a (base, task, language): six tasks, two languages. Questions of 3 or 4 words
+          are held out of all training. Examples are of the question's task and language; none is
+          in a document of pretraining, where an answer ends it.
+
+Measures  shots: exact match, decoded, and log-odds of the right answer against the question's
+          words in another order, after 0 and 2 examples. Spearman's r over the cells of a seed,
+          and the partial r given the base's loss in L1 (unseen text); means over seeds.
+
+Run       python -m experiments.run convergence --size toy --seeds 5
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, 3 h a mixer; full: 90 tuned
+          models in the paper, 18 base ones in Lu et al.
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+
+from data.corpus import Corpus
+from experiments import figure, report, standard, stats
+from experiments.measure.loss import Loss
+from experiments.measure.shots import Shots
+from experiments.stage import Stage, seeds
+from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, tuned, tuning
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("C8",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "small": "one GPU: about 3 h a mixer, not yet measured",
+}
+Settings = standard.Settings
+
+WIDTHS = {"smoke": (16, 32), "toy": (32, 64, 128), "small": (128, 256, 512)}
+MIXES = {"standard": 0.5, "L2 rare": 0.1}  # p(L2)
+TUNINGS = {"L1": 0.0, "both": 0.5}  # p(L2) of the tuning
+EXAMPLES = 2
+REGISTER = "quiz"
+# How a question is put: which tuning, and how many examples stand before it.
+WAYS = {
+    "neither": {"tuned": "none", "shots": 0},
+    "examples": {"tuned": "none", "shots": EXAMPLES},
+    "tuning": {"tuned": "both", "shots": 0},
+}
+
+
+def text(size: standard.Size, seed: int, mix: str) -> Corpus:
+    return dataclasses.replace(corpus(size, seed), ratio=MIXES[mix])
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A base of every seed, mixer, width and mix, and its tunings."""
+    found = []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for D, mix in itertools.product(WIDTHS[settings.size], MIXES):
+            size = dataclasses.replace(SIZES[settings.size], D=D)
+            read = text(size, seed, mix)
+            bare, shown = (Shots(read, REGISTER, shots) for shots in (0, EXAMPLES))
+            base = pretrained(size, mixer, seed, read, (bare, shown, Loss(read)),
+                              width=D, mix=mix, tuned="none")  # fmt: skip
+            found.append(base)
+            for name, ratio in TUNINGS.items():
+                told = dataclasses.replace(tuning(read, REGISTER, "L1"), ratio=ratio)
+                found.append(tuned(base, told, size.tune, (bare,), tuned=name))
+    return found
+
+
+def cells(items: pa.Table, tuned: str, language: str | None = None) -> list[np.ndarray]:
+    """By seed, one row a cell (a base, a task and a language): the base's log-odds with examples,
+    its exact match after tuning, and its loss in L1."""
+    by = ["seed", "width", "mix", "task", "language"]
+    means = lambda value, **which: {
+        tuple(row[name] for name in by): row[f"{value}_mean"]
+        for row in stats.where(items, measure="shots", **which)
+        .group_by(by)
+        .aggregate([(value, "mean")])
+        .to_pylist()
+    }
+    before = means("log_odds", **WAYS["examples"])
+    after = means("exact", tuned=tuned, shots=0)
+    losses = stats.where(items, measure="loss", language="L1", tuned="none")
+    read = {
+        (row["seed"], row["width"], row["mix"]): row["loss_mean"]
+        for row in losses.group_by(by[:3]).aggregate([("loss", "mean")]).to_pylist()
+    }
+    held = [key for key in sorted(before) if language in (None, key[-1])]
+    rows = lambda seed: [(before[k], after[k], read[k[:3]]) for k in held if k[0] == seed]
+    return [np.array(rows(seed)) for seed in sorted({key[0] for key in held})]
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    found = []
+    for mixer in sorted(set(results.items["mixer"].to_pylist())):
+        items = stats.where(results.items, mixer=mixer)
+        found += [*_correlations(items, mixer), *_emergence(items, mixer)]
+    return found
+
+
+def _correlations(items: pa.Table, mixer: str) -> list[Claim]:
+    both, across = cells(items, "both"), cells(items, "L1", language="L2")
+    r = lambda x, y, *given: stats.rank_correlation(x, y, *given)
+    what = "the base's log-odds after 2 examples and the tuned exact match without"
+    source = "Bigoulaeva et al. 2025: Spearman .85-.87 over 90 models, by a secondary summary"
+    return [
+        Claim(
+            row="C8",
+            claim=f"{mixer}: H6: {what} correlate over bases, tasks and languages",
+            unit="r",
+            estimate=stats.over_seeds([r(*seed.T[:2]) for seed in both]),
+            reproduced=above(0.8),
+            opposite=below(0.5),
+            reference=0.86,
+            reference_source=source,
+        ),
+        Claim(
+            row="C8",
+            claim=f"{mixer}: so they do given the base's loss in L1",
+            unit="partial r",
+            estimate=stats.over_seeds([r(*seed.T) for seed in both]),
+            reproduced=above(0.3),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="expected below r: part of it is that better models are better",
+        ),
+        Claim(
+            row="C8",
+            claim=f"{mixer}: H6: in L2 after tuning in L1, over bases and tasks",
+            unit="r",
+            estimate=stats.over_seeds([r(*seed.T[:2]) for seed in across]),
+            reproduced=above(0.5),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="new; expected if tuning adds no skill of its own",
+        ),
+    ]
+
+
+def _emergence(items: pa.Table, mixer: str) -> list[Claim]:
+    widths = sorted(set(items["width"].to_pylist()))
+    asked = dict(measure="shots", mix="standard")
+    grown = lambda value, way: stats.bootstrap(
+        stats.by_seed(
+            items, value, *(asked | WAYS[way] | {"width": D} for D in (widths[-1], widths[0]))
+        ),
+        stats.difference,
+    )
+    ladder = f"width {widths[-1]} minus {widths[0]}"
+    lu = "Lu et al. 2023: 2 of 14 tasks emerge without examples and tuning"
+    return [
+        Claim(
+            row="C8",
+            claim=f"{mixer}: without examples or tuning nothing emerges in exact match, {ladder} "
+            "(within 0.1)",
+            unit="EM",
+            estimate=grown("exact", "neither"),
+            reproduced=within(0.1),
+            opposite=outside(0.1),
+            reference=0.0,
+            reference_source=lu,
+        ),
+        Claim(
+            row="C8",
+            claim=f"{mixer}: after tuning it does, {ladder}",
+            unit="EM",
+            estimate=grown("exact", "tuning"),
+            reproduced=above(0.1),
+            opposite=below(0.1),
+            reference=None,
+            reference_source=lu,
+        ),
+        Claim(
+            row="C8",
+            claim=f"{mixer}: and without either it had grown in log-probability, {ladder}",
+            unit="nat log-odds",
+            estimate=grown("log_odds", "neither"),
+            reproduced=above(0.5),
+            opposite=below(0.5),
+            reference=None,
+            reference_source="what exact match hides near zero",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Base against tuned, the ladder of widths in both metrics, a few answers."""
+    found = []
+    for mixer in sorted(set(results.items["mixer"].to_pylist())):
+        items = stats.where(results.items, mixer=mixer)
+        panels = {}
+        for tuned_in, language in itertools.product(TUNINGS, LANGUAGES):
+            of_widths = {}
+            for D in sorted(set(items["width"].to_pylist())):
+                rows = np.concatenate(cells(stats.where(items, width=D), tuned_in, language))
+                of_widths[f"width {D}"] = rows[:, 0], rows[:, 1]
+            panels[f"tuned in {tuned_in}, asked in {language}"] = of_widths
+        note = "A dot is a base, a task and a seed; log-odds against the words in another order."
+        body = figure.scatter(panels, "base, 2 examples: log-odds", "tuned, none: exact match")
+        title = f"{mixer}: what the base knew, and what tuning shows"
+        found += [report.Section(title, note, body), *_ladders(items, mixer)]
+        found.append(_answers(items, mixer))
+    return found
+
+
+def _ladders(items: pa.Table, mixer: str) -> list[report.Section]:
+    widths = sorted(set(items["width"].to_pylist()))
+    note = "Rows are widths; one dot a seed, bar their mean. Standard mix, both languages."
+    found = []
+    for value, name, chance in (("exact", "exact match", None), ("log_odds", "log-odds", 0.0)):
+        panels = {}
+        for way, asked in WAYS.items():
+            arms = [dict(measure="shots", mix="standard", width=D, **asked) for D in widths]
+            seeds = stats.by_seed(items, value, *arms)
+            panels[f"with {way}"] = {
+                f"width {D}": ([seed[i].mean() for seed in seeds], way != "neither")
+                for i, D in enumerate(widths)
+            }
+        body = figure.dots(panels, name, chance)
+        found.append(report.Section(f"{mixer}: the ladder of widths, {name}", note, body))
+    return found
+
+
+def _answers(items: pa.Table, mixer: str) -> report.Section:
+    widest = max(items["width"].to_pylist())
+    rows = []
+    for (way, asked), language in itertools.product(WAYS.items(), LANGUAGES):
+        cell = dict(measure="shots", mix="standard", width=widest, task="swap", language=language)
+        row = stats.where(items, **cell, **asked).slice(0, 1).to_pylist()[0]
+        rows.append({"with": way, "asked in": language} | report.said(row, "exact"))
+    note = "The widest base, first seed. ∅: the document ended, or another question began."
+    return report.Section(f"{mixer}: what was asked and said", note, report.table(rows))
