@@ -63,10 +63,10 @@ LADDERS = {
         size=dataclasses.replace(SIZES["smoke"], T=32),
     ),
     "toy": Ladder(
-        rules=(3, 10, 30, 100, 300),
-        text=Rewrite(rules=300, examples=20_000, unseen=128, left=1, right=1, length=4, T=64),
+        rules=(4, 16, 64, 256),
+        text=Rewrite(rules=256, examples=20_000, unseen=128, left=1, right=1, length=4, T=64),
         size=dataclasses.replace(
-            SIZES["toy"], D=64, pretrain=Recipe(steps=1600, batch=32, optimizer=AdamW(lr=3e-3))
+            SIZES["toy"], D=64, pretrain=Recipe(steps=600, batch=32, optimizer=AdamW(lr=3e-3))
         ),
     ),
     "small": Ladder(
