@@ -20,7 +20,7 @@ class Associative:
     """Every query of `rows` rows that no training has read; one item a query.
 
     Columns: `split`, "choose" for the first half of the rows and "report" for the second, so that
-    what is chosen on one is reported on the other; `item`; and the metrics
+    what is chosen on one is reported on the other; `length` of the rows; `item`; and the metrics
       exact      1 if the most probable of all tokens is the key's value (Zoology's accuracy)
       log_odds   log p(value) - mean log p(the row's other values), nats; chance 0
     The value of a query stands before the next query, as in training.
@@ -45,6 +45,7 @@ class Associative:
         half = len(exact) // 2
         return pa.table({
             "split": np.repeat(["choose", "report"], half),
+            "length": np.full(len(exact), self.corpus.T),
             "item": np.arange(len(exact)),
             "exact": exact.astype(float),
             "log_odds": (own - others).astype(float),
