@@ -80,7 +80,11 @@ def test_splash_attention_is_the_definition_when_interpreted(case):
     def interpreted(q, k, v, segment_ids, window):
         return splash.attention(q, k, v, segment_ids, window, interpret=True)
 
-    assert_close(results(interpreted, case), results(reference, case), 1e-5)
+    got, want = results(interpreted, case), results(reference, case)
+    for name in [name for name in want if not want[name].any()]:
+        # What sees itself alone has no gradient; the kernel subtracts two equal sums for it.
+        assert abs(got.pop(name)).max() < 1e-6 and want.pop(name) is not None
+    assert_close(got, want, 1e-5)
 
 
 def test_no_square_of_scores_is_made(monkeypatch):
