@@ -1,0 +1,289 @@
+"""Anchors: does what two languages share on the surface carry over what is learned in one of them?
+
+Question  Does instruction following tuned in L1 come out in L2 because of the nouns that both have,
+          of the names and marks that both have, or without any? And does it need one word order?
+
+Design    Overlap of nouns {0, 30%} crossed with word order {the same, another}: what differs is one
+          feature of L2. Another order is the possessor first and the verb last, so that neither
+          statements nor questions agree. Half of the names are shared throughout, so facts with
+          shared and with own names are compared within a model. Clone: L2 has L1's order and a form
+          of its own for everything, marks, digits, names and chat markers; nothing but <doc> is
+          shared (Dufter & Schütze 2020). No document is in two languages: there is no dictionary
+          and nothing parallel, so words can be aligned by anchors and by use alone. Tuning: the
+          quiz register (T1) in L1, with tuning in L2 as the ceiling. Items whose answers coincide
+          in both languages are left out.
+
+Measures  following: decoded answers along the tuning, in three bins. recall: facts that are stated
+          in L1 only, asked in L2. alignment: retrieval@1 of nouns with forms of their own, by CSLS
+          among all nouns. similarity: states before the answer to the same question.
+
+Run       python -m experiments.run anchors --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.stats import rankdata
+
+from data.corpus import Corpus
+from data.feature import Clone, Lexicon, Names, PossessorFirst
+from data.head import VerbLast
+from data.mixture import Mixture
+from experiments import figure, report, standard, stats
+from experiments.measure import following
+from experiments.measure.alignment import Alignment, Similarity
+from experiments.measure.recall import Recall
+from experiments.stage import Stage, seeds
+from experiments.standard import (
+    LANGUAGES,
+    SIZES,
+    Size,
+    corpus,
+    mixers,
+    pretrained,
+    tuned,
+    tuning,
+)
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("B2",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 30 min",
+    "small": "one GPU, not yet measured",
+}
+Settings = standard.Settings
+
+OTHER = PossessorFirst(), VerbLast()
+ARMS = {
+    "none, same order": (Lexicon(0.0), Names(0.5)),
+    "30%, same order": (Lexicon(0.3), Names(0.5)),
+    "none, other order": (Lexicon(0.0), Names(0.5), *OTHER),
+    "30%, other order": (Lexicon(0.3), Names(0.5), *OTHER),
+    "clone": (Clone(),),
+}
+MIXTURE = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
+EARLY = 30  # tuning steps, where transfer peaks
+
+
+def text(size: Size, seed: int, arm: str) -> Corpus:
+    """The standard corpus with the features of an arm, and no dictionary."""
+    return corpus(size, seed, ARMS[arm], MIXTURE)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A base of every arm, tuned in L1 and in L2."""
+    size, found = SIZES[settings.size], []
+    for seed, mixer, arm in itertools.product(seeds(settings.seeds), mixers(settings.mixers), ARMS):
+        read = text(size, seed, arm)
+        asked = Alignment(read), Similarity(read), Recall(read)
+        base = pretrained(size, mixer, seed, read, asked, arm=arm, tier="base", tuned="none")
+        found.append(base)
+        for language in LANGUAGES:
+            follow = (following.Following(read, "quiz"),)
+            found.append(tuned(base, tuning(read, "quiz", language), size.tune, follow, size.at,
+                               tier="T1", tuned=language))  # fmt: skip
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview anchors` shows."""
+    return text(SIZES["toy"], 0, "30%, other order")
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _asked(arm: str, tuned: str, step: int) -> dict[str, object]:
+    return {"measure": "following", "language": "L2", "ambiguous": "no", "arm": arm,
+            "tuned": tuned, "step": step}  # fmt: skip
+
+
+def _words(arm: str) -> dict[str, str]:
+    return {"measure": "alignment", "shared": "no", "arm": arm}
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
+    early = EARLY if EARLY in steps else steps[-1]
+    transfer = lambda *arms: stats.bootstrap(
+        stats.by_seed(items, "right", *(_asked(arm, "L1", early) for arm in arms)),
+        stats.difference,
+    )
+    found = lambda *arms: stats.bootstrap(
+        stats.by_seed(items, "retrieved", *map(_words, arms)), stats.difference
+    )
+    ceiling = [_asked("clone", *way) for way in (("L1", early), ("L1", 0), ("L2", steps[-1]))]
+    when = f"T1 tuned in L1, {early} steps, asked in L2"
+    return [
+        Claim(
+            row="B2",
+            claim=f"{mixer}: {when}: 30% of nouns shared minus none, same order (equal within .1)",
+            unit="EM",
+            estimate=transfer("30%, same order", "none, same order"),
+            reproduced=within(0.1),
+            opposite=outside(0.1),
+            reference=0.0,
+            reference_source="K et al. 2020 (1912.07840): lexical overlap is negligible",
+        ),
+        Claim(
+            row="B2",
+            claim=f"{mixer}: {when}: 30% of nouns shared minus none, another order",
+            unit="EM",
+            estimate=transfer("30%, other order", "none, other order"),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Deshpande et al. 2022 (2110.14782): overlap matters where order "
+            "differs; direction alone",
+        ),
+        Claim(
+            row="B2",
+            claim=f"{mixer}: {when}: same order minus another, no noun shared",
+            unit="EM",
+            estimate=transfer("none, same order", "none, other order"),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Dufter & Schütze 2020, Deshpande et al. 2022; direction alone",
+        ),
+        Claim(
+            row="B2",
+            claim=f"{mixer}: anchors align the other nouns: retrieval@1, 30% shared minus none, "
+            "another order",
+            unit="retrieval@1",
+            estimate=found("30%, other order", "none, other order"),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Hua et al. 2024 (2404.12444): anchor tokens align; direction alone",
+        ),
+        Claim(
+            row="B2",
+            claim=f"{mixer}: H4: with every token cloned, T1 transfer after {early} steps",
+            unit="transfer ratio",
+            estimate=stats.bootstrap(stats.by_seed(items, "right", *ceiling), stats.ratio_of_gains),
+            reproduced=above(0.1),
+            opposite=below(0.1),
+            reference=None,
+            reference_source="Conneau et al. 2020 (1911.01464): no shared vocabulary is needed; "
+            "H4 has it die",
+        ),
+        Claim(
+            row="B2",
+            claim=f"{mixer}: H3: transfer goes with alignment over {len(ARMS)} arms (retrieval@1)",
+            unit="Spearman r",
+            estimate=stats.bootstrap(_joint(items, early), spearman),
+            reproduced=above(0.5),
+            opposite=below(0.5),
+            reference=0.94,
+            reference_source="Deshpande et al. 2022, NLI",
+        ),
+        Claim(
+            row="B2",
+            claim=f"{mixer}: facts stated in L1 only (G2), asked in L2: names shared minus own",
+            unit="nat log-odds",
+            estimate=stats.bootstrap(
+                stats.by_seed(
+                    items,
+                    "log_odds",
+                    *(_fact("none, same order", names) for names in ("shared", "own")),
+                ),
+                stats.difference,
+            ),
+            reproduced=above(1.0),
+            opposite=below(1.0),
+            reference=9.4,
+            reference_source="softmax pilots, one seed each: 9.4 and 0.0",
+        ),
+    ]
+
+
+def _fact(arm: str, names: str) -> dict[str, str]:
+    return {"measure": "recall", "relation": "parent", "group": "G2", "language": "L2",
+            "direction": "forward", "arm": arm, "names": names}  # fmt: skip
+
+
+def _joint(items: pa.Table, step: int) -> list[stats.Cells]:
+    """Per seed, alignment of every arm and then transfer of every arm."""
+    words = stats.by_seed(items, "retrieved", *map(_words, ARMS))
+    right = stats.by_seed(items, "right", *(_asked(arm, "L1", step) for arm in ARMS))
+    return [(*one, *two) for one, two in zip(words, right, strict=True)]
+
+
+def spearman(means: np.ndarray) -> np.ndarray:
+    """The statistic: (draws, 2 N) of N arms' means of two metrics -> (draws,) rank correlation,
+    nan where all are alike.
+
+    >>> spearman(np.array([[1.0, 2, 3, 4, 6, 5], [1, 1, 1, 4, 5, 6]]))
+    array([0.5, nan])
+    """
+    ranks = rankdata(means.reshape(len(means), 2, -1), axis=2)
+    one, two = np.moveaxis(ranks - ranks.mean(2, keepdims=True), 1, 0)
+    size = np.sqrt((one**2).sum(1) * (two**2).sum(1))
+    return np.where(size > 0, (one * two).sum(1) / np.where(size > 0, size, 1), np.nan)
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Transfer along the tuning, alignment and facts by arm, and some nouns looked up."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        for arm in ARMS:
+            follow = stats.where(items, measure="following", ambiguous="no", arm=arm)
+            found.append(following.transfer(follow, f"{mixer}, {arm}", tuned="L1"))
+        found += [_alignment(items, mixer), _facts(items, mixer), _nouns(items, mixer)]
+    return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
+
+
+def _by_arm(items: pa.Table, metric: str, **cell: str) -> dict[str, tuple[list[float], bool]]:
+    rows = {arm: stats.by_seed(items, metric, {"arm": arm} | cell) for arm in ARMS}
+    return {arm: ([c.mean() for (c,) in cells], True) for arm, cells in rows.items()}
+
+
+def _alignment(items: pa.Table, mixer: str) -> report.Section:
+    words = stats.where(items, measure="alignment", shared="no")
+    states = stats.where(items, measure="similarity")
+    panels = {
+        "nouns found": _by_arm(words, "retrieved"),
+        "nouns found after rotation": _by_arm(words, "mapped"),
+        "same question, cosine": _by_arm(states, "cosine"),
+    }
+    note = (
+        "Nouns with forms of their own whose translation is the nearest, as they are and after a "
+        f"rotation fitted on other nouns (chance {words['chance'][0].as_py():.2f}); cosine of the "
+        "states before the answer to the same question, less that of others (chance 0)."
+    )
+    return report.Section(f"{mixer}: alignment", note, figure.dots(panels, "alignment"))
+
+
+def _facts(items: pa.Table, mixer: str) -> report.Section:
+    g2 = _fact("none, same order", "own")
+    facts = stats.where(items, **{k: v for k, v in g2.items() if k not in ("arm", "names")})
+    panels = {}
+    for names in ("shared", "own"):
+        arms = [arm for arm in ARMS if not (arm == "clone" and names == "shared")]
+        own = {arm: stats.by_seed(facts, "log_odds", {"arm": arm, "names": names}) for arm in arms}
+        panels[f"names {names}"] = {
+            arm: ([c.mean() for (c,) in cells], False) for arm, cells in own.items()
+        }
+    note = "Facts stated in L1 only, asked in L2 (G2, forward). A clone has no name in common."
+    body = figure.dots(panels, "log-odds, nats", 0.0)
+    return report.Section(f"{mixer}: facts across languages", note, body)
+
+
+def _nouns(items: pa.Table, mixer: str) -> report.Section:
+    words = stats.where(items, measure="alignment", language="L1")
+    rows = []
+    for arm in ARMS:
+        for row in stats.where(words, arm=arm, seed=0).slice(0, 4).to_pylist():
+            label = {"arm": arm, "noun": row["prompt"], "shared": row["shared"]}
+            rows.append(label | {"nearest": row["answer"], "translation": row["gold"]})
+    note = "The first nouns of L1, first seed: which word of L2 is the nearest, and which it means."
+    return report.Section(f"{mixer}: nouns looked up", note, report.table(rows))
