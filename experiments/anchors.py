@@ -52,7 +52,7 @@ from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("B2",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 30 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 30 min (estimated)",
     "small": "one GPU, not yet measured",
 }
 Settings = standard.Settings

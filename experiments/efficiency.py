@@ -42,7 +42,7 @@ from experiments.stats import Claim, above, below
 
 ROWS = ("B6",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 20 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 20 min (estimated)",
     "small": "one GPU, not yet measured",
     "full": "as Goldfish: 125M parameters, 1B tokens a language",
 }

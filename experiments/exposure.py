@@ -47,7 +47,7 @@ from train.recipe import Constant, Recipe
 
 ROWS = ("B5",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min (estimated)",
     "small": "one GPU, not yet measured",
     "full": "B-GPT: 125M parameters, 12B tokens a pair, switch at 64k of 128k steps",
 }
@@ -108,9 +108,9 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
-def preview() -> Curriculum:
+def preview() -> Corpus:
     """What `python -m data.preview exposure` shows."""
-    return stages(Settings(seeds=1))[2].corpus
+    return corpus(SIZES["toy"], seed=0)
 
 
 def claims(results: report.Results) -> list[Claim]:

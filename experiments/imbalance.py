@@ -47,7 +47,7 @@ from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("B1",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min (estimated)",
     "small": "one GPU, not yet measured",
     "full": "Schäfer et al.: 12 layers, D=768, 1.2B tokens an arm",
 }
