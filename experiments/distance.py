@@ -1,0 +1,248 @@
+"""Distance: which differences between two languages keep from L2 what is learned in L1?
+
+Question  L2 begins as L1 itself. One thing after the other is changed in it: order, head direction,
+          case, agreement, script, lexicon. How much of what is tuned in L1 comes out in L2, and
+          what predicts that: words, order or inflection?
+
+Design    An arm is a change of L2's features and of nothing else; at distance 0 the two languages
+          are one, and transfer is 1 by construction. Plain sentences are in the mixture, since
+          head direction shows in them, and no document is in two languages. T1 is tuned in L1.
+          Where languages share their words, right answers are the same in both, so the bins "right"
+          and "right in the other language" cannot be told apart: all items count (SCIENCE's
+          pitfall 12 asks to report them apart; the share of ambiguous ones is a column). Distances
+          are measured on samples of documents said in both languages, not read from the features.
+
+Measures  following: decoded answers to quiz questions. Transfer of an arm: the gain in L2 over that
+          in L1, after as many steps of tuning in L1. distance: words of L2 that L1 does not have;
+          order, from Kendall's tau; bits of inflection. Least squares of transfer on the three over
+          the arms, each distance from 0 to 1 (its largest): a coefficient is the transfer that it
+          costs to change all of it.
+
+Run       python -m experiments.run distance --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst, Script
+from data.head import AdjectiveLast, ComplementizerLast, Postpositions, RelativeFirst
+from data.mixture import Mixture
+from data.world import Vocabulary
+from experiments import figure, report, standard, stats
+from experiments.measure.distance import Distance
+from experiments.measure.following import Following
+from experiments.scaling import shorter
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, Size, mixers, pretrained, tuned, tuning
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("B3",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min (estimated)",
+    "small": "one GPU, not yet measured",
+}
+Settings = standard.Settings
+
+HEADS = (PossessorFirst(), Postpositions(), AdjectiveLast(), RelativeFirst(), ComplementizerLast())
+INFLECTED = (Agreement("gender x number"), Articles())
+WORDS = (Lexicon(0.0), Names(0.5))
+ARMS = {
+    "identical": (),
+    "order": (Order("SOV"),),
+    "heads": HEADS,
+    "case": (Case(4),),
+    "agreement": INFLECTED,
+    "script": (Script("mapped"),),
+    "lexicon": WORDS,
+    "all": (Order("SOV"), *HEADS, Case(4), *INFLECTED, *WORDS),
+}
+DISTANCES = ("lexicon", "order", "inflection")
+EARLY = 30  # tuning steps, where transfer peaks
+
+
+def sized(name: str) -> Size:
+    """Three fifths of the standard steps, since eight arms have to fit."""
+    size = SIZES[name]
+    return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.6))
+
+
+def corpus(size: Size, seed: int, arm: str) -> Corpus:
+    """The standard world with verbs, told in L1 and in the L2 of an arm."""
+    world = dataclasses.replace(size.world, vocabulary=Vocabulary(verbs=6))
+    mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0, plain=0.15)
+    return standard.corpus(dataclasses.replace(size, world=world), seed, ARMS[arm], mixture)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A base of every arm, and its tuning in L1."""
+    size, found = sized(settings.size), []
+    for seed, mixer, arm in itertools.product(seeds(settings.seeds), mixers(settings.mixers), ARMS):
+        text = corpus(size, seed, arm)
+        base = pretrained(size, mixer, seed, text, (Distance(text),), arm=arm, tuned="none")
+        follow = (Following(text, "quiz"),)
+        learn = tuning(text, "quiz", "L1")
+        found += [base, tuned(base, learn, size.tune, follow, size.at, tuned="L1")]
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview distance` shows."""
+    return corpus(sized("toy"), 0, "all")
+
+
+def transfers(means: np.ndarray) -> np.ndarray:
+    """(draws, 4 N) -> (draws, N): of N arms the gain in L2 over the gain in L1, from the means of
+    (L2 tuned, L2 untuned, L1 tuned, L1 untuned); nan where L1 gains less than .1."""
+    reached, base, ceiling, start = np.moveaxis(means.reshape(len(means), -1, 4), 2, 0)
+    gain = ceiling - start
+    return np.where(gain >= 0.1, (reached - base) / np.where(gain >= 0.1, gain, 1), np.nan)
+
+
+def regression(distances: np.ndarray):
+    """The statistic (draws, N) -> (draws, M + 1): coefficients of least squares of N transfers on
+    `distances` (N, M), each over its largest, with an intercept; last the share explained.
+
+    >>> far = np.array([[0.0, 0], [2, 0], [0, 1], [2, 1], [1, 0]])
+    >>> regression(far)(np.array([[1, 0.5, 0.8, 0.3, 0.75]])).round(6)
+    array([[-0.5, -0.2,  1. ]])
+    """
+    largest = np.abs(distances).max(0)
+    x = np.hstack([distances / np.where(largest > 0, largest, 1), np.ones((len(distances), 1))])
+
+    def statistic(y: np.ndarray) -> np.ndarray:
+        found = y @ np.linalg.pinv(x).T
+        left = ((y - found @ x.T) ** 2).sum(1)
+        about = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
+        explained = 1 - left / np.where(about > 0, about, np.nan)
+        return np.hstack([found[:, :-1], explained[:, None]])
+
+    return statistic
+
+
+def _cells(items: pa.Table) -> list[dict[str, object]]:
+    """Of every arm the four means that `transfers` asks for."""
+    steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
+    early = EARLY if EARLY in steps else steps[-1]
+    return [
+        {"measure": "following", "arm": arm, "language": language, "step": step}
+        for arm, language, step in itertools.product(ARMS, ("L2", "L1"), (early, 0))
+    ]
+
+
+def measured(items: pa.Table) -> np.ndarray:
+    """(arms, distances): means over seeds."""
+    own = lambda arm, name: stats.where(items, measure="distance", arm=arm)[name].to_numpy().mean()
+    return np.array([[own(arm, name) for name in DISTANCES] for arm in ARMS])
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    seeds, fitted = stats.by_seed(items, "right", *_cells(items)), regression(measured(items))
+    estimate = lambda of: stats.bootstrap(seeds, lambda means: of(transfers(means)))
+    lexicon, order, inflection, explained = range(4)
+    costs = lambda what, which, source: Claim(
+        row="B3",
+        claim=f"{mixer}: transfer that it costs to change {what}: coefficient",
+        unit="transfer ratio",
+        estimate=estimate(lambda y: fitted(y)[:, which]),
+        reproduced=below(0.0),
+        opposite=above(0.0),
+        reference=None,
+        reference_source=source,
+    )
+    return [
+        Claim(
+            row="B3",
+            claim=f"{mixer}: control: to an identical language all is transferred: less 1 "
+            "(margin .05)",
+            unit="transfer ratio",
+            estimate=estimate(lambda y: y[:, 0] - 1),
+            reproduced=within(0.05),
+            opposite=outside(0.05),
+            reference=0.0,
+            reference_source="by construction",
+        ),
+        costs("all words", lexicon, "K et al. 2020 have none, Cosma 2026 much; direction alone"),
+        costs("the order", order, "Deshpande et al. 2022, Dufter & Schütze 2020; direction alone"),
+        costs("inflection", inflection, "new here; the direction of mT5's morphology (#65, #79)"),
+        Claim(
+            row="B3",
+            claim=f"{mixer}: order predicts better than words: coefficient of words less that of "
+            "order",
+            unit="transfer ratio",
+            estimate=estimate(lambda y: fitted(y)[:, lexicon] - fitted(y)[:, order]),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="mT5: syntax predicts transfer better than lexicon; direction alone",
+        ),
+        Claim(
+            row="B3",
+            claim=f"{mixer}: the three distances explain transfer over {len(ARMS)} arms",
+            unit="R squared",
+            estimate=estimate(lambda y: fitted(y)[:, explained]),
+            reproduced=above(0.5),
+            opposite=below(0.5),
+            reference=None,
+            reference_source="none: whether the regression may be read",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Transfer by arm, the distances as measured, and some answers."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_transfer(items, mixer), _distances(items, mixer), _said(items, mixer)]
+    return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
+
+
+def _transfer(items: pa.Table, mixer: str) -> report.Section:
+    means = [[c.mean() for c in cells] for cells in stats.by_seed(items, "right", *_cells(items))]
+    by_arm = zip(ARMS, transfers(np.array(means)).T, strict=True)
+    rows = {arm: (values[np.isfinite(values)].tolist() or [np.nan], True) for arm, values in by_arm}
+    note = (
+        "Gain of tuning in L1, asked in L2, over the gain asked in L1. Each row is L1 with one "
+        "thing changed. Dots are seeds, those left out gained nothing in L1 itself."
+    )
+    body = figure.dots({"T1": rows}, "transfer ratio", 1.0)
+    return report.Section(f"{mixer}: transfer by what differs", note, body)
+
+
+def _distances(items: pa.Table, mixer: str) -> report.Section:
+    far = measured(items)
+    follow = stats.where(items, measure="following", language="L2")
+    same = lambda arm: stats.where(follow, arm=arm)["ambiguous"].to_pylist()
+    rows = [
+        {"arm": arm}
+        | dict(zip(DISTANCES, map(float, row), strict=True))
+        | {"answers alike in both languages": float(np.mean([x == "yes" for x in same(arm)]))}
+        for arm, row in zip(ARMS, far, strict=True)
+    ]
+    note = "Distances of L2 from L1 as measured on samples; means over seeds."
+    return report.Section(f"{mixer}: how far L2 is", note, report.table(rows))
+
+
+def _said(items: pa.Table, mixer: str) -> report.Section:
+    last = max(stats.where(items, measure="following")["step"].to_pylist())
+    asked = stats.where(items, measure="following", language="L2", step=last, seed=0)
+    rows = [
+        {"arm": arm, "task": task} | report.said(row, "right")
+        for arm, task in itertools.product(ARMS, ("reverse", "swap"))
+        for row in stats.where(asked, arm=arm, task=task).slice(0, 1).to_pylist()
+    ]
+    note = f"Questions in L2 after {last} steps of tuning in L1; first seed."
+    return report.Section(f"{mixer}: what was said", note, report.table(rows))
