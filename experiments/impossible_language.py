@@ -1,0 +1,233 @@
+"""Impossible languages: is an L2 that no one could speak harder to learn, and is it helped by L1?
+
+Question  L2 has words like any other, in an order, or with markers, that no human language has. Is
+          it learned more slowly than L1's grammar in the same words? Do facts told in L1 alone come
+          out in it? And does a model gain as much from L1 for such a language as for a natural one?
+
+Design    Kallini et al. 2024 (2401.06416): perturbations of all words of a document by their count
+          (data/impossible.py), each beside its control, which has as many words and moves none:
+            no shuffle    local (windows of 3), even and odd, deterministic (one permutation for
+                          all documents of a length)
+            no reverse    full reverse: a marker, and all words reversed
+            no hop        word hop: a marker of number right after the verb, or four words later
+          Arms differ in the perturbation alone. Then L2 without L1 (data/silence.py), of no shuffle
+          and of the deterministic one: the same L2 in the same rows. No document is in two
+          languages. Half of the names are shared.
+
+Measures  loss: nats a token of unseen documents of L2, at checkpoints on the way; comparisons are
+          within a family, whose documents are equally long. recall: facts stated in L1 only with
+          shared names (G2), asked in L2 where its order leaves the answer to the end.
+
+Run       python -m experiments.run impossible_language --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.feature import Lexicon, Names
+from data.impossible import (
+    DeterministicShuffle,
+    EvenOddShuffle,
+    FullReverse,
+    LocalShuffle,
+    NoHop,
+    NoReverse,
+    NoShuffle,
+    WordHop,
+)
+from data.mixture import Mixture
+from data.silence import Silenced
+from experiments import figure, report, standard, stats
+from experiments.measure.loss import Loss
+from experiments.measure.recall import Recall
+from experiments.scaling import shorter
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, Size, mixers, pretrained
+from experiments.stats import Claim, above, below
+
+ROWS = ("B7",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min (estimated)",
+    "small": "one GPU, not yet measured",
+    "full": "Kallini et al.: GPT-2 small, 10M words, 15 languages",
+}
+Settings = standard.Settings
+
+FAMILIES = {
+    "shuffle": {
+        "no shuffle": NoShuffle(),
+        "local shuffle": LocalShuffle(),
+        "even and odd": EvenOddShuffle(),
+        "deterministic": DeterministicShuffle(),
+    },
+    "reverse": {"no reverse": NoReverse(), "full reverse": FullReverse()},
+    "hop": {"no hop": NoHop(), "word hop": WordHop()},
+}
+ARMS = {arm: change for family in FAMILIES.values() for arm, change in family.items()}
+ASKED = ("no shuffle", "local shuffle", "even and odd")  # their answers come last
+WITHOUT = ("no shuffle", "deterministic")  # also learned without L1
+
+
+def sized(name: str) -> Size:
+    """Half of the standard steps, since ten models have to fit."""
+    size = SIZES[name]
+    return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.5))
+
+
+def checkpoints(steps: int) -> tuple[int, ...]:
+    """Eighths, doubling: 1/8, 1/4, 1/2 and all of the steps."""
+    return tuple(steps // n for n in (8, 4, 2, 1))
+
+
+def corpus(size: Size, seed: int, arm: str) -> Corpus:
+    """The standard world in L1 and in the L2 of an arm."""
+    mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
+    return standard.corpus(size, seed, (Lexicon(0.0), Names(0.5), ARMS[arm]), mixture)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """Every language beside L1, and two of them without."""
+    size, found = sized(settings.size), []
+    at = checkpoints(size.pretrain.steps)
+    for seed, mixer, arm in itertools.product(seeds(settings.seeds), mixers(settings.mixers), ARMS):
+        text = corpus(size, seed, arm)
+        loss, facts = (Loss(text, rows=64),), (Recall(text),)
+        asked = loss + facts if arm in ASKED else loss
+        found.append(pretrained(size, mixer, seed, text, asked, at, arm=arm, beside="L1"))
+        if arm in WITHOUT:
+            own = Silenced(text, "L1")
+            found.append(pretrained(size, mixer, seed, own, loss, at, arm=arm, beside="none"))
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview impossible_language` shows."""
+    return corpus(sized("toy"), 0, "word hop")
+
+
+def _loss(arm: str, step: int, beside: str = "L1") -> dict[str, object]:
+    return {"measure": "loss", "language": "L2", "arm": arm, "step": step, "beside": beside}
+
+
+def _fact(arm: str, step: int) -> dict[str, object]:
+    return {"measure": "recall", "relation": "parent", "group": "G2", "language": "L2",
+            "direction": "forward", "names": "shared", "arm": arm, "step": step}  # fmt: skip
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    last = max(items["step"].to_pylist())
+    harder = lambda hard, easy: Claim(
+        row="B7",
+        claim=f"{mixer}: {hard} is harder than {easy}: loss in L2 at the end",
+        unit="nat",
+        estimate=stats.bootstrap(
+            stats.by_seed(items, "loss", _loss(hard, last), _loss(easy, last)), stats.difference
+        ),
+        reproduced=above(0.0),
+        opposite=below(0.0),
+        reference=None,
+        reference_source="Kallini et al. 2024, GPT-2 small: perplexities in this order; direction "
+        "alone",
+    )
+    benefit = [_loss(arm, last, beside) for arm in WITHOUT for beside in ("none", "L1")]
+    return [
+        harder("local shuffle", "no shuffle"),
+        harder("deterministic", "local shuffle"),
+        harder("full reverse", "no reverse"),
+        harder("word hop", "no hop"),
+        Claim(
+            row="B7",
+            claim=f"{mixer}: L1 helps a possible L2 more: what L2 loses without L1, no shuffle "
+            "less deterministic",
+            unit="nat",
+            estimate=stats.bootstrap(
+                stats.by_seed(items, "loss", *benefit),
+                lambda means: (means[:, 0] - means[:, 1]) - (means[:, 2] - means[:, 3]),
+            ),
+            reproduced=above(0.0),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="new; expected positive if what is shared is the order of words",
+        ),
+        Claim(
+            row="B7",
+            claim=f"{mixer}: transfer survives: facts of L1 only (G2, shared names), asked in a "
+            "locally shuffled L2",
+            unit="nat log-odds",
+            estimate=stats.bootstrap(
+                stats.by_seed(items, "log_odds", _fact("local shuffle", last)), stats.mean
+            ),
+            reproduced=above(1.0),
+            opposite=below(1.0),
+            reference=9.4,
+            reference_source="softmax pilot with a natural L2, one seed",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Learning curves by family, what L1 gives, facts across, and what the languages look like."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_curves(items, mixer), _facts(items, mixer), _said(items, mixer)]
+    return [*found, report.losses(results.curves, line=("mixer", "beside"), panel="arm")]
+
+
+def _lines(items: pa.Table, arm: str, beside: str = "L1") -> list[tuple]:
+    steps = sorted(pc.unique(items["step"]).to_pylist())
+    cells = stats.by_seed(items, "loss", *(_loss(arm, step, beside) for step in steps))
+    return [(steps, [np.mean(cell) for cell in seed]) for seed in cells]
+
+
+def _curves(items: pa.Table, mixer: str) -> report.Section:
+    panels = {
+        name: {arm: _lines(items, arm) for arm in family} for name, family in FAMILIES.items()
+    }
+    panels["with and without L1"] = {
+        arm if beside == "L1" else f"{arm}, alone": _lines(items, arm, beside)
+        for arm in WITHOUT
+        for beside in ("L1", "none")
+    }
+    note = (
+        "Loss on unseen documents of L2 at four checkpoints, one line a seed. Within a panel "
+        "documents are equally long; a panel's first language moves no word."
+    )
+    return report.Section(f"{mixer}: learning an L2", note, figure.curves(panels))
+
+
+def _facts(items: pa.Table, mixer: str) -> report.Section:
+    last = max(items["step"].to_pylist())
+    rows = {
+        arm: ([c.mean() for (c,) in stats.by_seed(items, "log_odds", _fact(arm, last))], False)
+        for arm in ASKED
+    }
+    note = "Facts stated in L1 only, forward (G2), shared names, asked in L2. Dots are seeds."
+    body = figure.dots({"G2 in L2": rows}, "log-odds, nats", 0.0)
+    return report.Section(f"{mixer}: facts across languages", note, body)
+
+
+def _said(items: pa.Table, mixer: str) -> report.Section:
+    last = max(items["step"].to_pylist())
+    rows = [
+        {"L2": arm} | report.said(row, "exact")
+        for arm in ASKED
+        for row in stats.where(items, **_fact(arm, last), seed=0).slice(0, 2).to_pylist()
+    ]
+    note = "The first of these facts, first seed. Decoded greedily until the document ends."
+    return report.Section(
+        f"{mixer}: facts asked in L2, and what was said", note, report.table(rows)
+    )
