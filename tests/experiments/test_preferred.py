@@ -44,12 +44,12 @@ def test_the_share_of_marked_words_is_that_of_the_first_tokens_mass(monkeypatch)
     cfg = LM(W=TEXT.tokenizer.size, D=16, layers=1, mixer=Softmax(heads=2))
     plain, marked = words(TEXT)
     p = np.full(TEXT.tokenizer.size, 1e-30)
-    p[plain[0, 0]], p[marked[0, 0]], p[marked[1, 3]] = 0.2, 0.1, 0.1
+    p[plain[0, 0]], p[marked[0, 0]], p[marked[1, 3]] = 0.3, 0.06, 0.04
     monkeypatch.setattr(
         preferred, "next_logprobs", lambda cfg, params, prompts, n: np.tile(np.log(p), (len(n), 1))
     )
     items = Preferred(TEXT, items=2)(cfg, init(cfg, jax.random.key(0))).to_pydict()
-    np.testing.assert_allclose(items["marked"], 0.5, rtol=1e-6)
+    np.testing.assert_allclose(items["marked"], 0.25, rtol=1e-6)
     np.testing.assert_allclose(items["mode"], 0.4, rtol=1e-6)
     assert set(items["task"]) == {task.name for task in LISTS}
     assert len(items["task"]) == 2 * len(LISTS) * 2
