@@ -63,17 +63,18 @@ def _against_the_others(cfg: LM, params: dict, probe: Probe) -> tuple[np.ndarray
         if not others:
             raise ValueError(f"{dict(zip(CELL, cell, strict=True))} has one answer only; nothing "
                              "to compare it with: choose a larger world")  # fmt: skip
-        scores = _scores(cfg, params, probe, asked, answers, first)
-        own = scores[np.arange(len(asked)), gold.ravel()]
-        log_odds[asked] = own - (scores.sum(1) - own) / others
+        found = scores(cfg, params, probe, asked, answers, first)
+        own = found[np.arange(len(asked)), gold.ravel()]
+        log_odds[asked] = own - (found.sum(1) - own) / others
         # Ties count half; the gold answer ties with itself.
-        above, level = scores > own[:, None], scores == own[:, None]
+        above, level = found > own[:, None], found == own[:, None]
         rank[asked] = (above.sum(1) + (level.sum(1) - 1) / 2) / others
     return log_odds, rank
 
 
-def _scores(cfg, params, probe, asked, answers, first) -> np.ndarray:
-    """Log-probability of each answer after each prompt asked; `first`: of the token after it."""
+def scores(cfg: LM, params: dict, probe: Probe, asked, answers, first) -> np.ndarray:
+    """(N, C) log-probability of each answer (C, A) after each prompt `asked` (N), a row of the
+    probe; `first` (all rows, W): of the token after each."""
     if answers.shape[1] == 1:
         return first[asked][:, answers[:, 0]]
     prompts, lengths = probe.prompts[asked], probe.lengths[asked]
