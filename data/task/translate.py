@@ -1,7 +1,7 @@
 """Translation between languages of words, lists and sentences, into a language that is named."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +19,19 @@ WORDS = (1, 2, 3)  # nouns of a list
 class Translate(Task):
     """`translate L2 a b` is what L2 calls a and b, L2 any of the first `languages`; a sentence is a
     statement of a fact, which the answer says in L2. One document in four is a sentence. What
-    sentences say is true of no entity: a true one would be stated in both languages."""
+    sentences say is true of no entity: a true one would be stated in both languages.
+
+    Lists are of the first `nouns`, or of all: who tunes on some can ask for the others."""
 
     languages: int = 2
+    nouns: int | None = field(default=None, repr=False)  # the same task, asked about less
     name: ClassVar[str] = "translate"
+
+    def __post_init__(self) -> None:
+        if self.nouns is not None and self.nouns < max(WORDS):
+            raise ValueError(
+                f"nouns={self.nouns} are too few for lists of {max(WORDS)}; choose so many or more"
+            )
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         return {"skill": (self.name,), "language": named(self.languages)}
@@ -48,7 +57,7 @@ class Translate(Task):
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         target = (language + 1 + draws.below(self.languages - 1)) % self.languages
         sentences, form = self._sentences(world), draws.below(len(WORDS))
-        args = draws.distinct(max(WORDS), world.nouns) + ids["noun0"]
+        args = draws.distinct(max(WORDS), self.nouns or world.nouns) + ids["noun0"]
         chosen = np.where(draws.below(4) == 0, draws.below(len(sentences)), -1)
         for i, (relation, _) in enumerate(sentences):
             (at,) = np.nonzero(chosen == i)

@@ -1,0 +1,212 @@
+"""Incidental bilingualism: what parallel documents and code-switching in pretraining teach.
+
+Question  A corpus in two languages holds a few documents that say the same in both, and a few words
+          of one language in documents of the other. Is translation learned from these? And the
+          answering of facts across languages?
+
+Design    The standard corpus without its dictionaries: no document of the control is in two
+          languages, and 30% of the nouns and half of the names are the same word. Arms add
+            parallel    a share .001, .01 or .05 of the documents is said again in the other
+                        language; statements of facts where both languages state them
+            switched    a share .01 or .05 of the constituents is a word of the other language
+          Translation is never asked in pretraining. A tuning, the same for all arms, teaches the
+          format: `translate L2 a ?` is answered, for two thirds of the nouns. The others tell what
+          was known before it. Facts are asked of the base.
+
+Measures  translation: exact match and log-odds (among the nouns as little shown) of words of one
+          language only, from a prompt in either. recall: facts stated in L1 alone (G2), in L2.
+
+Run       python -m experiments.run incidental --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 30 trainings and as many tunings, about 28 min.
+          small: one GPU, not yet measured. full: 1.35B parameters, 4 x 60B tokens (Shao et al.).
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.contact import Contact
+from data.corpus import Corpus
+from data.split import HeldOut
+from data.task import LISTS
+from data.task.translate import Translate
+from experiments import figure, report, stats
+from experiments.measure.recall import Recall
+from experiments.measure.translation import Translation
+from experiments.stage import Stage, seeds
+from experiments.standard import (
+    MIXTURE,
+    SIZES,
+    Settings,
+    Size,
+    corpus,
+    mixers,
+    pretrained,
+    tuned,
+    tuning,
+)
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("B8",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 28 min",
+    "small": "one GPU, not yet measured",
+}
+
+ARMS = {
+    "none": Contact(scope=("facts",)),
+    "parallel .001": Contact(scope=("facts",), parallel=0.001),
+    "parallel .01": Contact(scope=("facts",), parallel=0.01),
+    "parallel .05": Contact(scope=("facts",), parallel=0.05),
+    "switched .01": Contact(scope=("facts",), switched=0.01),
+    "switched .05": Contact(scope=("facts",), switched=0.05),
+}
+NEVER_ASKED = dataclasses.replace(MIXTURE, dictionary=0.0, held_out=(HeldOut(Translate()),))
+UNSHOWN = {"measure": "translation", "word": "own", "shown": "no"}
+ACROSS = {"measure": "recall", "relation": "parent", "group": "G2", "language": "L2",
+          "direction": "forward"}  # fmt: skip
+
+
+def arm(size: Size, seed: int, name: str) -> Corpus:
+    """The corpus of an arm."""
+    world = dataclasses.replace(size.world, tasks=(*LISTS, Translate()))
+    mixture = dataclasses.replace(NEVER_ASKED, contact=ARMS[name])
+    return corpus(dataclasses.replace(size, world=world), seed, mixture=mixture)
+
+
+def shown(size: Size) -> int:
+    """How many nouns the tuning translates."""
+    return 2 * size.world.nouns // 3
+
+
+def translating(text: Corpus, nouns: int) -> Corpus:
+    """Questions that ask for the words of the first nouns in the other language, answered."""
+    world = dataclasses.replace(text.world, tasks=(Translate(nouns=nouns),))
+    return dataclasses.replace(tuning(text, "quiz", "L1"), ratio=0.5, world=world)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """One base an arm, and its tuning to translate."""
+    size, found = SIZES[settings.size], []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for name in ARMS:
+            text = arm(size, seed, name)
+            base = pretrained(size, mixer, seed, text, (Recall(text),), arm=name, tuned="none")
+            asked = Translation(text, shown(size))
+            found += [base, tuned(base, translating(text, shown(size)), size.tune, (asked,),
+                                  size.at, tuned="translate")]  # fmt: skip
+    return found
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    last = pc.max(stats.where(items, measure="translation")["step"]).as_py()
+
+    def estimate(value: str, cell: dict, *arms: str, of=stats.difference) -> stats.Estimate:
+        return stats.bootstrap(stats.by_seed(items, value, *(cell | {"arm": a} for a in arms)), of)
+
+    translated = lambda *arms, of=stats.difference, **more: estimate(
+        "exact", UNSHOWN | {"step": last} | more, *arms, of=of
+    )
+    shao = "Shao et al. 2026:"
+    return [
+        Claim("B8", f"{mixer}: control, words that tuning showed are translated without contact",
+              "EM", translated("none", of=stats.mean, shown="yes"), above(0.5), below(0.5),
+              None, "the format is learned, or the next claims say nothing"),
+        Claim("B8", f"{mixer}: H3: words that tuning did not show, parallel .05 - no contact",
+              "EM", translated("parallel .05", "none"), above(0.1), below(0.1),
+              0.56, f"{shao} translation falls by 56% without bilingual documents"),
+        Claim("B8", f"{mixer}: parallel .01, as a share of what .05 gains",
+              "share of the gain",
+              translated("parallel .01", "none", "parallel .05", of=stats.ratio_of_gains),
+              above(0.5), below(0.5),
+              0.91, f"{shao} parallel documents, 14% of the bilingual ones, restore 91%"),
+        Claim("B8", f"{mixer}: code-switching .05, as a share of what parallel .05 gains",
+              "share of the gain",
+              translated("switched .05", "none", "parallel .05", of=stats.ratio_of_gains),
+              below(0.5), above(0.5),
+              None, f"{shao} code-switching, 72% of the bilingual documents, adds little"),
+        Claim("B8", f"{mixer}: facts stated in L1 alone, asked in L2, own names: "
+              "parallel .05 - no contact (equal within 0.5 nat)",
+              "nat log-odds",
+              estimate("log_odds", ACROSS | {"names": "own"}, "parallel .05", "none"),
+              within(0.5), outside(0.5), 0.0, f"{shao} cross-lingual question answering unchanged"),
+        Claim("B8", f"{mixer}: the same, shared names (equal within 0.1)",
+              "EM", estimate("exact", ACROSS | {"names": "shared"}, "parallel .05", "none"),
+              within(0.1), outside(0.1), 0.0, f"{shao} cross-lingual question answering unchanged"),
+    ]  # fmt: skip
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The figures of the page, one set a mixer."""
+    found = [report.losses(results.curves, line=("mixer", "arm"), panel="tuned")]
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_by_rate(items, mixer), _along(items, mixer), _said(items, mixer)]
+    return found
+
+
+def _by_rate(items: pa.Table, mixer: str) -> report.Section:
+    last = pc.max(stats.where(items, measure="translation")["step"]).as_py()
+    cells = {
+        "translation, shown": ("exact", UNSHOWN | {"shown": "yes", "step": last}),
+        "translation, not shown": ("exact", UNSHOWN | {"step": last}),
+        "facts across, own names": ("exact", ACROSS | {"names": "own"}),
+        "facts across, shared names": ("exact", ACROSS | {"names": "shared"}),
+    }
+    panels = {
+        title: {name: (_means(items, metric, cell | {"arm": name}), name == "none")
+                for name in ARMS}
+        for title, (metric, cell) in cells.items()
+    }  # fmt: skip
+    note = (
+        "Rates of contact in pretraining; filled: none. Translation after the tuning, of words it "
+        "showed and of others; facts of the base, stated in L1 alone and asked in L2."
+    )
+    body = figure.dots(panels, "exact match", limits=(-0.05, 1.05))
+    return report.Section(f"{mixer}: translation and facts by rate of contact", note, body)
+
+
+def _means(items: pa.Table, metric: str, cell: dict) -> list[float]:
+    return [float(np.mean(values)) for (values,) in stats.by_seed(items, metric, cell)]
+
+
+def _along(items: pa.Table, mixer: str) -> report.Section:
+    steps = sorted(set(stats.where(items, measure="translation")["step"].to_pylist()))
+    panels = {}
+    for title, flag in (("words shown", "yes"), ("words not shown", "no")):
+        by_step = {
+            name: [_means(items, "exact", UNSHOWN | {"shown": flag, "step": s, "arm": name})
+                   for s in steps]
+            for name in ("none", "switched .05", "parallel .01", "parallel .05")
+        }  # fmt: skip
+        panels[title] = {
+            name: [(steps, values) for values in zip(*means, strict=True)]
+            for name, means in by_step.items()
+        }
+    note = "Exact match along the tuning, one line a seed: is it knowledge, or is it learned there?"
+    return report.Section(
+        f"{mixer}: translation along its tuning", note, figure.curves(panels, "exact match")
+    )
+
+
+def _said(items: pa.Table, mixer: str) -> report.Section:
+    last = pc.max(stats.where(items, measure="translation")["step"]).as_py()
+    rows = []
+    for name, language in itertools.product(ARMS, ("L1", "L2")):
+        cell = UNSHOWN | {"arm": name, "language": language, "step": last}
+        row = stats.where(items, **cell).slice(0, 1).to_pylist()[0]
+        rows.append({"arm": name, "from": language} | report.said(row, "exact"))
+    note = "The first word that tuning did not show, first seed. Decoded greedily."
+    return report.Section(f"{mixer}: translations", note, report.table(rows))
