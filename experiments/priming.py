@@ -1,0 +1,185 @@
+"""Structural priming: one grammar of two languages, or two grammars?
+
+Question  "a gives b c" and "a gives c to b" are a free choice, made half and half. After a sentence
+          of L1 with one of them, is the same one more probable in the next sentence, of L2 and of
+          other words? In both directions, and how does that compare with one language alone?
+
+Design    The standard corpus with verbs, in which 30% of the documents are plain sentences, and no
+          document has two of them. Arms:
+            independent  as it is: nothing shows that a choice persists
+            parallel     5% of the documents are said again in the other language, the construction
+                         as before; so nothing is said twice in one language
+            distant      as parallel, and L2 has the verb last and postpositions
+          Prime and target share no word, in either language. The floor is the untrained model, the
+          ceiling priming within a language; that one is never trained on.
+
+Measures  priming: effect = p(double object | same prime) - p(.| other prime), over both ways to say
+          the target; and the same in nats, along the training.
+
+Run       python -m experiments.run priming --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 15 trainings, about 15 min. small: one GPU, not
+          yet measured. full: 124.77M parameters, 12B tokens of text (Arnett et al. 2025).
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.contact import Contact
+from data.corpus import Corpus
+from data.feature import Order
+from data.head import Postpositions
+from data.world import Vocabulary
+from experiments import figure, report, stats
+from experiments.measure.priming import Priming
+from experiments.stage import Stage, seeds
+from experiments.standard import (
+    FEATURES,
+    MIXTURE,
+    SIZES,
+    Settings,
+    Size,
+    corpus,
+    mixers,
+    pretrained,
+)
+from experiments.stats import Claim, above, below, within
+
+ROWS = ("B4",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 15 min",
+    "small": "one GPU, not yet measured",
+}
+
+VOCABULARY = Vocabulary(verbs=8)
+SENTENCES = dataclasses.replace(MIXTURE, plain=0.3)
+TWICE = dataclasses.replace(SENTENCES, contact=Contact(parallel=0.05))
+ARMS = {
+    "independent": (FEATURES, SENTENCES),
+    "parallel": (FEATURES, TWICE),
+    "distant": ((*FEATURES, Order("SOV"), Postpositions()), TWICE),
+}
+PAIRS = {"L1 to L2": ("L1", "L2"), "L2 to L1": ("L2", "L1"),
+         "within L1": ("L1", "L1"), "within L2": ("L2", "L2")}  # fmt: skip
+
+
+def arm(size: Size, seed: int, name: str) -> Corpus:
+    """The corpus of an arm."""
+    world = dataclasses.replace(size.world, vocabulary=VOCABULARY)
+    return corpus(dataclasses.replace(size, world=world), seed, *ARMS[name])
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """One pretraining an arm, measured before it and at eighths of it."""
+    size, found = SIZES[settings.size], []
+    eighths = tuple(sorted({size.pretrain.steps * i // 8 for i in (0, 1, 2, 4, 8)}))
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for name in ARMS:
+            text = arm(size, seed, name)
+            found.append(pretrained(size, mixer, seed, text, (Priming(text),), eighths, arm=name))
+    return found
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def cell(arm: str, pair: str, step: int) -> dict[str, object]:
+    """The items of an arm, of a pair of languages, at a step."""
+    prime, target = PAIRS[pair]
+    return {"arm": arm, "prime": prime, "target": target, "step": step}
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    last = pc.max(items["step"]).as_py()
+    estimate = lambda *cells, of=stats.mean: stats.bootstrap(
+        stats.by_seed(items, "effect", *cells), of
+    )
+    primed = {pair: estimate(cell("parallel", pair, last)) for pair in PAIRS}
+    michaelov = "Michaelov et al. 2023: eight experiments with people replicated, 6 languages"
+    return [
+        Claim("B4", f"{mixer}: a choice made in L1 persists in L2", "difference in probability",
+              primed["L1 to L2"], above(0.0), below(0.0), None, michaelov),
+        Claim("B4", f"{mixer}: a choice made in L2 persists in L1", "difference in probability",
+              primed["L2 to L1"], above(0.0), below(0.0), None, michaelov),
+        Claim("B4", f"{mixer}: H2: it persists within L1, where no training said anything twice",
+              "difference in probability", primed["within L1"], above(0.0), below(0.0),
+              None, "new; expected positive if the construction is represented for both at once"),
+        Claim("B4", f"{mixer}: floor, the untrained model does not prefer one (0.01)",
+              "difference in probability", estimate(cell("parallel", "L1 to L2", 0)),
+              within(0.01), above(0.01), 0.0, "by construction"),
+        Claim("B4", f"{mixer}: L1 to L2, where no document has two sentences",
+              "difference in probability", estimate(cell("independent", "L1 to L2", last)),
+              above(0.0), below(0.0), None, "Arnett et al. 2025: priming from text alone; here the "
+              "text shows no persistence"),
+        Claim("B4", f"{mixer}: L1 to L2, the near language - the distant one",
+              "difference in probability",
+              estimate(*(cell(arm, "L1 to L2", last) for arm in ("parallel", "distant")),
+                       of=stats.difference),
+              above(0.0), below(0.0), None, "Arnett et al. 2025: weaker for distant pairs"),
+    ]  # fmt: skip
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The figures of the page, one set a mixer."""
+    found = [report.losses(results.curves, line=("arm",), panel="mixer")]
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_effects(items, mixer), _along(items, mixer), _examples(items, mixer)]
+    return found
+
+
+def _means(items: pa.Table, metric: str, cell: dict) -> list[float]:
+    return [float(np.mean(values)) for (values,) in stats.by_seed(items, metric, cell)]
+
+
+def _effects(items: pa.Table, mixer: str) -> report.Section:
+    steps = sorted(set(items["step"].to_pylist()))
+    rows = {f"{name}: {pair}": (name, pair, steps[-1]) for name in ARMS for pair in PAIRS}
+    rows |= {f"untrained: {pair}": ("parallel", pair, 0) for pair in PAIRS}
+    panels = {
+        title: {row: (_means(items, metric, cell(*at)), at[-1] > 0) for row, at in rows.items()}
+        for title, metric in (("probability", "effect"), ("log-odds, nats", "shift"))
+    }
+    note = (
+        "How much more probable a double object is after a double object than after a preposition. "
+        "Prime and target share no word. One dot a seed, bar their mean; hollow: untrained."
+    )
+    shown = {title: figure.dots({title: rows}, "effect", 0.0) for title, rows in panels.items()}
+    return report.Section(f"{mixer}: priming effect by languages", note, "".join(shown.values()))
+
+
+def _along(items: pa.Table, mixer: str) -> report.Section:
+    steps, panels = sorted(set(items["step"].to_pylist())), {}
+    for name in ARMS:
+        by_step = {
+            pair: [_means(items, "effect", cell(name, pair, step)) for step in steps]
+            for pair in PAIRS
+        }
+        panels[name] = {
+            pair: [(steps, values) for values in zip(*means, strict=True)]
+            for pair, means in by_step.items()
+        }
+    note = "Priming effect along the training, one line a seed."
+    return report.Section(
+        f"{mixer}: when priming appears", note, figure.curves(panels, "effect (probability)")
+    )
+
+
+def _examples(items: pa.Table, mixer: str) -> report.Section:
+    last, rows = pc.max(items["step"]).as_py(), []
+    for name, pair in itertools.product(ARMS, PAIRS):
+        row = stats.where(items, **cell(name, pair, last)).slice(0, 1).to_pylist()[0]
+        rows.append({"arm": name, "languages": pair, "prime, double": row["prompt"],
+                     "target, double": row["gold"], "p(double)": row["double"],
+                     "effect": row["effect"]})  # fmt: skip
+    note = "The first pair of sentences, first seed."
+    return report.Section(f"{mixer}: primes and targets", note, report.table(rows))
