@@ -28,7 +28,6 @@ Result    not yet run
 import dataclasses
 import itertools
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -160,7 +159,7 @@ METRICS = (
 def _by_kind(items, mixer: str, metric: str, name: str, chance, limits) -> report.Section:
     panels = {
         f"{arm}: {said}": {
-            f"{kind}, {beside} beside": (_means(items, metric, cell(arm, word, beside, flag)),
+            f"{kind}, {beside} beside": (stats.means(items, metric, cell(arm, word, beside, flag)),
                                          flag == "yes")
             for word, kind in KINDS.items() for beside in BESIDE
         }
@@ -172,10 +171,6 @@ def _by_kind(items, mixer: str, metric: str, name: str, chance, limits) -> repor
     )
     body = figure.dots(panels, name, chance, limits)
     return report.Section(f"{mixer}: translation by kind of word, {name}", note, body)
-
-
-def _means(items: pa.Table, metric: str, cell: dict) -> list[float]:
-    return [float(np.mean(values)) for (values,) in stats.by_seed(items, metric, cell)]
 
 
 def _said(items: pa.Table, mixer: str) -> report.Section:

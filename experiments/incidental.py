@@ -27,7 +27,6 @@ Result    not yet run
 import dataclasses
 import itertools
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -166,7 +165,7 @@ def _by_rate(items: pa.Table, mixer: str) -> report.Section:
         "facts across, shared names": ("exact", ACROSS | {"names": "shared"}),
     }
     panels = {
-        title: {name: (_means(items, metric, cell | {"arm": name}), name == "none")
+        title: {name: (stats.means(items, metric, cell | {"arm": name}), name == "none")
                 for name in ARMS}
         for title, (metric, cell) in cells.items()
     }  # fmt: skip
@@ -178,23 +177,14 @@ def _by_rate(items: pa.Table, mixer: str) -> report.Section:
     return report.Section(f"{mixer}: translation and facts by rate of contact", note, body)
 
 
-def _means(items: pa.Table, metric: str, cell: dict) -> list[float]:
-    return [float(np.mean(values)) for (values,) in stats.by_seed(items, metric, cell)]
-
-
 def _along(items: pa.Table, mixer: str) -> report.Section:
-    steps = sorted(set(stats.where(items, measure="translation")["step"].to_pylist()))
-    panels = {}
-    for title, flag in (("words shown", "yes"), ("words not shown", "no")):
-        by_step = {
-            name: [_means(items, "exact", UNSHOWN | {"shown": flag, "step": s, "arm": name})
-                   for s in steps]
+    panels = {
+        title: {
+            name: stats.curves(items, "exact", UNSHOWN | {"shown": flag, "arm": name})
             for name in ("none", "switched .05", "parallel .01", "parallel .05")
-        }  # fmt: skip
-        panels[title] = {
-            name: [(steps, values) for values in zip(*means, strict=True)]
-            for name, means in by_step.items()
         }
+        for title, flag in (("words shown", "yes"), ("words not shown", "no"))
+    }
     note = "Exact match along the tuning, one line a seed: is it knowledge, or is it learned there?"
     return report.Section(
         f"{mixer}: translation along its tuning", note, figure.curves(panels, "exact match")

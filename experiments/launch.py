@@ -57,8 +57,8 @@ def complete(
     waiting = stage.groups(stages, lambda _: len(stages))
     done: set[stage.Stage] = set()
     while waiting:
-        lost |= {s: lost[s.base] for group in waiting for s in group if s.base in lost}
-        ready = [group for group in waiting if all(s.base is None or s.base in done for s in group)]
+        lost |= {s: lost[n] for group in waiting for s in group for n in s.needs if n in lost}
+        ready = [group for group in waiting if all(done.issuperset(s.needs) for s in group)]
         waiting = [group for group in waiting if group not in ready]
         jobs = []
         for group in ready:

@@ -27,7 +27,6 @@ Result    not yet run
 import dataclasses
 import itertools
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -137,16 +136,14 @@ def sections(results: report.Results) -> list[report.Section]:
     return found
 
 
-def _means(items: pa.Table, metric: str, cell: dict) -> list[float]:
-    return [float(np.mean(values)) for (values,) in stats.by_seed(items, metric, cell)]
-
-
 def _effects(items: pa.Table, mixer: str) -> report.Section:
     steps = sorted(set(items["step"].to_pylist()))
     rows = {f"{name}: {pair}": (name, pair, steps[-1]) for name in ARMS for pair in PAIRS}
     rows |= {f"untrained: {pair}": ("parallel", pair, 0) for pair in PAIRS}
     panels = {
-        title: {row: (_means(items, metric, cell(*at)), at[-1] > 0) for row, at in rows.items()}
+        title: {
+            row: (stats.means(items, metric, cell(*at)), at[-1] > 0) for row, at in rows.items()
+        }
         for title, metric in (("probability", "effect"), ("log-odds, nats", "shift"))
     }
     note = (
@@ -158,16 +155,13 @@ def _effects(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _along(items: pa.Table, mixer: str) -> report.Section:
-    steps, panels = sorted(set(items["step"].to_pylist())), {}
-    for name in ARMS:
-        by_step = {
-            pair: [_means(items, "effect", cell(name, pair, step)) for step in steps]
-            for pair in PAIRS
+    panels = {
+        name: {
+            pair: stats.curves(items, "effect", {"arm": name, "prime": prime, "target": target})
+            for pair, (prime, target) in PAIRS.items()
         }
-        panels[name] = {
-            pair: [(steps, values) for values in zip(*means, strict=True)]
-            for pair, means in by_step.items()
-        }
+        for name in ARMS
+    }
     note = "Priming effect along the training, one line a seed."
     return report.Section(
         f"{mixer}: when priming appears", note, figure.curves(panels, "effect (probability)")

@@ -213,8 +213,8 @@ def _complete(
     lost: dict[stage.Stage, FloatingPointError] = {}
     with stage.Display(stages) as display:
         for group in stage.groups(stages, stage.room):
-            ready = [each for each in group if each.base not in lost]
-            lost |= {each: lost[each.base] for each in group if each.base in lost}
+            ready = [each for each in group if lost.keys().isdisjoint(each.needs)]
+            lost |= {each: lost[n] for each in group for n in each.needs if n in lost}
             lost |= stage.complete(ready, folder, display) if ready else {}
     return lost
 

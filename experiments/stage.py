@@ -47,9 +47,10 @@ class Measure(Protocol):
     """A frozen dataclass that asks a model its questions: one row an item.
 
     Metrics are the table's float columns; text and integer columns are slices (experiments/run.py).
+    Of a stage with another one `beside` it, a measure is given the parameters of both.
     """
 
-    def __call__(self, cfg: LM, params: dict) -> pa.Table: ...
+    def __call__(self, cfg: LM, params: dict, *beside: dict) -> pa.Table: ...
 
 
 def extent(default):
@@ -71,7 +72,8 @@ def seeds(count: int) -> range:
 class Stage:
     """Training of `model` on `corpus` by `recipe`, from `base`'s parameters or from scratch.
 
-    `measures` run at the steps `at`; `labels` become columns of everything the stage yields.
+    `measures` run at the steps `at`; `labels` become columns of everything the stage yields. The
+    stage `beside`, of an equal model, is complete before: its measures compare the two.
     """
 
     model: LM
@@ -81,6 +83,12 @@ class Stage:
     measures: tuple[Measure, ...] = how(())
     at: tuple[int, ...] = how(())
     labels: tuple[tuple[str, str | int], ...] = how(())
+    beside: "Stage | None" = how(None)  # noqa: RUF009  (a field, as those above)
+
+    @property
+    def needs(self) -> tuple["Stage", ...]:
+        """The stages that are complete before this one begins."""
+        return tuple(stage for stage in (self.base, self.beside) if stage is not None)
 
     @property
     def title(self) -> str:
@@ -97,7 +105,7 @@ def home(out: pathlib.Path, stage: Stage) -> pathlib.Path:
 
 
 def groups(stages: Sequence[Stage], room: Callable[[Stage], int]) -> list[list[Stage]]:
-    """Stages that can train together, bases before what starts from them.
+    """Stages that can train together, after those that they need.
 
     One group has one model, one length of rows and one structure of recipe; `room(stage)` is how
     many members like it the machine holds.
@@ -114,7 +122,7 @@ def groups(stages: Sequence[Stage], room: Callable[[Stage], int]) -> list[list[S
 
 
 def _depth(stage: Stage) -> int:
-    return 0 if stage.base is None else 1 + _depth(stage.base)
+    return max((1 + _depth(needed) for needed in stage.needs), default=0)
 
 
 def room(stage: Stage) -> int:
@@ -144,7 +152,7 @@ def _accelerators() -> int:
 def complete(
     group: Sequence[Stage], out: pathlib.Path, display: "Display"
 ) -> dict[Stage, NotFinite]:
-    """Trains and measures what is missing of a group; its bases must be complete.
+    """Trains and measures what is missing of a group; what it needs must be complete.
 
     Returns the stages that were lost, with the reason; the others are complete.
     """
@@ -226,8 +234,12 @@ def _files(folder: pathlib.Path, stage: Stage, step: int) -> list[pathlib.Path]:
 
 
 def _measure(stage: Stage, folder: pathlib.Path, step: int, params: dict) -> None:
+    beside = []
+    if stage.beside is not None:
+        other = load_params(folder.parent / identity(stage.beside), _stacked(stage.beside.model))
+        beside.append(jax.tree.map(lambda leaf: leaf[0], other))
     for measure, path in zip(stage.measures, _files(folder, stage, step), strict=True):
-        _write(measure(stage.model, params), path)
+        _write(measure(stage.model, params, *beside), path)
 
 
 def _write(table: pa.Table, path: pathlib.Path) -> None:

@@ -56,6 +56,18 @@ def by_seed(items: pa.Table, value: str, *arms: dict[str, object]) -> list[Cells
     return rows
 
 
+def means(items: pa.Table, value: str, arm: dict[str, object]) -> list[float]:
+    """By seed, the mean of column `value` in an arm: the dots of a figure."""
+    return [float(cell.mean()) for (cell,) in by_seed(items, value, arm)]
+
+
+def curves(items: pa.Table, value: str, arm: dict[str, object]) -> list[tuple[list, list]]:
+    """By seed, the steps at which an arm was measured and its means there: lines of a figure."""
+    steps = sorted(pc.unique(where(items, **arm)["step"]).to_pylist())
+    at = [means(items, value, arm | {"step": step}) for step in steps]
+    return [(steps, list(line)) for line in zip(*at, strict=True)]
+
+
 def mean(means: np.ndarray) -> np.ndarray:
     """The statistic of a single arm: (draws, 1) arm means -> (draws,)."""
     return means[:, 0]

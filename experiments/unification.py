@@ -121,98 +121,40 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         return {"measure": "recall", "arm": arm, "names": names} | cell
 
     own = lambda one, two: estimate("log_odds", asked(one, "own"), asked(two, "own"))
-    consistent = lambda names: {
-        "measure": "consistency", "arm": "standard", "group": "G1", "names": names
-    }  # fmt: skip
-    blum = "Blum et al. 2025: unification falls with"
+    share = [asked("standard", "shared", cell) for cell in (ACROSS, NEVER, WITHIN)]
+    both = [
+        {"measure": "consistency", "arm": "standard", "group": "G1", "names": names}
+        for names in ("shared", "own")
+    ]
+    blum, nat = "Blum et al. 2025: unification", "nat log-odds"
     return [
-        Claim(
-            row="B13",
-            claim=f"{mixer}: stated in L1 alone, asked in L2: shared - own names",
-            unit="EM",
-            estimate=estimate("exact", asked("standard", "shared"), asked("standard", "own")),
-            reproduced=above(0.5),
-            opposite=below(0.1),
-            reference=1.0,
-            reference_source="softmax pilots with shared and with own names, one seed each",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: X, shared names: log-odds in L2 of what L1 alone states, as a share "
-            "of what L2 states (floor: never stated)",
-            unit="share of log-odds",
-            estimate=estimate(
-                "log_odds",
-                *(asked("standard", "shared", cell) for cell in (ACROSS, NEVER, WITHIN)),
-                of=stats.ratio_of_gains,
-            ),
-            reproduced=above(0.5),
-            opposite=below(0.1),
-            reference=0.77,
-            reference_source="softmax pilot, one seed: 9.4 of 12.2 nats",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: control, own names that nothing aligns are at chance in L2 (0.5 nat)",
-            unit="nat log-odds",
-            estimate=estimate("log_odds", asked("standard", "own"), of=stats.mean),
-            reproduced=within(0.5),
-            opposite=above(0.5),
-            reference=0.0,
-            reference_source="softmax pilot with own names, one seed",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: H3: own names, a dictionary of names - none",
-            unit="nat log-odds",
-            estimate=own("dictionary", "standard"),
-            reproduced=above(0.5),
-            opposite=below(0.5),
-            reference=None,
-            reference_source="new; expected positive if facts are unified over aligned words",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: own names and their dictionary, tagged documents - untagged",
-            unit="nat log-odds",
-            estimate=own("both", "dictionary"),
-            reproduced=below(0),
-            opposite=above(0),
-            reference=None,
-            reference_source=f"{blum} how easily language is read off",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: own names and their dictionary, fewer facts stated in both languages "
-            "- the standard groups",
-            unit="nat log-odds",
-            estimate=own("apart", "dictionary"),
-            reproduced=below(0),
-            opposite=above(0),
-            reference=None,
-            reference_source=f"{blum} the mutual information of fact and language",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: own names and their dictionary, with parallel documents of other "
-            "facts - without",
-            unit="nat log-odds",
-            estimate=own("parallel", "dictionary"),
-            reproduced=above(0),
-            opposite=below(0),
-            reference=None,
-            reference_source="Blum et al. 2025: unification is controlled by the data",
-        ),
-        Claim(
-            row="B13",
-            claim=f"{mixer}: RankC of facts stated in both languages (G1): shared - own names",
-            unit="RankC",
-            estimate=estimate("rankc", consistent("shared"), consistent("own")),
-            reproduced=above(0.05),
-            opposite=below(0.05),
-            reference=None,
-            reference_source="Qi et al. 2023: vocabulary overlap predicts consistency",
-        ),
+        Claim("B13", f"{mixer}: stated in L1 alone, asked in L2: shared - own names", "EM",
+              estimate("exact", asked("standard", "shared"), asked("standard", "own")),
+              above(0.5), below(0.1), 1.0,
+              "softmax pilots with shared and with own names, one seed each"),
+        Claim("B13", f"{mixer}: X, shared names: log-odds in L2 of what L1 alone states, as a "
+              "share of what L2 states (floor: never stated)", "share of log-odds",
+              estimate("log_odds", *share, of=stats.ratio_of_gains), above(0.5), below(0.1), 0.77,
+              "softmax pilot, one seed: 9.4 of 12.2 nats"),
+        Claim("B13", f"{mixer}: control, own names that nothing aligns are at chance in L2 "
+              "(0.5 nat)", nat, estimate("log_odds", asked("standard", "own"), of=stats.mean),
+              within(0.5), above(0.5), 0.0, "softmax pilot with own names, one seed"),
+        Claim("B13", f"{mixer}: H3: own names, a dictionary of names - none", nat,
+              own("dictionary", "standard"), above(0.5), below(0.5), None,
+              "new; expected positive if facts are unified over aligned words"),
+        Claim("B13", f"{mixer}: own names and their dictionary, tagged documents - untagged", nat,
+              own("both", "dictionary"), below(0), above(0), None,
+              f"{blum} falls with how easily language is read off"),
+        Claim("B13", f"{mixer}: own names and their dictionary, fewer facts stated in both "
+              "languages - the standard groups", nat, own("apart", "dictionary"),
+              below(0), above(0), None,
+              f"{blum} falls with the mutual information of fact and language"),
+        Claim("B13", f"{mixer}: own names and their dictionary, with parallel documents of other "
+              "facts - without", nat, own("parallel", "dictionary"), above(0), below(0), None,
+              f"{blum} is controlled by the data"),
+        Claim("B13", f"{mixer}: RankC of facts stated in both languages (G1): shared - own names",
+              "RankC", estimate("rankc", *both), above(0.05), below(0.05), None,
+              "Qi et al. 2023: vocabulary overlap predicts consistency"),
     ]  # fmt: skip
 
 
@@ -226,16 +168,22 @@ def sections(results: report.Results) -> list[report.Section]:
     return found
 
 
+ASKED = {"stated in L1 alone": ACROSS, "stated in L2": WITHIN, "never stated": NEVER}
+
+
 def _transfer(items: pa.Table, mixer: str) -> report.Section:
-    groups = {"stated in L1 alone": ACROSS, "stated in L2": WITHIN, "never stated": NEVER}
+    items = stats.where(items, measure="recall")
     panels = {
         f"{names} names": {
-            f"{name}: {group}": (_means(items, "log_odds", measure="recall", arm=name, names=names,
-                                        **cell), group == "stated in L2")
-            for name in ARMS for group, cell in groups.items()
+            f"{name}: {group}": (
+                stats.means(items, "log_odds", cell | {"arm": name, "names": names}),
+                group == "stated in L2",
+            )
+            for name in ARMS
+            for group, cell in ASKED.items()
         }
         for names in ("shared", "own")
-    }  # fmt: skip
+    }
     note = (
         "All are asked in L2, forward. Hollow: L2 never stated it. Log-odds against the answers "
         "that training said as often. One dot a seed, bar their mean."
@@ -250,11 +198,15 @@ def _consistency(items: pa.Table, mixer: str) -> report.Section:
     groups = {"in both": "G1", "L1 alone": "G2", "never": "G7"}
     panels = {
         f"{names} names": {
-            f"{name}: {what}": (_means(items, "rankc", arm=name, names=names, group=group), True)
-            for name in ARMS for what, group in groups.items()
+            f"{name}: {what}": (
+                stats.means(items, "rankc", {"arm": name, "names": names, "group": group}),
+                True,
+            )
+            for name in ARMS
+            for what, group in groups.items()
         }
         for names in ("shared", "own")
-    }  # fmt: skip
+    }
     note = (
         "Rank-weighted overlap of the candidates' orders in both languages (Qi et al. 2023), by "
         "where training stated the fact. It does not ask which candidate is right."
@@ -265,24 +217,15 @@ def _consistency(items: pa.Table, mixer: str) -> report.Section:
     )
 
 
-def _means(items: pa.Table, metric: str, **cell: object) -> list[float]:
-    return [values.mean() for (values,) in stats.by_seed(items, metric, cell)]
-
-
 def _on_the_way(items: pa.Table, mixer: str) -> report.Section:
     items = stats.where(items, measure="recall", relation="parent", direction="forward")
-    steps = sorted(set(items["step"].to_pylist()))
-    lines = {"stated in L1 alone": ACROSS, "stated in L2": WITHIN, "never stated": NEVER}
-    panels = {}
-    for names in ("shared", "own"):
-        curve = {
-            label: [_means(items, "log_odds", names=names, step=step, **cell) for step in steps]
-            for label, cell in lines.items()
+    panels = {
+        f"{names} names": {
+            label: stats.curves(items, "log_odds", cell | {"names": names})
+            for label, cell in ASKED.items()
         }
-        panels[f"{names} names"] = {
-            label: [(steps, values) for values in zip(*by_step, strict=True)]
-            for label, by_step in curve.items()
-        }
+        for names in ("shared", "own")
+    }
     note = "Asked in L2, log-odds along the training of the arm with a dictionary of names."
     return report.Section(
         f"{mixer}: when facts cross", note, figure.curves(panels, "log-odds (nats)")

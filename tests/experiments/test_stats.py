@@ -157,3 +157,16 @@ def test_seeds_in_which_a_number_is_undefined_are_left_out_and_none_is_undefined
     e = stats.over_seeds([0.2, math.nan, 0.4])
     assert e.value == pytest.approx(0.3) and e.seeds == 2
     assert math.isnan(stats.over_seeds([math.nan]).value)
+
+
+def test_means_and_curves_of_an_arm_are_those_of_its_items_by_seed_and_step():
+    rows = [
+        {"seed": seed, "arm": arm, "step": step, "exact": float(seed * 10 + step + item)}
+        for seed in (0, 1) for arm in ("a", "b") for step in (0, 4) for item in (0, 1)
+    ]  # fmt: skip
+    items = pa.Table.from_pylist([*rows, rows[0] | {"arm": "b", "step": 9, "exact": 99.0}])
+    assert stats.means(items, "exact", {"arm": "a", "step": 4}) == [4.5, 14.5]
+    assert stats.curves(items, "exact", {"arm": "a"}) == [
+        ([0, 4], [0.5, 4.5]),
+        ([0, 4], [10.5, 14.5]),
+    ]

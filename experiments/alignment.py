@@ -1,0 +1,196 @@
+"""Unsupervised alignment: are two languages that never met nearly the same space?
+
+Question  One model reads L1 alone, another L2 alone, which shares no word with it. Can the words of
+          one be found among those of the other, from nothing but how words lie to each other? How
+          does that depend on what the speakers have in common, and what does reading both add?
+
+Design    Nouns have five attributes, of 2 to 13 values, told in half of the documents; the rest are
+          list tasks, in which nouns follow Zipf's law (exponent 1). The two corpora share neither
+          the order of documents nor the initial parameters of their models. Common ground, of L2
+          with L1:
+            both      the same facts, and the same nouns are frequent
+            facts     the same facts, permuted ranks
+            ranks     other facts, the same ranks
+            neither   other facts, permuted ranks
+          and `bilingual`: one model that reads half of both, with no document in two languages.
+
+Measures  induction: a matching of the nouns' embeddings by their cosines among themselves, and
+          translations found by it; after a rotation fitted on other matched words; and, as its
+          ceiling, on their true translations. The residual of that rotation over a random one's.
+          alignment, of the bilingual model: CSLS retrieval@1 as it is.
+
+Run       python -m experiments.run alignment --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 30 trainings, about 20 min. small: one GPU, not
+          yet measured.
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.feature import Lexicon, Names, PossessorFirst
+from data.mixture import Mixture
+from data.relation import FORWARD, Attribute
+from data.world import Group
+from data.zipf import Zipf
+from experiments import figure, report, stats
+from experiments.measure.alignment import Alignment
+from experiments.measure.induction import Induction
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, Settings, Size, corpus, mixers, pretrained
+from experiments.stats import Claim, above, below, within
+
+ROWS = ("B12",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 20 min",
+    "small": "one GPU, not yet measured",
+}
+
+APART = (Lexicon(0.0), Names(0.0), PossessorFirst())  # the languages share no word
+ATTRIBUTES = tuple(
+    Attribute(name, f"{name}d", "noun", f"{name}value", values=values)
+    for name, values in (("sex", 2), ("size", 3), ("taste", 5), ("shape", 8), ("colour", 13))
+)
+EVERYONE = (Group("all", ((0, FORWARD), (1, FORWARD))),)
+TOLD = Mixture(facts=0.5, stories=0.35, quiz=0.15, dictionary=0.0, zipf=Zipf(nouns=1.0))
+PERMUTED = dataclasses.replace(TOLD, zipf=Zipf(nouns=1.0, permuted=True))
+OTHER = 1000  # added to a seed: other facts, other documents, other initial parameters
+GROUND = {  # what L2 has in common with L1: the facts, and how frequent words are
+    "both": (True, True),
+    "facts": (True, False),
+    "ranks": (False, True),
+    "neither": (False, False),
+}
+
+
+def spoken(size: Size, seed: int) -> Corpus:
+    """Both languages, half and half, of a world in which nouns have attributes."""
+    world = dataclasses.replace(
+        size.world,
+        pairs=1,
+        nouns=2 * size.world.nouns,
+        relations=ATTRIBUTES,
+        groups=EVERYONE,
+    )
+    return corpus(dataclasses.replace(size, world=world), seed, APART, TOLD)
+
+
+def first(size: Size, seed: int) -> Corpus:
+    """L1 alone."""
+    return dataclasses.replace(spoken(size, seed), ratio=0.0)
+
+
+def second(size: Size, seed: int, ground: str) -> Corpus:
+    """L2 alone, by someone who has this much in common with who speaks L1."""
+    facts, ranks = GROUND[ground]
+    text = dataclasses.replace(spoken(size, seed), ratio=1.0, seed=seed + OTHER)
+    world = text.world if facts else dataclasses.replace(text.world, seed=seed + OTHER)
+    return dataclasses.replace(text, world=world, mixture=TOLD if ranks else PERMUTED)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A model of L1, four of L2 beside it, and one of both languages."""
+    size, found = SIZES[settings.size], []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        one, both = first(size, seed), spoken(size, seed)
+        alone = pretrained(size, mixer, seed, one, arm="L1")
+        found += [alone, pretrained(size, mixer, seed, both, (Alignment(both),), arm="bilingual")]
+        for ground in GROUND:
+            text = second(size, seed, ground)
+            stage = pretrained(size, mixer, seed, text, (Induction(one, text),), arm=ground)
+            recipe = dataclasses.replace(stage.recipe, seed=seed + OTHER)
+            found.append(dataclasses.replace(stage, recipe=recipe, beside=alone))
+    return found
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    mixers = pc.unique(results.items["mixer"]).to_pylist()
+    return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    def estimate(value: str, *arms: str) -> stats.Estimate:
+        cells = [{"arm": arm, "measure": "induction"} for arm in arms]
+        return stats.bootstrap(stats.by_seed(items, value, *cells), stats.difference)
+
+    def over(arm: str, value: str, other: str, other_arm: str | None = None) -> stats.Estimate:
+        pairs = zip(
+            stats.by_seed(items, value, {"arm": arm}),
+            stats.by_seed(items, other, {"arm": other_arm or arm}),
+            strict=True,
+        )
+        return stats.bootstrap([(*one, *two) for one, two in pairs], stats.difference)
+
+    ground = "#86: unsupervised translation needs common ground"
+    return [
+        Claim("B12", f"{mixer}: H3: translations matched without supervision, all common ground - "
+              "chance", "share of nouns", over("both", "induced", "chance"),
+              above(0.1), below(0.1), None, "Soegaard: nearly isomorphic spaces (SCIENCE.md, 0)"),
+        Claim("B12", f"{mixer}: the same facts - other facts, ranks permuted",
+              "share of nouns", estimate("induced", "facts", "neither"), above(0.05), below(0.05),
+              None, ground),
+        Claim("B12", f"{mixer}: the same ranks - permuted ranks, other facts",
+              "share of nouns", estimate("induced", "ranks", "neither"), above(0.05), below(0.05),
+              None, ground),
+        Claim("B12", f"{mixer}: control, no common ground - chance (equal within 0.05)",
+              "share of nouns", over("neither", "induced", "chance"), within(0.05), above(0.05),
+              0.0, "by construction: nothing tells which word is which"),
+        Claim("B12", f"{mixer}: residual of a rotation fitted on other translations, all common "
+              "ground - none", "share of a random one's", estimate("residual", "both", "neither"),
+              below(-0.05), above(-0.05), None, "Soegaard: isomorphism, and where it comes from"),
+        Claim("B12", f"{mixer}: two models matched, all common ground - one model of both as it is",
+              "share of nouns", over("both", "induced", "retrieved", "bilingual"),
+              above(0.0), below(0.0), None,
+              "Wu et al. 2020: models trained apart align after the fact"),
+    ]  # fmt: skip
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The figures of the page, one set a mixer."""
+    found = [report.losses(results.curves, line=("mixer", "arm"), panel="mixer")]
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_by_ground(items, mixer), _found(items, mixer)]
+    return found
+
+
+METRICS = {"induced": "matched, no translation known", "retrieved": "rotated by the matching",
+           "known": "rotated by translations", "raw": "not rotated"}  # fmt: skip
+
+
+def _by_ground(items: pa.Table, mixer: str) -> report.Section:
+    found = lambda metric, arm: stats.means(items, metric, {"arm": arm})
+    panels = {
+        title: {ground: (found(metric, ground), True) for ground in GROUND}
+        for metric, title in METRICS.items()
+    }
+    panels["not rotated"]["bilingual"] = (found("retrieved", "bilingual"), False)
+    residual = {ground: (found("residual", ground), True) for ground in GROUND}
+    residual["bilingual"] = (found("residual", "bilingual"), False)
+    chance = pc.mean(items["chance"]).as_py()
+    note = (
+        "Share of nouns whose translation is found, by what the speakers have in common; hollow: "
+        "one model of both languages. Then the residual of a rotation fitted on translations of "
+        "others, over that of a random one."
+    )
+    body = figure.dots(panels, "share found", chance)
+    return report.Section(
+        f"{mixer}: words found by common ground", note,
+        body + figure.dots({"residual": residual}, "residual", 1.0),
+    )  # fmt: skip
+
+
+def _found(items: pa.Table, mixer: str) -> report.Section:
+    rows = []
+    for ground in GROUND:
+        for row in stats.where(items, arm=ground).slice(0, 4).to_pylist():
+            rows.append({"common ground": ground} | report.said(row, "induced"))
+    note = "The most frequent nouns of L1 and what they were matched with, first seed."
+    return report.Section(f"{mixer}: words matched", note, report.table(rows))
