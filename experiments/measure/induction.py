@@ -33,7 +33,7 @@ class Induction:
     """Finds the nouns of L1 in one model, which read `first`, among those of L2 in another, which
     read `second`; the measure is of the model of L2, beside that of L1.
 
-    Columns: noun, prompt, gold and answer as words, and the metrics
+    Columns: item (the noun), prompt, gold and answer as words, and the metrics
       induced    1 if the noun is matched with its translation; chance 1 / nouns
       chance     that
       retrieved  1 if the translation is the nearest after a rotation fitted on other matched words
@@ -62,7 +62,7 @@ class Induction:
         true, right = looked_up(*vectors), np.arange(len(x))
         return pa.table(
             {
-                "noun": right,
+                "item": right,
                 "prompt": forms[0],
                 "gold": forms[1],
                 "answer": [forms[1][i] for i in order[found]],

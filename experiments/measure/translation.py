@@ -23,8 +23,8 @@ class Translation:
     it as its context. The first word of the answer is scored.
 
     `shown` is how many nouns, the first ones, a tuning translates; of the others it tells what was
-    known before. Columns: noun, language (of the prompt), word (see `kinds`), shown, beside, the
-    text, and the metrics
+    known before. Columns: item (the noun), language (of the prompt), word (see `kinds`), shown,
+    beside, the text, and the metrics
       exact     1 if the answer begins with the right word, whole, else 0
       copied    1 if it begins with the prompt's word as it stands, and that is wrong
       log_odds  log p(right) - mean log p(the words of the other nouns, as shown), nats; chance 0
@@ -38,7 +38,7 @@ class Translation:
 
     def __call__(self, cfg: LM, params: dict) -> pa.Table:
         asked, tokenizer = self.asked(), self.corpus.tokenizer
-        noun, language, shown = (asked.slices[k] for k in ("noun", "language", "shown"))
+        noun, language, shown = (asked.slices[k] for k in ("item", "language", "shown"))
         own = np.where(language == self.corpus.pair.names[1], 1, 0)
         words = self._words()
         said = decoded(cfg, params, asked.prompts, asked.lengths, words.shape[2] + 1)
@@ -72,7 +72,7 @@ class Translation:
                 question = Question(
                     "translate", (named(2)[1 - language], noun, *others[: self.beside])
                 )
-                slices = dict(noun=number(noun), language=name, word=word[noun])
+                slices = dict(item=number(noun), language=name, word=word[noun])
                 slices |= dict(shown=i < self.shown, beside=self.beside)
                 meaning = CONSTRUCTS[self.register](question)
                 items.append(item(self.corpus, meaning, language, slices))
