@@ -44,7 +44,7 @@ def test_an_arm_differs_from_its_control_in_one_field(name, of, fields):
 @pytest.mark.parametrize("name", unification.ARMS)
 def test_exposures_are_matched_and_none_is_in_the_cell_asked_across(name):
     """Pitfalls 7 and 9 of measurement: frequency, and pairs that leak the fact."""
-    table = ledger(unification.arm(SMOKE, 0, name), 0, 6000)
+    table = ledger(unification.arm(SMOKE, 0, name), 0, 40_000)
     table = stats.where(table, relation="parent", direction="forward")
 
     def count(group: str, language: str) -> int:
