@@ -89,6 +89,7 @@ def test_no_model_of_l2_shares_documents_or_initial_parameters_with_the_one_besi
         assert dict(stage.labels)["seed"] == dict(stage.beside.labels)["seed"]
 
 
+@pytest.mark.slow
 def test_it_runs_from_command_line_to_claims(tmp_path):
     words = ["alignment", "--size", "smoke", "--seeds", "2", "--out", str(tmp_path)]
     assert run.main(words) == 0

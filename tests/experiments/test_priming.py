@@ -80,6 +80,7 @@ def test_seeds_pair_the_arms_and_the_untrained_model_is_measured():
     assert dataclasses.replace(near, pair=pair) == far
 
 
+@pytest.mark.slow
 def test_it_runs_from_command_line_to_claims(tmp_path):
     words = ["priming", "--size", "smoke", "--seeds", "2", "--out", str(tmp_path)]
     assert run.main(words) == 0

@@ -55,6 +55,7 @@ def test_exposures_are_matched_and_none_is_in_the_cell_asked_across(name):
     assert count("G0", "L1") == pytest.approx(count("G2", "L1"), rel=0.1)
 
 
+@pytest.mark.slow
 def test_it_runs_from_command_line_to_claims(tmp_path):
     words = ["unification", "--size", "smoke", "--seeds", "2", "--out", str(tmp_path)]
     assert run.main(words) == 0
