@@ -31,8 +31,8 @@ import rich.table
 
 from data.corpus import Corpus
 from data.ledger import ledger as count
-from data.stream import stream
-from data.text import Text
+from data.preference import Preference
+from data.stream import Documented, stream
 from model.lm import LM, shapes
 from train.loop import fit
 from train.member import Member, NotFinite, Progress
@@ -77,7 +77,7 @@ class Stage:
     """
 
     model: LM
-    corpus: Corpus | Text
+    corpus: Documented | Preference
     recipe: Recipe
     base: "Stage | None" = None
     measures: tuple[Measure, ...] = how(())
