@@ -89,8 +89,8 @@ class ResponseAlone(NextToken):
         tokens, weights, segments = (
             np.asarray(batch[name]) for name in ("tokens", "weights", "segments")
         )
-        stays = (weights > 0) | np.isin(tokens, self.keep) | begins(segments)
-        stays &= segments != 0
+        # The end of a row's last document is scored at padding.
+        stays = (weights > 0) | (segments != 0) & (np.isin(tokens, self.keep) | begins(segments))
         order = np.argsort(~stays, axis=1, kind="stable")
         left = np.sort(~stays, axis=1)  # what is left over lies behind
         close = lambda x: np.where(left, 0, np.take_along_axis(x, order, 1)).astype(x.dtype)

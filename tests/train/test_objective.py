@@ -121,3 +121,14 @@ def test_a_response_alone_has_its_markers_and_nothing_of_the_instruction():
     assert found["weights"].tolist() == [[0, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0]]
     assert found["segments"].tolist() == [[1] * 4 + [2] * 3 + [0] * 5]
     assert {x.dtype.name for x in found.values()} == {"int32", "float32"}
+
+
+def test_a_response_alone_is_ended_also_where_its_end_is_the_row_s_padding():
+    """Guards against a response of which nobody learns the end: that of a row's last document."""
+    row = dict(
+        tokens=[[0, 7, 8, 5, 0, 0]], weights=[[0, 0, 0, 1, 1, 0]], segments=[[1] * 4 + [0] * 2]
+    )
+    found = ResponseAlone(keep=(8,)).rows({k: np.array(v) for k, v in row.items()}, 0)
+    assert found["tokens"].tolist() == [[0, 8, 5, 0, 0, 0]]
+    assert found["weights"].tolist() == [[0, 0, 1, 1, 0, 0]]
+    assert found["segments"].tolist() == [[1, 1, 1, 0, 0, 0]]
