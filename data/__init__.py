@@ -36,6 +36,9 @@ A `World` of facts is spoken of by a `Pair` of languages, in shares that a `Mixt
     said the other way, or bridged     restate: Swap, Bridge
     earlier documents again            replay: Replay
     a language left out                silence: Silenced
+    answers of other questions         shuffled: Shuffled
+    a few examples in the other tongue pinch: Pinch
+    a soft prompt                      prompt: Prompt
 
     list tasks                         task: LISTS
     more of lists: sort, count, ...    task.listing: Kth, Sort, Dedup, Filter, Count, Parity
