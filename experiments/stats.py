@@ -83,7 +83,44 @@ def ratio_of_gains(means: np.ndarray) -> np.ndarray:
 
     Undefined (nan) where the ceiling gains less than 0.1: nothing was there to be transferred.
     """
-    reached, base, ceiling = means.T
+    return _share(*means.T)
+
+
+def peak_transfer(means: np.ndarray) -> np.ndarray:
+    """The highest transfer ratio along a tuning: arms (reached at each of N steps, ceiling at each,
+    base), (draws, 2N + 1) -> (draws,)."""
+    reached, ceiling = np.split(means[:, :-1], 2, axis=1)
+    ratios = _share(reached, means[:, -1:], ceiling)
+    best = np.where(np.isnan(ratios), -np.inf, ratios).max(1)
+    return np.where(np.isinf(best), np.nan, best)
+
+
+def transfer_at(level: float) -> Callable[[np.ndarray], np.ndarray]:
+    """The transfer ratio at a matched score: where the tuned language first scores `level`, linear
+    between the steps, the other language's gain over its gain had it come to `level` too.
+
+    Arms (the tuned language at each of N steps from 0, the other at each), (draws, 2N) -> (draws,);
+    nan where the level is never reached.
+
+    >>> transfer_at(0.5)(np.array([[0.0, 0.4, 0.6, 0.0, 0.1, 0.3], [0.0, 0.4, 0.4, 0.0, 0.1, 0.3]]))
+    array([0.4, nan])
+    """
+
+    def statistic(means: np.ndarray) -> np.ndarray:
+        own, other = np.split(means, 2, axis=1)
+        passed, rows = own >= level, np.arange(len(means))
+        after = passed.argmax(1)
+        before = np.maximum(after - 1, 0)
+        at = lambda step: (own[rows, step], other[rows, step])
+        (x0, y0), (x1, y1) = at(before), at(after)
+        rise = np.where(x1 > x0, x1 - x0, 1.0)
+        reached = y0 + (y1 - y0) * np.where(x1 > x0, (level - x0) / rise, 0.0)
+        return np.where(passed.any(1), _share(reached, other[:, 0], level), np.nan)
+
+    return statistic
+
+
+def _share(reached: np.ndarray, base: np.ndarray, ceiling: np.ndarray | float) -> np.ndarray:
     gain = ceiling - base
     return np.where(gain >= 0.1, (reached - base) / np.where(gain >= 0.1, gain, 1.0), np.nan)
 

@@ -60,6 +60,22 @@ def test_one_seed_still_has_an_interval_over_its_items():
     assert e.low < 9.5 < e.high and e.seeds == 1
 
 
+def test_the_peak_of_transfer_is_that_of_the_step_where_most_of_the_ceiling_is_reached():
+    reached, ceiling, base = [0.1, 0.4, 0.3], [0.15, 0.9, 1.0], [0.1]
+    row = np.array([reached + ceiling + base])
+    np.testing.assert_allclose(stats.peak_transfer(row), [0.3 / 0.8])
+    assert np.isnan(stats.peak_transfer(np.array([[0.1, 0.1, 0.15, 0.15, 0.1]]))).all()
+
+
+def test_transfer_at_a_matched_score_is_read_between_the_steps():
+    at = stats.transfer_at(0.5)
+    curves = lambda own, other: np.array([[*own, *other]])
+    np.testing.assert_allclose(at(curves((0.1, 0.3, 0.7), (0.1, 0.2, 0.4))), [0.2 / 0.4])
+    np.testing.assert_allclose(at(curves((0.6, 0.7, 0.8), (0.1, 0.2, 0.4))), [0.0])
+    assert np.isnan(at(curves((0.0, 0.1, 0.2), (0.0, 0.1, 0.2)))).all()
+    assert np.isnan(at(curves((0.0, 0.6, 0.7), (0.45, 0.5, 0.6)))).all()  # nothing left to gain
+
+
 def test_a_transfer_ratio_without_a_ceiling_is_undefined_and_not_zero():
     flat = [(np.full(9, 0.02), np.zeros(9), np.full(9, 0.05))]
     e = stats.bootstrap(flat, stats.ratio_of_gains)
