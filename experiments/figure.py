@@ -114,13 +114,14 @@ def scatter(
 
 
 def three_bins(
-    panels: Mapping[str, tuple[Sequence[int], np.ndarray, np.ndarray]],
+    panels: Mapping[str, tuple[Sequence[int | str], np.ndarray, np.ndarray]],
     ceilings: Mapping[str, np.ndarray],
+    xlabel: str = "tuning steps",
 ) -> str:
     """Shares of answers over tuning steps, stacked: right, right in the other language, wrong.
 
-    panels: title -> (steps (N,), right (seeds, N), other (seeds, N)). Dots are the seeds' `right`;
-    the dashed line is the ceiling, `right` after tuning on the prompt's own language (N,).
+    panels: title -> (steps or arms (N,), right (seeds, N), other (seeds, N)). Dots are the seeds'
+    `right`; the dashed line is the ceiling, `right` after tuning on the prompt's language (N,).
     """
     figure, axes = _canvas(len(panels), 2.9, 2.9, sharey=True)
     with matplotlib.rc_context(STYLE):
@@ -134,7 +135,7 @@ def three_bins(
                 axis.plot(x, seed, "o", ms=3.5, color="#134e48", mfc="white", clip_on=False)
             if title in ceilings:
                 axis.plot(x, ceilings[title], "--", color="black", lw=1)
-            axis.set(title=title, xlabel="tuning steps", ylim=(0, 1), xlim=(0, len(steps) - 1))
+            axis.set(title=title, xlabel=xlabel, ylim=(0, 1), xlim=(0, len(steps) - 1))
             axis.set_xticks(x, [str(step) for step in steps])
             axis.grid(False)
         axes[0].set_ylabel("share of answers")

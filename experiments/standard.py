@@ -120,6 +120,13 @@ def tuning(base: Corpus, register: str, language: str) -> Corpus:
     return dataclasses.replace(base, mixture=only, ratio=ratio, loss="response")
 
 
+def single(text: Corpus, recipe: Recipe) -> tuple[Corpus, Recipe]:
+    """Rows of one tuning example, of 11 tokens on average and 15 at most, and a recipe that reads
+    as many examples a step as it would of packed rows."""
+    each = dataclasses.replace(text, T=16, packing="single")
+    return each, dataclasses.replace(recipe, batch=recipe.batch * (text.T // 11))
+
+
 def pretrained(
     size: Size,
     mixer: str,

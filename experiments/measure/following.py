@@ -1,20 +1,27 @@
 """Instruction following: decoded answers to list tasks in three bins, by language."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from data.corpus import Corpus
 from data.probe import tasks
+from data.prompt import Prompt
 from experiments import figure, report, stats
 from experiments.measure.score import decoded, next_logprobs, table
 from model.lm import LM
+from train.rule import Rules
 
 
 @dataclasses.dataclass(frozen=True)
 class Following:
     """Asks `items` questions of every task in a register, the same ones in both languages.
+
+    `shots` answered examples stand before each, a soft `prompt` before all; `rules` adjust what is
+    said.
 
     Columns: the probe's slices (`ambiguous`: the answers of both languages coincide); prompt, gold,
     answer as text; and the metrics, each 0 or 1 but for the last
@@ -28,11 +35,17 @@ class Following:
     register: str
     items: int = 16
     seed: int = 0
+    shots: int = 0
+    prompt: Prompt | None = None
+    rules: Rules | None = None
 
     def __call__(self, cfg: LM, params: dict) -> pa.Table:
-        probe = tasks(self.corpus, self.register, self.items, self.seed)
+        probe = tasks(self.corpus, self.register, self.items, self.seed, self.shots)
         tokenizer = self.corpus.tokenizer
-        said = decoded(cfg, params, probe.prompts, probe.lengths, probe.answers.shape[1] + 1)
+        if self.prompt:
+            probe, tokenizer = self.prompt.before(probe, tokenizer)
+        steps = probe.answers.shape[1] + 1
+        said = decoded(cfg, params, probe.prompts, probe.lengths, steps, self.rules)
         equal = lambda answers: (said == np.pad(answers, ((0, 0), (0, 1)))).all(1)
         right = equal(probe.answers)
         other = equal(probe.other) & ~right
@@ -51,9 +64,9 @@ def transfer(items: pa.Table, title: str, tuned: str) -> report.Section:
         for language in sorted(set(items["language"].to_pylist())):
             asked = stats.where(items, tier=tier, language=language)
             name = f"{tier}: tuned {tuned}, asked {language}"
-            steps, right, other = _shares(stats.where(asked, tuned=tuned))
+            steps, right, other = shares(stats.where(asked, tuned=tuned))
             panels[name] = (steps, right, other)
-            ceilings[name] = _shares(stats.where(asked, tuned=language))[1].mean(0)
+            ceilings[name] = shares(stats.where(asked, tuned=language))[1].mean(0)
     note = (
         "T1 tunes the quiz register that pretraining left mostly unanswered, T2 a chat wrapper it "
         "never saw. Answers are decoded greedily and must end. Dots are seeds. Items whose answers "
@@ -63,11 +76,37 @@ def transfer(items: pa.Table, title: str, tuned: str) -> report.Section:
     return report.Section(f"{title}: instruction following along the tuning", note, body)
 
 
-def _shares(items: pa.Table) -> tuple[list[int], np.ndarray, np.ndarray]:
+def told(items: pa.Table) -> pa.Table:
+    """The answers of this measure to items whose answers in the two languages differ."""
+    return stats.where(items, measure="following", ambiguous="no")
+
+
+def by_arm(items: pa.Table, value: str, column: str, arms: Sequence[object]) -> np.ndarray:
+    """(seeds, arms) means of column `value` by the value of another."""
+    cells = stats.by_seed(items, value, *({column: arm} for arm in arms))
+    return np.array([[cell.mean() for cell in row] for row in cells])
+
+
+def share(items: pa.Table, value: str, **cell: object) -> float:
+    """The mean over seeds of the means of column `value` in a cell."""
+    return float(np.mean([own.mean() for (own,) in stats.by_seed(items, value, cell)]))
+
+
+def said(items: pa.Table, title: str, by: str = "tier") -> report.Section:
+    """Real answers of the first seed to three tasks, by the value of a column, along the steps."""
+    rows, steps = [], sorted(set(items["step"].to_pylist()))
+    for value in sorted(set(items[by].to_pylist())):
+        for step, task in itertools.product(steps[::2], ("copy", "reverse", "swap")):
+            asked = stats.where(items, step=step, task=task, **{by: value})
+            row = asked.slice(0, 1).to_pylist()[0]
+            label = {by: value, "steps": step, "task": task}
+            rows.append(label | report.said(row, "right"))
+    note = "First seed. ∅ is an empty answer: the document ended, or another question began."
+    return report.Section(f"{title}: what was said", note, report.table(rows))
+
+
+def shares(items: pa.Table) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Steps (N,), and the shares right and right in the other language, each (seeds, N)."""
     steps = sorted(set(items["step"].to_pylist()))
-    arms = [{"step": step} for step in steps]
-    share = lambda metric: np.array(
-        [[cell.mean() for cell in cells] for cells in stats.by_seed(items, metric, *arms)]
-    )
-    return steps, share("right"), share("other")
+    right, other = (by_arm(items, metric, "step", steps) for metric in ("right", "other"))
+    return steps, right, other

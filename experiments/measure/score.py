@@ -15,13 +15,17 @@ from data.probe import Probe
 from data.tokenizer import Tokenizer
 from model.lm import LM, apply
 from model.sample import greedy
+from train.rule import Rules
 
 BATCH = 1024  # rows a call: bounds memory, changes no number
 
 
-def decoded(cfg: LM, params: dict, prompts, lengths, steps: int) -> np.ndarray:
-    """Greedy continuations (N, steps); zeros after the model ended the document."""
-    call = lambda p, n: greedy(cfg, params, p, n, steps)
+def decoded(
+    cfg: LM, params: dict, prompts, lengths, steps: int, rules: Rules | None = None
+) -> np.ndarray:
+    """Greedy continuations (N, steps), by `rules` if there are; zeros after the model ended the
+    document."""
+    call = lambda p, n: greedy(cfg, params, p, n, steps, adjust=rules)
     return _in_batches(call, prompts, lengths)
 
 
