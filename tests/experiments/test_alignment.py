@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import itertools
 
 import jax
 import numpy as np
@@ -69,6 +70,14 @@ def test_cka_is_one_for_a_rotation_and_zero_for_what_is_independent():
     assert abs(np.mean(draws)) < 3 * np.std(draws) / np.sqrt(40) + 1e-9
     with pytest.raises(ValueError, match="choose 4 or more"):
         cka(ROWS[:3], OTHER[:3])
+
+
+def test_the_debiased_hsic_is_the_sum_over_four_different_rows():
+    """Song et al. 2012, equation 4: K_ij (L_ij + L_qr - 2 L_iq), i, j, q and r all different."""
+    a, b = (rows @ rows.T for rows in (ROWS[:7], OTHER[:7]))
+    quads = list(itertools.permutations(range(7), 4))
+    expected = np.mean([a[i, j] * (b[i, j] + b[q, r] - 2 * b[i, q]) for i, j, q, r in quads])
+    assert alignment._hsic(a, b) == pytest.approx(expected)
 
 
 def test_words_are_looked_up_both_ways_and_anchors_are_found_by_any_model():
