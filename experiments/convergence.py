@@ -16,7 +16,7 @@ Measures  shots: exact match, decoded, and log-odds of the right answer against 
           and the partial r given the base's loss in L1 (unseen text); means over seeds.
 
 Run       python -m experiments.run convergence --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, 3 h a mixer; full: 90 tuned
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, 3 h a seed; full: 90 tuned
           models in the paper, 18 base ones in Lu et al.
 
 Result    not yet run
@@ -39,7 +39,7 @@ from experiments.stats import Claim, above, below, outside, within
 ROWS = ("C8",)
 COST = {
     "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
-    "small": "one GPU: about 3 h a mixer, not yet measured",
+    "small": "one GPU: about 3 h a mixer and seed, not yet measured",
 }
 Settings = standard.Settings
 

@@ -19,8 +19,8 @@ Measures  rewriting: the answer is decoded greedily and must end (exact); the sh
           string unchanged; log-odds of the rewritten against the unchanged string.
 
 Run       python -m experiments.run diversity --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, under an hour; full: 20k
-          examples and up to 5 000 rules of 2 letters, GPT-2 sized, as in the paper
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 25 min; small: one GPU, under an hour; full:
+          more examples and rules, a model of GPT-2's size, as in the paper
 
 Result    not yet run
 """
@@ -70,8 +70,8 @@ LADDERS = {
         ),
     ),
     "small": Ladder(
-        rules=(10, 30, 100, 300, 1000, 5000),
-        text=Rewrite(rules=5000, examples=20_000, unseen=1000, T=128),
+        rules=(10, 30, 100, 300, 1000),
+        text=Rewrite(rules=1000, examples=20_000, unseen=1000, T=128),
         size=dataclasses.replace(
             SIZES["small"], D=256, layers=6, T=128,
             pretrain=Recipe(steps=6_000, batch=64, optimizer=AdamW(lr=1e-3), schedule=Cosine()),

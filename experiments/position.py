@@ -85,7 +85,7 @@ SIZES = {
     ),
     "toy": Size(
         D=64,
-        lists=Recipe(steps=500, batch=16),
+        lists=Recipe(steps=800, batch=32),
         pairs=Recipe(steps=1000, batch=32),
         recall=MQAR(pairs=4, vocabulary=32, T=16),
     ),

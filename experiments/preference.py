@@ -12,8 +12,9 @@ Design    The standard corpus with `Marked` among its tasks: one answer in seven
             dictionary  no noun shared, a dictionary
             parallel    the dictionary, and 5% of all documents said again in the other language
             apart       no noun shared, no dictionary
-          Tunings of each: DPO in L1; DPO in L2, the ceiling; the control `instructions`, answers to
-          the quiz in L1 as the base gives them, marked ones among them.
+          Each is tuned by DPO in L1; the standard one also by DPO in L2, the ceiling, and by the
+          control `instructions`: answers to the quiz in L1 as the base gives them, marked ones
+          among them.
 
 Measures  preferred: the share of marked words where an answer begins, which is how often a sampled
           answer is marked; log-odds of plain against marked; the decoded answer. loss: nats a token
@@ -21,7 +22,7 @@ Measures  preferred: the share of marked words where an answer begins, which is 
           control, and what the tuned model lost. alignment: retrieval of translations, by CSLS.
 
 Run       python -m experiments.run preference --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, under an hour a mixer
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, 3 h a seed
 
 Result    not yet run
 """
@@ -61,7 +62,7 @@ from train.recipe import AdamW
 ROWS = ("C7",)
 COST = {
     "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
-    "small": "one GPU: under an hour a mixer, not yet measured",
+    "small": "one GPU: about 3 h a mixer and seed, not yet measured",
 }
 Settings = standard.Settings
 
@@ -76,6 +77,7 @@ ALIGNMENTS: dict[str, tuple[tuple[Feature, ...], Mixture]] = {
 }
 REGISTER = "quiz"
 TUNINGS = ("DPO L1", "DPO L2", "instructions")
+CONTROLLED = "anchors"  # the base of all tunings; the others are of the first
 
 
 def text(size: standard.Size, seed: int, alignment: str) -> Corpus:
@@ -85,7 +87,7 @@ def text(size: standard.Size, seed: int, alignment: str) -> Corpus:
 
 
 def stages(settings: Settings) -> list[Stage]:
-    """A base of every seed, mixer and alignment, and its three tunings."""
+    """A base of every seed, mixer and alignment, and its tunings."""
     size, found = SIZES[settings.size], []
     rate = AdamW(lr=size.tune.optimizer.lr / 5)
     dpo = dataclasses.replace(size.tune, objective=DPO(beta=0.1), optimizer=rate)
@@ -96,11 +98,13 @@ def stages(settings: Settings) -> list[Stage]:
             base = pretrained(size, mixer, seed, corpus, (*asked, Alignment(corpus)),
                               alignment=alignment, tuned="none")  # fmt: skip
             found.append(base)
-            for i, language in enumerate(LANGUAGES):
-                pairs = Preference(corpus, i, REGISTER, seed)
-                found.append(tuned(base, pairs, dpo, asked, size.at, tuned=f"DPO {language}"))
-            plain = tuning(corpus, REGISTER, "L1")
-            found.append(tuned(base, plain, size.tune, asked, size.at, tuned="instructions"))
+            for name in TUNINGS if alignment == CONTROLLED else TUNINGS[:1]:
+                if name == "instructions":
+                    read, recipe = tuning(corpus, REGISTER, "L1"), size.tune
+                else:
+                    language = LANGUAGES.index(name.removeprefix("DPO "))
+                    read, recipe = Preference(corpus, language, REGISTER, seed), dpo
+                found.append(tuned(base, read, recipe, asked, size.at, tuned=name))
     return found
 
 
@@ -133,9 +137,9 @@ def claims(results: report.Results) -> list[Claim]:
 
 def _transfer_claims(items: pa.Table, mixer: str, last: int) -> list[Claim]:
     rate = lambda of, *arms: stats.bootstrap(stats.by_seed(items, "marked", *arms), of)
-    before = _rate("anchors", "DPO L1", 0)
-    after = lambda tuned, language="L2": _rate("anchors", tuned, last, language)
-    loss = lambda step: dict(measure="loss", alignment="anchors", tuned="DPO L1", step=step,
+    before = _rate(CONTROLLED, "DPO L1", 0)
+    after = lambda tuned, language="L2": _rate(CONTROLLED, tuned, last, language)
+    loss = lambda step: dict(measure="loss", alignment=CONTROLLED, tuned="DPO L1", step=step,
                              language="L2", register="statement")  # fmt: skip
     losses = stats.by_seed(items, "loss", loss(0), loss(last))
     return [
@@ -165,7 +169,7 @@ def _transfer_claims(items: pa.Table, mixer: str, last: int) -> list[Claim]:
             "before minus after (none within 0.05)",
             unit="rate",
             estimate=rate(
-                stats.difference, _rate("anchors", "instructions", 0), after("instructions")
+                stats.difference, _rate(CONTROLLED, "instructions", 0), after("instructions")
             ),
             reproduced=within(0.05),
             opposite=outside(0.05),
@@ -240,7 +244,7 @@ def _along(items: pa.Table, mixer: str) -> report.Section:
     steps = sorted(set(stats.where(items, tuned="DPO L1")["step"].to_pylist()))
     panels: dict[str, dict[str, list[tuple]]] = {}
     for how, language in itertools.product(TUNINGS, LANGUAGES):
-        for alignment in ALIGNMENTS:
+        for alignment in ALIGNMENTS if how == TUNINGS[0] else (CONTROLLED,):
             cells = [_rate(alignment, how, step, language) for step in steps]
             panels.setdefault(f"{how}: asked in {language}", {})[alignment] = [
                 (steps, [cell.mean() for cell in seed])
@@ -254,7 +258,7 @@ def _along(items: pa.Table, mixer: str) -> report.Section:
 def _answers(items: pa.Table, mixer: str, last: int) -> report.Section:
     rows = []
     for language, step in itertools.product(LANGUAGES, (0, last)):
-        cell = _rate("anchors", "DPO L1", step, language)
+        cell = _rate(CONTROLLED, "DPO L1", step, language)
         for row in stats.where(items, task="swap", **cell).slice(0, 2).to_pylist():
             label = {"asked in": language, "steps of DPO in L1": step}
             rows.append(label | report.said(row, "right") | {"marked": row["marked"]})

@@ -47,6 +47,12 @@ def test_an_arm_changes_what_it_is_named_for():
     assert alone.ratio == 1 and alone.examples == round(mixed.ratio * mixed.examples)
 
 
+@pytest.mark.parametrize("size", LADDERS)
+def test_every_size_has_examples_for_its_rules(size):
+    for stage in stages(Settings(size=size, seeds=1)):
+        assert stage.corpus.examples >= stage.corpus.rules
+
+
 @pytest.mark.parametrize("rules", LADDER.rules)
 def test_no_rule_that_is_asked_as_unseen_is_among_those_given(rules):
     text = dataclasses.replace(LADDER.text, rules=rules)

@@ -8,7 +8,16 @@ import pytest
 from data.task.style import Marked
 from experiments import run
 from experiments.measure.preferred import words
-from experiments.preference import ALIGNMENTS, TUNINGS, Settings, reduction, share, stages, text
+from experiments.preference import (
+    ALIGNMENTS,
+    CONTROLLED,
+    TUNINGS,
+    Settings,
+    reduction,
+    share,
+    stages,
+    text,
+)
 from experiments.standard import SIZES
 
 SIZE = SIZES["smoke"]
@@ -17,15 +26,17 @@ LABELS = [dict(stage.labels) for stage in FOUND]
 
 
 def corpus_of(tuned):
-    """What a tuning of the base `dictionary` reads."""
+    """What a tuning of the standard base reads."""
     return next(s.corpus for s, l in zip(FOUND, LABELS, strict=True)
-                if (l["alignment"], l["tuned"]) == ("dictionary", tuned))  # fmt: skip
+                if (l["alignment"], l["tuned"]) == (CONTROLLED, tuned))  # fmt: skip
 
 
 def test_every_seed_has_every_alignment_with_its_tunings():
     for seed in (0, 1):
         own = {(l["alignment"], l["tuned"]) for l in LABELS if l["seed"] == seed}
-        assert own == {(a, t) for a in ALIGNMENTS for t in ("none", *TUNINGS)}
+        assert own == {(a, t) for a in ALIGNMENTS for t in ("none", "DPO L1")} | {
+            (CONTROLLED, t) for t in TUNINGS
+        }
     for stage, labels in zip(FOUND, LABELS, strict=True):
         assert stage.recipe.seed == labels["seed"]
         if labels["tuned"] != "none":
@@ -42,7 +53,7 @@ def test_alignments_differ_in_what_they_are_named_for():
 
 
 def test_one_in_seven_answers_is_marked_in_pretraining_and_pairs_are_of_one_language():
-    corpus = text(SIZE, 0, "dictionary")
+    corpus = text(SIZE, 0, CONTROLLED)
     assert corpus.world.tasks.count(Marked()) == 1 and len(corpus.world.tasks) == 7
     _, marked = words(corpus)
     for language in (0, 1):
