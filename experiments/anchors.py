@@ -252,13 +252,12 @@ def _alignment(items: pa.Table, mixer: str) -> report.Section:
     states = stats.where(items, measure="similarity")
     panels = {
         "nouns found": _by_arm(words, "retrieved"),
-        "nouns found after rotation": _by_arm(words, "mapped"),
         "same question, cosine": _by_arm(states, "cosine"),
     }
     note = (
-        "Nouns with forms of their own whose translation is the nearest, as they are and after a "
-        f"rotation fitted on other nouns (chance {words['chance'][0].as_py():.2f}); cosine of the "
-        "states before the answer to the same question, less that of others (chance 0)."
+        "Nouns with forms of their own whose translation is the nearest word, chance "
+        f"{words['chance'][0].as_py():.2f}; cosine of the states before the answer to the same "
+        "question, less that of others, chance 0. Dots are seeds."
     )
     return report.Section(f"{mixer}: alignment", note, figure.dots(panels, "alignment"))
 
