@@ -236,8 +236,10 @@ def sections(results: report.Results) -> list[report.Section]:
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         items = stats.where(results.items, mixer=mixer)
         for arm in ARMS:
-            follow = stats.where(items, measure="following", ambiguous="no", arm=arm)
+            follow = stats.where(following.told(items), arm=arm)
             found.append(following.transfer(follow, f"{mixer}, {arm}", tuned="L1"))
+        asked = stats.where(following.told(items), tuned="L1", language="L2")
+        found.append(following.said(asked, f"{mixer}, T1 tuned in L1, asked in L2", by="arm"))
         found += [_alignment(items, mixer), _facts(items, mixer), _nouns(items, mixer)]
     return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
 

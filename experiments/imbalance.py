@@ -246,6 +246,8 @@ def sections(results: report.Results) -> list[report.Section]:
             follow = follow.append_column("tier", pa.array(["T1"] * len(follow)))
             follow = follow.filter(pc.is_in(follow["language"], pa.array(LANGUAGES)))
             found.append(following.transfer(follow, f"{mixer}, {arm}", tuned="L1"))
+        asked = stats.where(items, measure="following", tuned="L1", language="L2")
+        found.append(following.said(asked, f"{mixer}, T1 tuned in L1, asked in L2", by="arm"))
     return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
 
 
