@@ -1,10 +1,12 @@
 """A bilingual model and its twin read the same L1."""
 
+import collections
 import json
 
 import numpy as np
 import pytest
 
+from data.ledger import ledger
 from data.silence import Silenced
 from experiments import efficiency, run
 from experiments.efficiency import ALONE, WAYS, Settings, curse, stages
@@ -40,6 +42,17 @@ def test_half_of_what_the_bilingual_model_reads_is_l1():
     text = LABELS["words", "both", 0].corpus
     whole, left = (c.rows(0, 2000)["weights"].sum() for c in (text, Silenced(text, "L2")))
     assert abs(left / whole - 0.5) < 0.02
+
+
+def test_the_twin_is_told_every_fact_of_l1_as_often_and_none_in_l2():
+    text = LABELS["words", "both", 0].corpus
+    told = {}
+    for arm, read in {"both": text, "twin": Silenced(text, "L2")}.items():
+        for row in ledger(read, 0, 300).to_pylist():
+            cell = arm, row["language"]
+            told.setdefault(cell, collections.Counter())[row["fact"]] += row["exposures"]
+    assert told["both", "L1"] == told["twin", "L1"] and told["both", "L1"].total() > 100
+    assert told["both", "L2"].total() > 100 and told["twin", "L2"].total() == 0
 
 
 def test_the_curse_is_the_share_by_which_a_loss_is_above_the_twins():
