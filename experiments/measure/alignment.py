@@ -98,7 +98,7 @@ class Similarity:
         )
         key = lambda rows: [(probe.slices["task"][i], probe.slices["item"][i]) for i in rows]
         assert key(first) == key(second), "the languages are asked different questions"
-        states = np.asarray(_last(cfg, params, probe.prompts, probe.lengths))
+        states = np.asarray(residuals(cfg, params, probe.prompts, probe.lengths))
         found = []
         for layer, rows in enumerate(states, 1):
             scores = matched(centred(rows[first]), centred(rows[second]))
@@ -187,7 +187,7 @@ def _hsic(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _last(cfg, params, prompts, lengths):
+def residuals(cfg: LM, params: dict, prompts, lengths) -> jax.Array:
     """(layers, N, D) the residual stream after every block, at the last token of each prompt."""
     N, P = prompts.shape
     segments = (jnp.arange(P)[None] >= P - lengths[:, None]).astype(jnp.int32)

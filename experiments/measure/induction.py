@@ -18,9 +18,16 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from data.corpus import Corpus
+from data.fact import facts
 from data.key import key
 from data.probe import encode
-from experiments.measure.alignment import centred, looked_up, nouns, rotated
+from experiments.measure.alignment import (
+    centred,
+    looked_up,
+    nouns,
+    residuals,
+    rotated,
+)
 from model.lm import LM
 
 COUNTED = 2000  # rows in which the frequency of words is counted
@@ -31,13 +38,15 @@ TEMPERATURES = np.geomspace(0.5, 0.02, 25)
 @dataclasses.dataclass(frozen=True)
 class Induction:
     """Finds the nouns of L1 in one model, which read `first`, among those of L2 in another, which
-    read `second`; the measure is of the model of L2, beside that of L1.
+    read `second`; the measure is of the model of L2, beside that of L1, or of one model of both.
 
-    Columns: item (the noun), prompt, gold and answer as words, and the metrics
+    A noun's vector is what the model holds when it is asked for the noun's attributes: the residual
+    stream after the last block and "colour of noun is", about its mean over nouns and of length 1,
+    for each relation. Columns: item (the noun), prompt, gold and answer as words, and the metrics
       induced    1 if the noun is matched with its translation; chance 1 / nouns
       chance     that
       retrieved  1 if the translation is the nearest after a rotation fitted on other matched words
-      raw        1 if it is the nearest by CSLS as the models are: under a random rotation
+      raw        1 if it is the nearest by CSLS as they are: of two models, a random rotation
       known      1 if it is the nearest after a rotation fitted on other words' true translations
       residual   1 - cosine after that: squared residual over that of a random rotation, 1
     """
@@ -45,14 +54,14 @@ class Induction:
     first: Corpus
     second: Corpus
 
-    def __call__(self, cfg: LM, params: dict, beside: dict) -> pa.Table:
+    def __call__(self, cfg: LM, params: dict, beside: dict | None = None) -> pa.Table:
         corpora, forms = (self.first, self.second), nouns(self.first)
+        models = (params if beside is None else beside, params)
         vectors, counts = [], []
-        for corpus, own, own_forms in zip(corpora, (beside, params), forms, strict=True):
-            ids = [encode(corpus, [word])[0] for word in own_forms]
-            vectors.append(np.asarray(own["embedding"]["w"], np.float64)[ids])
+        for language, (corpus, model) in enumerate(zip(corpora, models, strict=True)):
+            vectors.append(attributes(corpus, language, cfg, model))
             said = np.bincount(corpus.rows(0, COUNTED)["tokens"].ravel(), minlength=cfg.W)
-            counts.append(said[ids])
+            counts.append(said[[encode(corpus, [word])[0] for word in forms[language]]])
         # The second language's words in an order that tells nothing.
         stream = np.random.Philox(key=key("probe", self.second.seed))
         order = np.random.Generator(stream).permutation(len(forms[0]))
@@ -74,6 +83,19 @@ class Induction:
                 "residual": true["residual"],
             }
         )
+
+
+def attributes(corpus: Corpus, language: int, cfg: LM, params: dict) -> Float[np.ndarray, "N D"]:
+    """The vectors of all nouns in a language: D is the model's for each of their relations."""
+    asked, world = facts(corpus), corpus.world
+    mine = asked.slices["language"] == corpus.pair.names[language]
+    found = []
+    for relation in (r.name for r in world.relations if r.subject == "noun"):
+        rows = np.flatnonzero(mine & (asked.slices["relation"] == relation))
+        assert len(rows) == world.nouns, (relation, len(rows))
+        states = residuals(cfg, params, asked.prompts[rows], asked.lengths[rows])
+        found.append(centred(np.asarray(states[-1])))
+    return np.concatenate(found, 1)
 
 
 def matching(
