@@ -19,6 +19,12 @@ SMOKE = SIZES["smoke"]
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def few_starts(monkeypatch):
+    """These spaces need no more, and it saves time."""
+    monkeypatch.setattr(induction, "NOISY", 10)
+
+
 def spaces(same: bool, noise: float = 0.2, words: int = 40) -> list[np.ndarray]:
     """Words as sums of vectors of their attributes' values, which differ from space to space."""
     counts = (2, 3, 5, 8)
