@@ -1,0 +1,257 @@
+"""Instructions tuned in one language, asked in another: three tiers, and what carries them over.
+
+Question  After tuning on instructions in L1 alone, are instructions in L2 followed? Is it a mode of
+          answering that the base has in both languages (H1), does it run over aligned words (H3) or
+          over shared tokens (H4), and does an answer come out in the wrong language (H5)?
+
+Design    One base a seed and arm. An arm edits the standard corpus in what is named:
+            standard     half of the text in L2; a dictionary; 30% of nouns, half of names shared
+            tenth        a tenth of the text in L2
+            unaligned    no dictionary, no shared word: marks and chat markers alone (H3)
+            cloned       not even those: no token is shared (H4)
+            new task     one task, swap, is never asked; dictionary documents translate its word
+          Tiers, tuned in L1, in L2 (the ceiling) and on answers of other instructions (shuffled):
+            T1 mode      the quiz register, which pretraining left open four times in five
+            T2 wrapper   between chat markers, which pretraining has not
+            T3 skill     the quiz register of the arm `new task`; asked is the task it lacked
+          Controls: shuffled answers (the format alone), tuning on L2, the base with three answered
+          examples before the question. Arms differ in their base's text and share seed and recipe.
+
+Measures  following: decoded answers in three bins (right, right in the other language, wrong) along
+          the tuning, and `mode`, the probability that an answer begins. Transfer ratio TR: the gain
+          in L2 over the gain of tuning in L2 after as many steps; its peak; and TR where L1 comes
+          to .5 right, over the gain of an L2 that came there too. Fidelity: right over right in
+          either language. Items whose answers coincide in both languages are left out.
+
+Run       python -m experiments.run transfer --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, 25 pretrainings and 80 tunings, about 25 min a mixer; small: one GPU,
+          under 2 h a seed; full: as small, with 8 seeds and all mixers
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.feature import Clone, Lexicon, Names, PossessorFirst
+from data.shuffled import Shuffled
+from data.split import HeldOut
+from data.task import Swap
+from experiments import figure, report, standard, stats
+from experiments.measure import following
+from experiments.measure.following import Following
+from experiments.stage import Stage, seeds
+from experiments.standard import LANGUAGES, MIXTURE, SIZES, mixers, pretrained, tuned, tuning
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("C1",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "small": "one GPU, not yet measured",
+}
+Settings = standard.Settings
+
+
+def _twin(text: Corpus, *features, dictionary: float = 0.0) -> Corpus:
+    pair = dataclasses.replace(text.pair, features=features)
+    mixture = dataclasses.replace(MIXTURE, dictionary=dictionary)
+    return dataclasses.replace(text, pair=pair, mixture=mixture)
+
+
+def _without(text: Corpus, task) -> Corpus:
+    mixture = dataclasses.replace(MIXTURE, held_out=(HeldOut(task),), glossed=(task.name,))
+    return dataclasses.replace(text, mixture=mixture)
+
+
+ARMS: dict[str, Callable[[Corpus], Corpus]] = {
+    "standard": lambda text: text,
+    "tenth": lambda text: dataclasses.replace(text, ratio=0.1),
+    "unaligned": lambda text: _twin(text, Lexicon(0.0), Names(0.0), PossessorFirst()),
+    "cloned": lambda text: _twin(text, Clone(), PossessorFirst()),
+    "new task": lambda text: _without(text, Swap()),
+}
+TIERS = standard.TIERS | {"T3": "quiz"}
+TUNED = {"standard": ("T1", "T2"), "tenth": ("T1", "T2"), "unaligned": ("T1", "T2"),
+         "cloned": ("T1",), "new task": ("T3",)}  # fmt: skip
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A base of every seed, mixer and arm, and its tunings by tier and language."""
+    size, found = SIZES[settings.size], []
+    for seed, mixer, (arm, edit) in itertools.product(
+        seeds(settings.seeds), mixers(settings.mixers), ARMS.items()
+    ):
+        text = edit(standard.corpus(size, seed))
+        shown = [Following(text, register, shots=3) for register in standard.TIERS.values()]
+        base = pretrained(size, mixer, seed, text, shown, arm=arm, tier="base", tuned="none")
+        found.append(base)
+        for tier in TUNED[arm]:
+            texts = {language: tuning(text, TIERS[tier], language) for language in LANGUAGES}
+            if arm == "standard":
+                texts["shuffled"] = Shuffled(texts["L1"])
+            asked = (Following(text, TIERS[tier]),)
+            found += [
+                tuned(base, each, size.tune, asked, size.at, tier=tier, tuned=name)
+                for name, each in texts.items()
+            ]
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview transfer` shows: the arm in which one task is never asked."""
+    return ARMS["new task"](standard.corpus(SIZES["toy"], seed=0))
+
+
+def answers(items: pa.Table) -> pa.Table:
+    """Answers that tell the languages apart; of T3 those to the new task."""
+    told = following.told(items)
+    return told.filter(pc.or_(pc.not_equal(told["tier"], "T3"), pc.equal(told["task"], "swap")))
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        found += _claims(answers(stats.where(results.items, mixer=mixer)), mixer)
+    return found
+
+
+def _claims(items: pa.Table, mixer: str) -> list[Claim]:
+    steps = _steps(items)
+    first, early, last = steps[1], steps[2], steps[-1]
+
+    def cell(tier, tuned, step, language="L2", arm="standard") -> dict[str, object]:
+        return dict(arm=arm, tier=tier, tuned=tuned, step=step, language=language, shots=0)
+
+    def estimate(of, *cells, value="right"):
+        return stats.bootstrap(stats.by_seed(items, value, *cells), of)
+
+    along = lambda tier, tuned, language="L2": [cell(tier, tuned, s, language) for s in steps]
+    peak = lambda tier: estimate(
+        stats.peak_transfer, *along(tier, "L1")[1:], *along(tier, "L2")[1:], cell(tier, "L1", 0)
+    )
+    gain = lambda arm: [cell("T1", "L1", early, arm=arm), cell("T1", "L1", 0, arm=arm)]
+    pilot = "softmax pilot, two seeds"
+    return [
+        Claim("C1", f"{mixer}: T1, tuned in L1, asked in L2: peak along the tuning",
+              "transfer ratio", peak("T1"), above(0.1), below(0.1), 0.4, pilot),
+        Claim("C1", f"{mixer}: T2, the same", "transfer ratio", peak("T2"), above(0.1), below(0.1),
+              0.2, pilot),
+        Claim("C1", f"{mixer}: T1, the same where L1 comes to .5 right", "transfer ratio",
+              estimate(stats.transfer_at(0.5), *along("T1", "L1", "L1"), *along("T1", "L1")),
+              above(0.1), below(0.1), None, "not reported elsewhere"),
+        Claim("C1", f"{mixer}: T3, the new task in L2 after tuning in L1: gain (none expected)",
+              "EM", estimate(stats.difference, cell("T3", "L1", last, arm="new task"),
+                             cell("T3", "L1", 0, arm="new task")),
+              within(0.05), outside(0.05), 0.0, "expected about 0 at this size"),
+        Claim("C1", f"{mixer}: control: L2 after {early} steps in L1, right minus shuffled answers",
+              "EM", estimate(stats.difference, cell("T1", "L1", early),
+                             cell("T1", "shuffled", early)),
+              above(0.1), below(0.1), None, "format alone gives no right answers"),
+        Claim("C1", f"{mixer}: H1: {first} steps in L1 make an answer begin in L2 as tuning in L2 "
+              "does at last", "share of the gain in p(answer begins)",
+              estimate(stats.ratio_of_gains, cell("T1", "L1", first), cell("T1", "L1", 0),
+                       cell("T1", "L2", last), value="mode"),
+              above(0.5), below(0.5), None, "H1: most of the gain within the first 10 steps"),
+        Claim("C1", f"{mixer}: H3: T1 gain in L2 after {early} steps without dictionary and shared "
+              "words (above 0 is against H3)", "EM", estimate(stats.difference, *gain("unaligned")),
+              within(0.05), above(0.05), 0.33, "softmax pilot, two seeds: .47 and .20"),
+        Claim("C1", f"{mixer}: H4: the same where no token is shared (above 0 is against H4)", "EM",
+              estimate(stats.difference, *gain("cloned")), within(0.05), above(0.05), None,
+              "H4: none without a shared token"),
+        Claim("C1", f"{mixer}: H5: T2, L2 answered right in L1 after {early} steps in L1",
+              "share of answers", estimate(stats.mean, cell("T2", "L1", early), value="other"),
+              above(0.1), below(0.1), 0.46, "softmax pilot, 30% of nouns shared: .46 to .57"),
+    ]  # fmt: skip
+
+
+def _steps(items: pa.Table) -> list[int]:
+    return sorted(pc.unique(stats.where(items, shots=0)["step"]).to_pylist())
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The figures of the page, one set a mixer."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = answers(stats.where(results.items, mixer=mixer))
+        asked = stats.where(items, shots=0)
+        known = stats.where(asked, arm="standard")
+        new = stats.where(asked, arm="new task")
+        found += [
+            following.transfer(pa.concat_tables([known, new]), mixer, tuned="L1"),
+            _curves(asked, mixer),
+            _matrix(items, mixer),
+            _numbers(asked, mixer),
+            following.said(stats.where(known, tuned="L1", language="L2"), mixer),
+            _losses(results.curves, mixer),
+        ]
+    return found
+
+
+def _losses(curves: pa.Table, mixer: str) -> report.Section:
+    """Of the bases and of the tunings in L1."""
+    shown = pc.is_in(curves["tuned"], value_set=pa.array(["none", "L1"]))
+    curves = stats.where(curves.filter(shown), mixer=mixer)
+    return report.losses(curves, line=("tier", "tuned"), panel="arm")
+
+
+def _curves(items: pa.Table, mixer: str) -> report.Section:
+    steps, panels = _steps(items), {}
+    for arm, tiers in TUNED.items():
+        for tier in tiers:
+            cells = [dict(arm=arm, tier=tier, tuned="L1", language="L2", step=s) for s in steps]
+            rows = stats.by_seed(items, "right", *cells)
+            lines = [(steps, [cell.mean() for cell in row]) for row in rows]
+            panels.setdefault(f"{tier}: tuned L1, asked L2", {})[arm] = lines
+    body = figure.curves(panels, "share right")
+    note = "Decoded answers that are right, in L2, along the tuning in L1. A line is a seed."
+    return report.Section(f"{mixer}: transfer by arm", note, body)
+
+
+def _matrix(items: pa.Table, mixer: str) -> report.Section:
+    """M[tuned, asked] of the standard arm, after the steps that the claims name `early`."""
+    items = stats.where(items, arm="standard")
+    early = _steps(items)[2]
+    rows = {
+        "untuned": dict(tuned="L1", step=0),
+        "untuned, 3 shots": dict(tuned="none"),
+        "shuffled answers": dict(tuned="shuffled", step=early),
+        "tuned in L1": dict(tuned="L1", step=early),
+        "tuned in L2": dict(tuned="L2", step=early),
+    }
+    columns = list(itertools.product(standard.TIERS.values(), LANGUAGES))
+    share = lambda row, register, language: following.share(
+        items, "right", **row, register=register, language=language
+    )
+    values = [[100 * share(row, *column) for column in columns] for row in rows.values()]
+    body = figure.heat(np.array(values), list(rows), [f"{r}, {lang}" for r, lang in columns], "")
+    note = f"Per cent of answers right, {early} steps; columns: register and language asked."
+    return report.Section(f"{mixer}: transfer matrix", note, body)
+
+
+def _numbers(items: pa.Table, mixer: str) -> report.Section:
+    rows = []
+    for arm, tiers in TUNED.items():
+        for tier, step in itertools.product(tiers, _steps(items)):
+            share = lambda value, tuned, language, at=step, own=dict(arm=arm, tier=tier): (
+                following.share(items, value, tuned=tuned, language=language, step=at, **own)
+            )
+            right, other = share("right", "L1", "L2"), share("other", "L1", "L2")
+            reached = (right, share("right", "L1", "L2", 0), share("right", "L2", "L2"))
+            ratio = stats.ratio_of_gains(np.array([reached]))[0]
+            rows.append({
+                "arm": arm, "tier": tier, "steps": step, "L1 right": share("right", "L1", "L1"),
+                "L2 right": right, "ceiling": reached[2],
+                "TR": None if np.isnan(ratio) else float(ratio), "L2 right in L1": other,
+                "fidelity": right / (right + other) if right + other else None,
+                "an answer begins": share("mode", "L1", "L2"),
+            })  # fmt: skip
+    note = "Tuned in L1; means over seeds. TR is undefined (–) where tuning in L2 gains below .1."
+    return report.Section(f"{mixer}: the same in numbers", note, report.table(rows))
