@@ -1,7 +1,7 @@
 """Row i of every shipped corpus is what it was, on any machine, in any process, in any order.
 
 tests/data/rows.json holds a hash of some rows of every kind of corpus of data/, and of every one
-that an experiment trains on, at every size. Who changes rows on purpose makes it anew, and says so
+that an experiment trains on at toy size. Who changes rows on purpose makes it anew, and says so
 in the commit:
 
     python -m tests.data.test_rows
@@ -9,12 +9,13 @@ in the commit:
 
 import dataclasses
 import hashlib
-import importlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+
+import pytest
 
 from data.bench import DEFAULT, RICH
 from data.biography import Biography
@@ -43,6 +44,7 @@ from data.rewrite import Rewrite
 from data.transform import Transformed
 from data.world import Vocabulary, World
 from data.zipf import Zipf
+from experiments import catalogue
 
 STORED = pathlib.Path(__file__).with_name("rows.json")
 ROOT = pathlib.Path(__file__).parents[2]
@@ -90,20 +92,17 @@ def shipped() -> dict[str, object]:
     }  # fmt: skip
 
 
-def corpora() -> dict[str, object]:
-    """Those, and every corpus of every experiment that needs no files of its user, at every size,
-    one seed."""
-    found = shipped()
-    for file in sorted((ROOT / "experiments").glob("*.py")):
-        if "\ndef stages(" not in file.read_text():
-            continue
-        module = importlib.import_module(f"experiments.{file.stem}")
-        if "folder" in {field.name for field in dataclasses.fields(module.Settings)}:
-            continue
-        for size in module.SIZES:
-            stages = module.stages(module.Settings(size=size, seeds=1))
-            for k, corpus in enumerate(dict.fromkeys(stage.corpus for stage in stages)):
-                found[f"{file.stem} {size} {k}"] = corpus
+def trained(sizes: tuple[str, ...], *names: str) -> dict[str, object]:
+    """What the experiments of these names train on, all of them without one, at some sizes, one
+    seed; but not those that need files of their user."""
+    found = {}
+    for name in names or catalogue.names():
+        module = catalogue.find(name)
+        if "folder" not in {field.name for field in dataclasses.fields(module.Settings)}:
+            for size in sizes:
+                stages = module.stages(module.Settings(size=size, seeds=1))
+                for k, corpus in enumerate(dict.fromkeys(stage.corpus for stage in stages)):
+                    found[f"{name} {size} {k}"] = corpus
     return found
 
 
@@ -119,23 +118,35 @@ def digest(corpus, spans=ROWS) -> str:
     return state.hexdigest()[:16]
 
 
-def hashes() -> dict[str, str]:
-    return {name: digest(corpus) for name, corpus in corpora().items()}
+def hashes(corpora: dict[str, object]) -> dict[str, str]:
+    return {name: digest(corpus) for name, corpus in corpora.items()}
 
 
-def test_rows_are_those_of_every_release_before():
-    stored, found = json.loads(STORED.read_text()), hashes()
-    changed = [name for name in stored.keys() | found.keys() if stored.get(name) != found.get(name)]
+def check(found: dict[str, str]) -> None:
+    stored = json.loads(STORED.read_text())
+    changed = [name for name in found if stored.get(name) != found[name]]
     assert not changed, (
         f"rows of {', '.join(sorted(changed))} changed; if they were meant to, run "
         "`python -m tests.data.test_rows` and say in the commit what changed them"
     )
 
 
+def test_rows_are_those_of_every_release_before():
+    check(hashes(shipped() | trained(("smoke", "toy", "small"), "flagship")))
+
+
+@pytest.mark.slow
+def test_so_are_those_of_every_experiment():
+    found = hashes(trained(("toy",)))
+    check(found)
+    missing = {name for name in json.loads(STORED.read_text()) if " toy " in name} - found.keys()
+    assert not missing, f"{missing} are trained on no longer"
+
+
 def test_another_process_with_another_hash_seed_makes_the_same_rows():
     """Guards against an order taken from a set: each process would have its own."""
     code = "import json; from tests.data import test_rows as t; print(json.dumps({"
-    code += "n: t.digest(c) for n, c in t.corpora().items() if 'small' not in n}))"
+    code += "n: t.digest(c) for n, c in (t.shipped() | t.trained(('toy',), 'flagship')).items()}))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -150,7 +161,7 @@ def test_another_process_with_another_hash_seed_makes_the_same_rows():
 
 def test_rows_made_together_or_apart_in_any_order_are_the_same():
     for name in ("default", "every feature"):
-        corpus = corpora()[name]
+        corpus = shipped()[name]
         together = corpus.rows(990, 1010)
         for i in (1009, 990, 1000):
             for column, value in corpus.row(i).items():
@@ -159,4 +170,5 @@ def test_rows_made_together_or_apart_in_any_order_are_the_same():
 
 
 if __name__ == "__main__":
-    STORED.write_text(json.dumps(hashes(), indent=1) + "\n")
+    every = shipped() | trained(("smoke", "toy", "small"), "flagship") | trained(("toy",))
+    STORED.write_text(json.dumps(hashes(every), indent=1) + "\n")
