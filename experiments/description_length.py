@@ -1,0 +1,203 @@
+"""How little must change before instructions are followed: from one vector to all weights.
+
+Question  If instruction tuning only selects what a base can do (H1), very few numbers should do:
+          a soft prompt of one vector, a rank-1 change, the embedding of a tag (Tag-LLM, Shen et al.
+          2024, 2402.05140). How many trained numbers does it take to answer in L1, and does what
+          few numbers change serve L2 as well as, or better than, what many do?
+
+Design    A standard base whose vocabulary reserves 16 virtual words that pretraining never says,
+          tuned in L1 in both tiers (the quiz register, a new chat wrapper). Arms differ in what is
+          trained, all else is frozen; D numbers a word of the prompt:
+            prompt 1, 4, 16   virtual words before every document, their embeddings (D, 4D, 16D)
+            tag               the embeddings of the words that mark the register: the ? of a
+                              question, <u> and <a> of the chat
+            LoRA 1, LoRA 8    changes of rank 1 or 8 to every projection
+            embeddings        of all words
+            full              everything
+          Each arm has a learning rate of its own (RATES), larger the fewer its numbers. Rows hold
+          one example, as many a step in all arms. Controls: the untuned base (step 0), everything
+          tuned in L2 (the ceiling).
+          A soft prompt is words of the vocabulary, so that no model, prefill or decoding knows of
+          it; where the output is tied, its logit is trained with it.
+
+Measures  following: decoded answers in three bins, by language, along the tuning; on one axis the
+          numbers trained. Items whose answers coincide in both languages are left out.
+
+Run       python -m experiments.run description_length --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, a base of its own and 18 tunings a seed, about 20 min a mixer; small:
+          one GPU, under an hour a seed
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+import math
+
+import jax
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.lexicon import CHAT
+from data.prompt import Prompt
+from data.speaker import speaker
+from experiments import figure, report, standard, stats
+from experiments.measure import following
+from experiments.measure.following import Following
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, TIERS, corpus, mixers, pretrained, single, tuned, tuning
+from experiments.stats import Claim, above, below
+from model.lm import LM, shapes
+from train.adapter import Adapter, Embeddings, Full, LoRA, Only
+from train.recipe import Recipe
+
+ROWS = ("C9",)
+COST = {"toy": "2 CPU cores, 5 seeds, one mixer: 20 min", "small": "one GPU, not yet measured"}
+Settings = standard.Settings
+PROMPTS = {"prompt 1": 1, "prompt 4": 4, "prompt 16": 16}
+# What of the standard learning rate: the same rate moves a thousandth of the numbers less.
+RATES = {"prompt 1": 100, "prompt 4": 100, "prompt 16": 100, "tag": 100, "LoRA 1": 10, "LoRA 8": 4,
+         "embeddings": 4, "full": 1}  # fmt: skip
+
+
+def adapters(text: Corpus, register: str) -> dict[str, Adapter]:
+    """Arm -> what is trained."""
+    form = speaker(text.pair, text.world).form[0]
+    marks = {"quiz": ("?",), "chat": CHAT}[register]
+    tags = text.tokenizer.encode("".join(f" {form[mark]}" for mark in marks))
+    size = text.tokenizer.size
+    prompts = {arm: Embeddings(tuple(range(size, size + m))) for arm, m in PROMPTS.items()}
+    return prompts | {
+        "tag": Embeddings(tuple(tags)),
+        "LoRA 1": LoRA(rank=1),
+        "LoRA 8": LoRA(rank=8),
+        "embeddings": Only("embedding/w"),
+        "full": Full(),
+    }
+
+
+def trained(adapter: Adapter, model: LM) -> int:
+    """How many numbers an adapter trains."""
+    own, _ = jax.eval_shape(adapter.split, shapes(model), jax.random.key(0))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(own))
+
+
+def changed(recipe: Recipe, arm: str, adapter: Adapter) -> Recipe:
+    """The tuning of what the adapter names, at the arm's rate; what is frozen cannot decay."""
+    lr = RATES[arm] * recipe.optimizer.lr
+    optimizer = dataclasses.replace(recipe.optimizer, lr=lr, weight_decay=0.0)
+    return dataclasses.replace(recipe, optimizer=optimizer, adapter=adapter)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A base of every seed and mixer, its tunings in L1 by tier and arm, and the ceilings."""
+    size, found = SIZES[settings.size], []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        text = corpus(size, seed)
+        reserved = Prompt(0).prompted(text)
+        base = pretrained(size, mixer, seed, reserved, tier="base", tuned="none", arm="none")
+        found.append(base)
+        each, recipe = single(text, size.tune)
+        for tier, register in TIERS.items():
+            arms = adapters(text, register)
+            for arm, language in [*((arm, "L1") for arm in arms), ("full", "L2")]:
+                prompt = Prompt(PROMPTS.get(arm, 0))
+                said = prompt.prompted(tuning(each, register, language))
+                asked = (Following(text, register, prompt=prompt),)
+                own = changed(recipe, arm, arms[arm])
+                found.append(tuned(base, said, own, asked, size.at, tier=tier, tuned=language,
+                                   arm=arm, numbers=trained(arms[arm], base.model)))  # fmt: skip
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview description_length` shows."""
+    return corpus(SIZES["toy"], seed=0)
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run. Gains are shares of what tuning everything gains in a language."""
+    found, items = [], following.told(results.items)
+    last = max(items["step"].to_pylist())
+
+    def cell(tier: str, arm: str, language: str, tuned: str = "L1", step: int = last) -> dict:
+        return dict(tier=tier, arm=arm, language=language, tuned=tuned, step=step)
+
+    for mixer, tier in itertools.product(pc.unique(items["mixer"]).to_pylist(), TIERS):
+        own = stats.where(items, mixer=mixer)
+        estimate = lambda of, *cells, own=own: stats.bootstrap(
+            stats.by_seed(own, "right", *cells), of
+        )
+        share = lambda arm, language, of=estimate, tier=tier: of(
+            stats.ratio_of_gains, cell(tier, arm, language), cell(tier, arm, language, step=0),
+            cell(tier, "full", language, language))  # fmt: skip
+        seed = "seed 003: soft prompts should reach nearly the same place"
+        found += [
+            *(Claim("C9", f"{mixer}: {tier}: H1: {arm} alone in L1, L1 asked: gain over that of "
+                    "tuning everything", "share of the EM gain", share(arm, "L1"), above(0.5),
+                    below(0.5), None, source)
+              for arm, source in (("prompt 16", seed), ("LoRA 1", "H1"))),
+            Claim("C9", f"{mixer}: {tier}: prompt 16 in L1, L2 asked: gain over that of tuning "
+                  "everything in L2", "share of the EM gain", share("prompt 16", "L2"), above(0.1),
+                  below(0.1), None, "new"),
+            Claim("C9", f"{mixer}: {tier}: L2 asked: prompt 16 minus everything, both tuned in L1",
+                  "EM", estimate(stats.difference, cell(tier, "prompt 16", "L2"),
+                                 cell(tier, "full", "L2")),
+                  above(0.0), below(0.0), None, "H1: what is not changed cannot be lost"),
+        ]  # fmt: skip
+    return found
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """The figures of the page, one set a mixer."""
+    found, told = [], following.told(results.items)
+    for mixer in pc.unique(told["mixer"]).to_pylist():
+        items = stats.where(told, mixer=mixer)
+        shown = stats.where(items, language="L2", arm="prompt 16")
+        found += [_dots(items, mixer), _numbers(items, mixer)]
+        found.append(following.said(shown, f"{mixer}: L2, a soft prompt of 16 tuned in L1"))
+    return [*found, report.losses(results.curves, line=("mixer", "tier", "tuned"), panel="arm")]
+
+
+def _arms(items: pa.Table) -> dict[str, int]:
+    """Arm -> numbers trained, the fewest first; those of a tag, of both tiers' the more."""
+    most = items.group_by(["arm"]).aggregate([("numbers", "max")]).sort_by("numbers_max")
+    return {row["arm"]: row["numbers_max"] for row in most.to_pylist()}
+
+
+def _dots(items: pa.Table, mixer: str) -> report.Section:
+    """Right answers at the end of tuning, a row an arm, the fewest numbers above."""
+    arms, panels = _arms(items), {}
+    end = stats.where(items, step=max(items["step"].to_pylist()))
+    for tier, language in itertools.product(TIERS, ("L1", "L2")):
+        own = stats.where(end, tier=tier, language=language)
+        values = following.by_arm(stats.where(own, tuned="L1"), "right", "arm", list(arms))
+        best = following.by_arm(stats.where(own, tuned=language), "right", "arm", ["full"])
+        rows = {
+            f"{arm} ({count:,})": (values[:, i].tolist(), True)
+            for i, (arm, count) in enumerate(arms.items())
+        }
+        name = "full, tuned in the language asked"
+        panels[f"{tier}: asked {language}"] = rows | {name: (best[:, 0].tolist(), False)}
+    body = figure.dots(panels, "share right", None, (-0.05, 1.05))
+    note = "In brackets the numbers trained, in L1; hollow the ceiling. A dot a seed."
+    return report.Section(f"{mixer}: how little must change", note, body)
+
+
+def _numbers(items: pa.Table, mixer: str) -> report.Section:
+    rows, steps = [], sorted(set(items["step"].to_pylist()))
+    for tier, (arm, count), language in itertools.product(
+        TIERS, _arms(items).items(), ("L1", "L2")
+    ):
+        own = dict(tier=tier, arm=arm, tuned="L1", language=language)
+        shares = {
+            f"right after {step}": following.share(items, "right", step=step, **own)
+            for step in steps
+        }
+        other = following.share(items, "other", step=steps[-1], **own)
+        row = {"tier": tier, "trained": arm, "numbers": count, "asked": language}
+        rows.append(row | shares | {"right in the other language": other})
+    note = "Tuned in L1; means over seeds."
+    return report.Section(f"{mixer}: the same in numbers", note, report.table(rows))
