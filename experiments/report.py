@@ -102,6 +102,21 @@ def said(row: dict, right: str) -> dict[str, str]:
     }
 
 
+def examples(
+    items: pa.Table,
+    cells: Sequence[tuple[dict[str, object], dict[str, object]]],
+    right: str,
+    title: str,
+    note: str,
+) -> Section:
+    """The first item of every (label, cell): what was asked, what was said, what would be right."""
+    rows = []
+    for label, cell in cells:
+        row = stats.where(items, **cell).slice(0, 1).to_pylist()[0]
+        rows.append(label | said(row, right))
+    return Section(title, note, table(rows))
+
+
 def losses(curves: pa.Table, line: Sequence[str] = ("mixer",), panel: str = "tier") -> Section:
     """Training loss: a panel a value of `panel`, a colour a value of `line`, a line a seed."""
     panels = {}

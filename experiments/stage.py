@@ -29,8 +29,8 @@ import rich.live
 import rich.progress
 import rich.table
 
-from data.corpus import Corpus
 from data.ledger import ledger as count
+from data.ledger import speakers
 from data.preference import Preference
 from data.stream import Documented, stream
 from model.lm import LM, shapes
@@ -183,7 +183,8 @@ def _missing(out: pathlib.Path, stage: Stage) -> list[int]:
 
 
 def _count(stage: Stage, path: pathlib.Path) -> None:
-    if isinstance(stage.corpus, Corpus) and stage.corpus.mixture.facts and not path.exists():
+    stating = any(corpus.mixture.facts for corpus in speakers(stage.corpus))
+    if stating and not path.exists():
         _write(count(stage.corpus, 0, stage.recipe.steps * stage.recipe.batch), path)
 
 

@@ -78,6 +78,11 @@ def difference(means: np.ndarray) -> np.ndarray:
     return means[:, 0] - means[:, 1]
 
 
+def interaction(means: np.ndarray) -> np.ndarray:
+    """First arm minus second, minus the same of third and fourth: (draws, 4) -> (draws,)."""
+    return means[:, 0] - means[:, 1] - (means[:, 2] - means[:, 3])
+
+
 def ratio_of_gains(means: np.ndarray) -> np.ndarray:
     """Transfer ratio (reached - base) / (ceiling - base) of arms (reached, base, ceiling).
 
@@ -187,6 +192,16 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one number a seed, of the seeds in which it is defined."""
     held = [(np.array([value]),) for value in values if math.isfinite(value)]
     return bootstrap(held or [(np.array([math.nan]),)])
+
+
+def contrast(
+    items: pa.Table,
+    value: str,
+    *arms: dict[str, object],
+    of: Callable[[np.ndarray], np.ndarray] = difference,
+) -> Estimate:
+    """`bootstrap` of column `value` over arms of `items`; of one arm, its mean."""
+    return bootstrap(by_seed(items, value, *arms), of if len(arms) > 1 else mean)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from data.corpus import Corpus
 from data.fact import facts
-from data.probe import Probe
+from data.probe import Probe, padded
 from experiments import figure, report
 from experiments.measure.score import answer_logprobs, decoded, next_logprobs, table
 from model.lm import LM
@@ -25,7 +25,8 @@ METRICS = {
 
 @dataclasses.dataclass(frozen=True)
 class Recall:
-    """Asks every fact of `corpus` in every language and direction, stated there or not.
+    """Asks every fact of `corpus`, or those of `groups`, in every language and direction, stated
+    there or not, worded by any `template`.
 
     Columns: the probe's slices; prompt, gold, answer as text; and the metrics
       exact      1 if the decoded answer is the gold one and then ends, else 0
@@ -39,30 +40,64 @@ class Recall:
     """
 
     corpus: Corpus
+    groups: tuple[str, ...] | None = None
+    template: int = 0
+
+    @property
+    def probe(self) -> Probe:
+        return facts(self.corpus, groups=self.groups, template=self.template)
 
     def __call__(self, cfg: LM, params: dict) -> pa.Table:
-        probe, tokenizer = facts(self.corpus), self.corpus.tokenizer
+        probe, tokenizer = self.probe, self.corpus.tokenizer
         said = decoded(cfg, params, probe.prompts, probe.lengths, probe.answers.shape[1] + 1)
         right = np.pad(probe.answers, ((0, 0), (0, 1)))
-        log_odds, rank = _against_the_others(cfg, params, probe)
+        log_odds, rank = against_the_others(cfg, params, probe, _cells_of(probe))
         exact = (said == right).all(1)
         return table(probe, tokenizer, said, exact=exact, log_odds=log_odds, rank=rank)
 
 
-def _against_the_others(cfg: LM, params: dict, probe: Probe) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds and rank (N,) of each gold answer among the distinct answers of its own cell."""
-    first = next_logprobs(cfg, params, probe.prompts, probe.lengths)
-    log_odds, rank = np.zeros(len(first)), np.zeros(len(first))
+@dataclasses.dataclass(frozen=True)
+class Denoised(Recall):
+    """The same where every prompt is read twice, as train/denoise.py trains: with the answer blank,
+    and then up to it. `mask` is the token of a blank; there are as many as the answer has tokens.
+    """
+
+    mask: int = 1
+
+    @property
+    def probe(self) -> Probe:
+        plain = super().probe
+        own = lambda row, length: row[len(row) - length :].tolist()
+        rows = [
+            [*own(row, length), *[self.mask] * int((answer != 0).sum()), *own(row, length)]
+            for row, length, answer in zip(plain.prompts, plain.lengths, plain.answers, strict=True)
+        ]
+        lengths = np.array([len(row) for row in rows])
+        return dataclasses.replace(plain, prompts=padded(rows, left=True), lengths=lengths)
+
+
+def _cells_of(probe: Probe) -> np.ndarray:
+    """(N, CELL) what is compared with what: a city belongs to no group."""
     cells = np.stack([probe.slices[column].astype(str) for column in CELL], 1)
     grouped = [column in ("group", "names") for column in CELL]
     cells[np.ix_(probe.slices["relation"] == "home", grouped)] = "any"
+    return cells
+
+
+def against_the_others(
+    cfg: LM, params: dict, probe: Probe, cells: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds and rank (N,) of each gold answer among the distinct answers of its own cell, a row
+    of `cells` (N, columns)."""
+    first = next_logprobs(cfg, params, probe.prompts, probe.lengths)
+    log_odds, rank = np.zeros(len(first)), np.zeros(len(first))
     for cell in np.unique(cells, axis=0):
         asked = np.flatnonzero((cells == cell).all(1))
         answers, gold = np.unique(probe.answers[asked], axis=0, return_inverse=True)
         others = len(answers) - 1
         if not others:
-            raise ValueError(f"{dict(zip(CELL, cell, strict=True))} has one answer only; nothing "
-                             "to compare it with: choose a larger world")  # fmt: skip
+            raise ValueError(f"{cell.tolist()} has one answer only; nothing to compare it with: "
+                             "choose a larger world")  # fmt: skip
         found = scores(cfg, params, probe, asked, answers, first)
         own = found[np.arange(len(asked)), gold.ravel()]
         log_odds[asked] = own - (found.sum(1) - own) / others
@@ -132,20 +167,20 @@ def _numbers(cell: dict) -> str:
     return f"{'●' if cell['stated'] else '○'} {exact:.2f} {log_odds:+.1f} {rank:.2f}"
 
 
-def exposures(ledger: pa.Table) -> report.Section:
-    """Exposures of a fact in pretraining, by group and cell: means over facts and seeds."""
-    groups = sorted(pc.unique(ledger["group"]).to_pylist())
-    seeds = len(pc.unique(ledger["seed"]))
-    each = len(pc.unique(ledger["fact"])) // len(groups)
-    counts = np.zeros((len(groups), len(CELLS)))
-    cells = ledger.group_by(["group", "language", "direction"]).aggregate([("exposures", "sum")])
+def exposures(ledger: pa.Table, by: str = "group") -> report.Section:
+    """Exposures of a fact in training, by group (or arm) and cell: means over facts and seeds."""
+    rows, seeds = pc.unique(ledger[by]).to_pylist(), len(pc.unique(ledger["seed"]))
+    facts = ledger.group_by([by]).aggregate([("fact", "count_distinct")]).to_pylist()
+    each = {row[by]: row["fact_count_distinct"] for row in facts}
+    counts = np.zeros((len(rows), len(CELLS)))
+    cells = ledger.group_by([by, "language", "direction"]).aggregate([("exposures", "sum")])
     for row in cells.to_pylist():
-        cell = CELLS.index((row["language"], row["direction"]))
-        counts[groups.index(row["group"]), cell] = row["exposures_sum"] / each / seeds
+        place = rows.index(row[by]), CELLS.index((row["language"], row["direction"]))
+        counts[place] = row["exposures_sum"] / each[row[by]] / seeds
     note = (
-        f"How often pretraining states one fact, by group and cell: means over {each} facts and "
-        f"{seeds} seeds. A 0 is a held-out cell; `python -m data.preview` proves it by a search of "
-        "the rendered tokens."
+        f"How often training states one fact, by {by} and cell: means over {min(each.values())} "
+        f"facts and {seeds} seeds. A 0 is a held-out cell; `python -m data.preview` proves it by a "
+        "search of the rendered tokens."
     )
-    body = figure.heat(counts, groups, [" ".join(cell) for cell in CELLS], "")
+    body = figure.heat(counts, rows, [" ".join(cell) for cell in CELLS], "")
     return report.Section("Ledger of exposures", note, body)

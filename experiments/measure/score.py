@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from data.probe import Probe
 from data.tokenizer import Tokenizer
+from data.transform import extended
 from model.lm import LM, apply
 from model.sample import greedy
 from train.rule import Rules
@@ -44,7 +45,11 @@ def answer_logprobs(cfg: LM, params: dict, prompts, lengths, answers) -> np.ndar
 
 
 def table(probe: Probe, tokenizer: Tokenizer, said: np.ndarray, **metrics: np.ndarray) -> pa.Table:
-    """One row an item: slices (flags as yes or no), prompt, gold and answer as text, metrics."""
+    """One row an item: slices (flags as yes or no), prompt, gold and answer as text, metrics.
+
+    Tokens that only the model has, with room for more than its corpus says, are their numbers."""
+    more = range(tokenizer.size, 1 + max(said.max(), probe.prompts.max()))
+    tokenizer = extended(tokenizer, tuple(f"<{i}>" for i in more))
     text = lambda rows: [tokenizer.decode(row[row != 0]) for row in rows]
     columns = {
         name: np.where(values, "yes", "no") if values.dtype == bool else values

@@ -186,3 +186,11 @@ def test_means_and_curves_of_an_arm_are_those_of_its_items_by_seed_and_step():
         ([0, 4], [0.5, 4.5]),
         ([0, 4], [10.5, 14.5]),
     ]
+
+
+def test_a_contrast_is_the_bootstrap_of_its_arms_and_of_one_arm_its_mean():
+    items = pa.table({"seed": [0, 0, 1, 1], "arm": ["a", "b"] * 2, "x": [1.0, 3.0, 2.0, 2.0]})
+    a, b = {"arm": "a"}, {"arm": "b"}
+    assert stats.contrast(items, "x", a).value == 1.5
+    assert stats.contrast(items, "x", a, b).value == -1.0
+    assert stats.contrast(items, "x", a, b, b, a, of=stats.interaction).value == -2.0
