@@ -1,0 +1,266 @@
+"""Reversal: does seeing other facts both ways help, does another wording, does another language?
+
+Question  Does a model learn to reverse a fact from many others stated both ways (D1)? Does a fact
+          that one language states forward become reversible through the other (D4)?
+
+Design    Coverage: eight groups of pairs, of which the last is `held`: stated forward only, in both
+          languages, the same pairs in every arm. Of the others a share is stated both ways; the
+          rest are stated forward or in reverse only, so that the form of the reversed question is
+          known in every arm (pitfall 5).
+            rho 0        no pair is stated both ways: the rule is never shown
+            rho 1/2      half of all pairs are
+            rho 7/8      all are but the held ones
+            templates    as rho 1/2, every statement in one of four wordings, asked in a fifth
+          More cells need more statements: the share of facts grows with them, so that every stated
+          cell has the same exposures (counted: the ledger). Stories and questions give way.
+          Languages: the standard base, whose groups state a fact in L1 only or in L2 only, and ask
+          it in both, in both directions: 2 x 2 x 2. G4 states it forward in L1 and reversed in L2.
+          Exposures of every cell are matched. Direction is which entity is mentioned first and
+          never grammar (pitfall 8): L2 puts the possessor first and has no reversed facts by it.
+
+Measures  recall: exact match decoded, log-odds among the answers of the cell (chance 0), rank.
+
+Run       python -m experiments.run reversal --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.corpus import Corpus
+from data.mixture import Mixture
+from data.world import FORWARD, RELATIONS, REVERSE, Group, Vocabulary
+from experiments import figure, report, standard, stats
+from experiments.measure import recall
+from experiments.measure.recall import Recall
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, Settings, mixers, pretrained
+from experiments.stats import Claim, above, below, outside, within
+
+ROWS = ("D1", "D4")
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 20 min and the standard base",
+    "small": "one GPU, not yet measured",
+    "full": "GPT-2 of 24 layers, 3,000 epochs (Zhu et al. 2024)",
+}
+EIGHTHS = {"rho 0": 0, "rho 1/2": 4, "rho 7/8": 7, "templates": 4}  # groups stated both ways
+WORDINGS = {"templates": Vocabulary(templates=5, held_out=1)}
+WAYS = {"forward": (FORWARD,), "reverse": (REVERSE,), "both": (FORWARD, REVERSE)}
+
+
+def groups(both: int) -> tuple[Group, ...]:
+    """Eight groups of which so many are stated both ways and the last, `held`, forward only."""
+    others = [("reverse", "forward")[i % 2] for i in range(7 - both)]
+    kinds = [*["both"] * both, *others, "forward"]
+    cells = lambda kind: tuple(itertools.product((0, 1), WAYS[kind]))
+    names = [*(f"{kind}{i}" for i, kind in enumerate(kinds[:-1])), "held"]
+    return tuple(Group(name, cells(kind)) for name, kind in zip(names, kinds, strict=True))
+
+
+def corpus(size: standard.Size, seed: int, arm: str) -> Corpus:
+    """The standard corpus with the arm's groups, and facts in proportion to stated cells."""
+    text = standard.corpus(size, seed)
+    world = dataclasses.replace(
+        text.world,
+        groups=groups(EIGHTHS[arm]),
+        relations=RELATIONS[:1],
+        vocabulary=WORDINGS.get(arm, text.world.vocabulary),
+    )
+    facts = 0.2 * (1 + EIGHTHS[arm] / 8)
+    mixture = Mixture(facts=facts, stories=0.6 * (1 - facts), quiz=0.4 * (1 - facts))
+    return dataclasses.replace(text, world=world, mixture=mixture)
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """Of every seed and mixer: the arms of coverage, and the standard base."""
+    size, found = SIZES[settings.size], []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for arm in EIGHTHS:
+            text = corpus(size, seed, arm)
+            template = 4 if arm in WORDINGS else 0
+            asked = Recall(text, template=template)
+            found.append(pretrained(size, mixer, seed, text, (asked,), arm=arm))
+        text = standard.corpus(size, seed)
+        found.append(pretrained(size, mixer, seed, text, (Recall(text),), arm="languages"))
+    return found
+
+
+def _held(arm: str, way: str) -> dict[str, object]:
+    return {"arm": arm, "group": "held", "direction": way}
+
+
+def _told(group: str, language: str, way: str, **more: str) -> dict[str, object]:
+    return {"arm": "languages", "relation": "parent", "group": group, "language": language,
+            "direction": way} | more  # fmt: skip
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run; held facts are asked in both languages."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [*_coverage(items, mixer), *_languages(items, mixer)]
+    return found
+
+
+def _coverage(items: pa.Table, mixer: str) -> list[Claim]:
+    both = {"arm": "rho 1/2", "group": "both0", "direction": "reverse"}
+    most, least = (_held(arm, "reverse") for arm in ("rho 7/8", "rho 0"))
+    return [
+        Claim(
+            row="D1",
+            claim=f"{mixer}: control, facts stated both ways are answered reversed (rho 1/2)",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", both),
+            reproduced=above(0.9),
+            opposite=below(0.5),
+            reference=1.0,
+            reference_source="pilots of two mixers, one seed each",
+        ),
+        Claim(
+            row="D1",
+            claim=f"{mixer}: 7 of 8 facts show the rule, the held ones reversed are at chance "
+            "(margin 0.5 nat)",
+            unit="nat log-odds",
+            estimate=stats.contrast(items, "log_odds", most),
+            reproduced=within(0.5),
+            opposite=outside(0.5),
+            reference=0.0,
+            reference_source="Zhu et al. 2024: at chance where 70% of pairs show both directions",
+        ),
+        Claim(
+            row="D1",
+            claim=f"{mixer}: coverage does not help: held facts reversed, rho 7/8 minus rho 0 "
+            "(margin 0.5 nat)",
+            unit="nat log-odds",
+            estimate=stats.contrast(items, "log_odds", most, least),
+            reproduced=within(0.5),
+            opposite=above(0.5),
+            reference=0.0,
+            reference_source="Zhu et al. 2024; Wang & Sun 2025: hundreds of thousands of examples "
+            "do not generalise",
+        ),
+        Claim(
+            row="D1",
+            claim=f"{mixer}: four wordings make facts answer a fifth, forward",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", _held("templates", "forward")),
+            reproduced=above(0.5),
+            opposite=below(0.1),
+            reference=0.967,
+            reference_source="Berglund et al. 2023: 96.7% on held-out templates, same direction",
+        ),
+        Claim(
+            row="D1",
+            claim=f"{mixer}: four wordings do not reverse them (margin 0.5 nat)",
+            unit="nat log-odds",
+            estimate=stats.contrast(items, "log_odds", _held("templates", "reverse")),
+            reproduced=within(0.5),
+            opposite=outside(0.5),
+            reference=0.0,
+            reference_source="Berglund et al. 2023: not cured by paraphrase",
+        ),
+    ]
+
+
+def _languages(items: pa.Table, mixer: str) -> list[Claim]:
+    shared = dict(names="shared")
+    return [
+        Claim(
+            row="D4",
+            claim=f"{mixer}: stated forward in L1 (G2), shared names: forward in L2 minus reversed "
+            "in L1: language is crossed and direction is not",
+            unit="nat log-odds",
+            estimate=stats.contrast(
+                items,
+                "log_odds",
+                _told("G2", "L2", "forward", **shared),
+                _told("G2", "L1", "reverse", **shared),
+            ),
+            reproduced=above(1.0),
+            opposite=below(1.0),
+            reference=9.3,
+            reference_source="softmax pilot, all names shared, one seed: 9.4 and 0.1",
+        ),
+        Claim(
+            row="D4",
+            claim=f"{mixer}: forward in L1 and reversed in L2 (G4), shared names, asked reversed "
+            "in L1, against forward in L1 alone (G2): the other language gives the direction",
+            unit="nat log-odds",
+            estimate=stats.contrast(
+                items,
+                "log_odds",
+                _told("G4", "L1", "reverse", **shared),
+                _told("G2", "L1", "reverse", **shared),
+            ),
+            reproduced=above(1.0),
+            opposite=below(1.0),
+            reference=None,
+            reference_source="new; positive if facts are unified over languages (Blum et al. 2025)",
+        ),
+        Claim(
+            row="D4",
+            claim=f"{mixer}: the curse is no matter of which direction: stated reversed in L1 "
+            "(G5), asked forward in L1 (margin 0.5 nat)",
+            unit="nat log-odds",
+            estimate=stats.contrast(items, "log_odds", _told("G5", "L1", "forward")),
+            reproduced=within(0.5),
+            opposite=outside(0.5),
+            reference=0.0,
+            reference_source="Berglund et al. 2023: both orders fail alike",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Coverage, then languages, a set a mixer; then what was counted."""
+    found = [report.losses(results.curves, panel="arm")]
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_sweep(items, mixer), _two_by_two_by_two(items, mixer)]
+        own = stats.where(items, arm="languages", relation="parent")
+        found += recall.coverage(own, mixer)
+    first = results.items["mixer"][0].as_py()
+    held = stats.where(results.ledger, mixer=first, group="held")
+    return [*found, recall.exposures(held, by="arm")]
+
+
+def _sweep(items: pa.Table, mixer: str) -> report.Section:
+    body = ""
+    for value, name in (("log_odds", "log-odds, nats"), ("exact", "exact match")):
+        panels = {
+            f"held, asked {way}": {
+                arm: (stats.means(items, value, _held(arm, way)), way == "forward")
+                for arm in EIGHTHS
+            }
+            for way in ("forward", "reverse")
+        }
+        body += figure.dots(panels, name, 0.0)
+    note = (
+        "Pairs that every arm states forward only, in both languages, asked in both. Filled: as "
+        "stated; hollow: reversed. One dot a seed."
+    )
+    return report.Section(f"{mixer}: coverage of directions", note, body)
+
+
+def _two_by_two_by_two(items: pa.Table, mixer: str) -> report.Section:
+    panels = {}
+    for names in ("shared", "own"):
+        for (group, stated), way in itertools.product(
+            {"G2": "L1", "G6": "L2"}.items(), ("forward", "reverse")
+        ):
+            title = f"{names} names, asked {way}"
+            for asked in standard.LANGUAGES:
+                values = stats.means(items, "log_odds", _told(group, asked, way, names=names))
+                told = asked == stated and way == "forward"
+                panels.setdefault(title, {})[f"stated {stated}, asked {asked}"] = (values, told)
+    note = (
+        "Facts stated forward in one language alone (G2 in L1, G6 in L2), asked in both, in both "
+        "directions. Filled: the cell that is stated."
+    )
+    body = figure.dots(panels, "log-odds, nats", 0.0)
+    return report.Section(f"{mixer}: languages x directions", note, body)
