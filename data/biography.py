@@ -11,7 +11,8 @@ Of a person there are so many `versions` (the paper's multiM; 1 is its `single`)
 templates of its own and, if `permuted`, its own order; each is always the same text. `full` says
 the name in every sentence instead of a pronoun. A share `translated` of the people has as many
 versions in the second language. Questions, a share `asked` of the documents, are of the even people
-only: the odd ones tell whether the facts were learnt so that they can be asked for.
+only: the odd ones tell whether the facts were learnt so that they can be asked for. `inverse`
+questions say a birth date and ask whose it is (Physics 3.2, 2309.14402: knowledge inverse search).
 """
 
 import functools
@@ -62,6 +63,7 @@ class Biography(Documented):
     translated: float = 0.0
     ratio: float = 0.5
     asked: float = 0.0
+    inverse: bool = False
     loss: str = "all"
     pools: Pools = field(default_factory=Pools)
     T: int = 512
@@ -140,10 +142,12 @@ class Biography(Documented):
         self, asked: bool, people: int = 100
     ) -> tuple[list[tuple[str, str]], dict[str, np.ndarray]]:
         """Every attribute of the first `people` who are asked about in training or who are not, in
-        both languages; as (prompt, answer), and the slices person, attribute, language and told
-        (whether a biography is in that language): what data.probe.completion takes."""
+        both languages, or whose birth date it is; as (prompt, answer), and the slices person,
+        attribute, language and told (whether a biography is in that language): what
+        data.probe.completion takes."""
         persons = np.arange(not asked, self.people, 2)[:people]
-        language, person, attribute = np.indices((2, len(persons), len(ATTRIBUTES))).reshape(3, -1)
+        shape = (2, len(persons), 1 if self.inverse else len(ATTRIBUTES))
+        language, person, attribute = np.indices(shape).reshape(3, -1)
         person = persons[person]
         words = self._words(_Drawn(person, language, np.full_like(person, -1), attribute))
         texts = [self.tokenizer.decode(line[line >= 0]).split() for line in words]
@@ -161,7 +165,8 @@ class Biography(Documented):
         person = np.where(asks, even, below(u[:, 1], self.people))
         language = (self.is_translated(person) & chance(u[:, 2], self.ratio)).astype(np.int64)
         version = np.where(asks, -1, below(u[:, 3], self.versions))
-        attribute = np.where(asks, below(u[:, 4], len(ATTRIBUTES)), -1)
+        which = below(u[:, 4], 1 if self.inverse else len(ATTRIBUTES))
+        attribute = np.where(asks, which, -1)
         drawn = _Drawn(person, language, version, attribute)
         said = self._template(drawn) % WORDS + 1
         subjects = 6 * _NAME if self.full else _NAME + 5
@@ -213,7 +218,9 @@ class Biography(Documented):
         asks = known.asks[language, attribute][:, None]
         # A value of one word is the first of its three places, so that the answer begins there.
         value = np.take_along_axis(value, (value < 0).argsort(1, kind="stable"), 1)
-        return np.concatenate([asks, self._names(drawn.person), mark, value], 1)
+        name = self._names(drawn.person)
+        given, answer = (value, name) if self.inverse else (name, value)  # a date has three words
+        return np.concatenate([asks, given, mark, answer], 1)
 
     def _values(self, person: np.ndarray, language: np.ndarray) -> np.ndarray:
         """(N, attributes, _VALUE) the words of every value."""

@@ -213,3 +213,15 @@ def test_impossible_biographies_are_refused_with_the_way_out():
         replace(BASE, loss="response", asked=0)
     with pytest.raises(ValueError, match="a pool is empty"):
         Pools(first=0)
+
+
+def test_the_inverse_question_says_a_birth_date_and_asks_whose_it_is():
+    corpus = replace(BASE, asked=1.0, inverse=True, loss="response", translated=1.0)
+    ways = zip(corpus.questions(False)[0], replace(corpus, inverse=False).questions(False)[0][::6],
+               strict=True)  # fmt: skip
+    for (prompt, answer), (asked, date) in ways:
+        opener, *name, mark = asked.split()
+        assert prompt.split() == [opener, *date.split(), mark] and answer.split() == name
+    for words, weights, said in documents(corpus, 20):
+        assert len(words) == 8 and said["attribute"] == 0 and said["person"] % 2 == 0
+        assert weights.tolist() == [0.0] * 5 + [1.0] * 4

@@ -1,0 +1,237 @@
+"""When can what was memorised be asked for? Templates, permutation and translation as augmentation.
+
+Question  A model may know a biography by heart and answer no question about it, whatever it is
+          tuned on, unless it was told in several ways (Allen-Zhu & Li, Physics of Language Models
+          3.1). Is a translation such a way? And can anyone be found by a birth date (3.2)?
+
+Design    People with six attributes, biographies of them (data/biography.py), the same people,
+          names and values in every arm, and as many documents:
+            single       one text about everyone
+            augmented    five texts about everyone, each in words and in an order of its own
+            translated   one text in each language about everyone
+            mixed        one text, and three of ten documents are questions about half of the people
+          Then every arm is tuned on questions, loss on the answer, about the even people; the odd
+          ones, whom no question was ever about, tell whether facts can be extracted. Controls: the
+          even people (the form of the question is known), biographies' loss (they are known), and a
+          second tuning on the inverse question, birth date to name, of the even people.
+
+Measures  extraction: exact match decoded up to the end, log-odds and rank among the answers about
+          the others asked alike, by attribute, language and whether asked in training. loss: nats a
+          token of biographies. An answer's chance is 1 over its pool; a birth date is unique.
+
+Run       python -m experiments.run extraction --size toy --seeds 5
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.biography import Biography
+from data.pool import ATTRIBUTES, Pools
+from experiments import figure, report, stats
+from experiments.measure.extraction import Extraction
+from experiments.measure.loss import Loss
+from experiments.stage import Stage, seeds
+from experiments.standard import SIZES, Settings, mixers, pretrained, tuned
+from experiments.stats import Claim, above, below, within
+from train.recipe import AdamW, Constant, Recipe
+
+ROWS = ("D6",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "small": "one GPU, not yet measured",
+    "full": "100,000 people, GPT-2 small (Physics of Language Models 3.1)",
+}
+ARMS = {
+    "single": {},
+    "augmented": {"versions": 5, "permuted": True},
+    "translated": {"translated": 1.0},
+    "mixed": {"asked": 0.3},
+}
+TOLD = Biography(versions=1, permuted=False)
+PEOPLE = {
+    "smoke": dict(people=8, pools=Pools(4, 4, 4, 8, 4, 4, 4, 4), templates=6, T=64),
+    "toy": dict(people=100, pools=Pools(20, 20, 20, 20, 20, 20, 20, 20), templates=20, T=84),
+    "small": dict(people=20_000),
+}
+QUESTIONS = {
+    "smoke": Recipe(steps=4, batch=2, schedule=Constant()),
+    "toy": Recipe(steps=120, batch=16, optimizer=AdamW(lr=5e-4), schedule=Constant()),
+    "small": Recipe(steps=2_000, batch=32, optimizer=AdamW(lr=1e-4), schedule=Constant()),
+}
+
+
+def corpus(size: str, seed: int, arm: str) -> Biography:
+    """What an arm reads of the people of a seed."""
+    return dataclasses.replace(TOLD, **PEOPLE[size], **ARMS[arm], seed=seed)
+
+
+def tuning(text: Biography, inverse: bool) -> Biography:
+    """Questions about half of the same people, and nothing else."""
+    return dataclasses.replace(text, asked=1.0, inverse=inverse, loss="response")
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """Of every seed and mixer, each arm, tuned on questions and on their inverse."""
+    size, recipe, found = SIZES[settings.size], QUESTIONS[settings.size], []
+    for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
+        for arm in ARMS:
+            text = corpus(settings.size, seed, arm)
+            labels = {"arm": arm, "asks": "nothing"}
+            base = pretrained(size, mixer, seed, text, (Loss(text),), **labels)
+            found.append(base)
+            for asks, inverse in (("attributes", False), ("names", True)):
+                own = tuning(text, inverse)
+                found.append(tuned(base, own, recipe, (Extraction(own),), asks=asks))
+    return found
+
+
+def _asked(arm: str, asked: str = "no", language: str = "L1", **more: str) -> dict[str, str]:
+    return {"measure": "extraction", "arm": arm, "asked": asked, "language": language,
+            "inverse": "no", "told": "yes"} | more  # fmt: skip
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run. People whom no question in training was about, in L1, if not said;
+    exact match over all attributes."""
+    found = []
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [*_controls(items, mixer), *_extracted(items, mixer)]
+    return found
+
+
+def _controls(items: pa.Table, mixer: str) -> list[Claim]:
+    known = {"measure": "loss", "arm": "single", "register": "biography"}
+    return [
+        Claim(
+            row="D6",
+            claim=f"{mixer}: control, single: biographies are known by heart",
+            unit="nat a token",
+            estimate=stats.contrast(items, "loss", known),
+            reproduced=below(0.3),
+            opposite=above(1.0),
+            reference=0.13,
+            reference_source="entropy of who it is about, over the tokens",
+        ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: control, augmented: the people asked about in tuning are answered",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", _asked("augmented", "yes")),
+            reproduced=above(0.9),
+            opposite=below(0.5),
+            reference=1.0,
+            reference_source="Physics of Language Models 3.1",
+        ),
+    ]
+
+
+def _extracted(items: pa.Table, mixer: str) -> list[Claim]:
+    inverse = _asked("augmented", inverse="yes")
+    return [
+        Claim(
+            row="D6",
+            claim=f"{mixer}: single: memorised and not extractable",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", _asked("single")),
+            reproduced=below(0.2),
+            opposite=above(0.5),
+            reference=0.097,
+            reference_source="Physics 3.1, single, from memory: 9.7%",
+        ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: five texts in other words and orders: augmented minus single",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", _asked("augmented"), _asked("single")),
+            reproduced=above(0.3),
+            opposite=below(0.05),
+            reference=0.869,
+            reference_source="Physics 3.1, from memory: 96.6% against 9.7%",
+        ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: a translation is an augmentation: translated minus single",
+            unit="nat log-odds",
+            estimate=stats.contrast(items, "log_odds", _asked("translated"), _asked("single")),
+            reproduced=above(0.5),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Physics 3.1: translations count as augmentation",
+        ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: questions about half of the people, read beside the texts: mixed "
+            "minus single",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", _asked("mixed"), _asked("single")),
+            reproduced=above(0.3),
+            opposite=below(0.05),
+            reference=0.77,
+            reference_source="Physics 3.1, mixed training, from memory: 86.6% against 9.7%",
+        ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: augmented: whose birth date it is cannot be asked (margin 0.05)",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", inverse),
+            reproduced=within(0.05),
+            opposite=above(0.05),
+            reference=0.0,
+            reference_source="Physics 3.2: inverse search virtually 0%",
+        ),
+    ]
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Training, who can be asked about what, and answers."""
+    found = [report.losses(results.curves, line=("mixer", "arm"), panel="asks")]
+    for mixer in pc.unique(results.items["mixer"]).to_pylist():
+        items = stats.where(results.items, mixer=mixer)
+        found += [_people(items, mixer), _attributes(items, mixer), _said(items, mixer)]
+    return found
+
+
+def _people(items: pa.Table, mixer: str) -> report.Section:
+    kinds = {"attribute of a name": "no", "name of a birth date": "yes"}
+    panels = {}
+    for (kind, inverse), value in itertools.product(kinds.items(), ("exact", "rank")):
+        rows = panels.setdefault(f"{kind}: {value}", {})
+        for arm, asked in itertools.product(ARMS, ("yes", "no")):
+            who = "asked in training" if asked == "yes" else "never asked"
+            cell = _asked(arm, asked, inverse=inverse)
+            rows[f"{arm}, {who}"] = (stats.means(items, value, cell), asked == "yes")
+    note = (
+        "Questions in L1 after tuning on the even people; one dot a seed. Filled: tuning asked "
+        "about them. Rank is 0 if the right answer is the most probable, .5 by chance."
+    )
+    body = figure.dots(panels, "EM | rank", None, (-0.05, 1.05))
+    return report.Section(f"{mixer}: who can be asked about", note, body)
+
+
+def _attributes(items: pa.Table, mixer: str) -> report.Section:
+    rows = []
+    for arm, language in itertools.product(ARMS, ("L1", "L2")):
+        told = "yes" if language == "L1" or arm == "translated" else "no"
+        row = {"arm": arm, "asked in": language, "told in it": told}
+        for attribute in ATTRIBUTES:
+            cell = _asked(arm, language=language, attribute=attribute, told=told)
+            row[attribute] = float(np.mean(stats.means(items, "exact", cell)))
+        rows.append(row)
+    note = "Exact match of people never asked about, by attribute. Chance is 1 over the pool."
+    return report.Section(f"{mixer}: attributes", note, report.table(rows))
+
+
+def _said(items: pa.Table, mixer: str) -> report.Section:
+    cells = [
+        ({"arm": arm}, _asked(arm, inverse=inverse))
+        for arm, inverse in itertools.product(ARMS, ("no", "yes"))
+    ]
+    note = "The first question about someone never asked about, first seed."
+    return report.examples(items, cells, "exact", f"{mixer}: what was said", note)
