@@ -1,5 +1,6 @@
 """What every test runs under: strict ranks, exact products, checked shapes, a compile cache."""
 
+import importlib
 import os
 import pathlib
 
@@ -11,6 +12,10 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+
+# It configures logging when it is imported, which closes the handlers there are: that of absl,
+# which jax brings, would take pytest's stderr along.
+importlib.import_module("submitit")
 
 import hypothesis
 import jax
