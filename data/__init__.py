@@ -36,6 +36,7 @@ A `World` of facts is spoken of by a `Pair` of languages, in shares that a `Mixt
     said the other way, or bridged     restate: Swap, Bridge
     earlier documents again            replay: Replay
     a language left out                silence: Silenced
+    documents that see one another     joined: Joined
     answers of other questions         shuffled: Shuffled
     a few examples in the other tongue pinch: Pinch
     a soft prompt                      prompt: Prompt

@@ -1,0 +1,131 @@
+"""Length extrapolation: what does a model make of rows sixteen times as long as it was trained on?
+
+Question  A recurrent mixer carries a state of one size whatever the length; attention meets places
+          and numbers of keys that training never had. Does the loss stay level beyond the length
+          of training?
+
+Design    The standard corpus in rows of T tokens, whose documents see one another: a row is one
+          text. Every mixer is trained on the same rows and then reads unseen ones of 16 T, of the
+          same mixture. A document says nothing of the one before it, so a model that is not
+          disturbed keeps its loss, and none can win by a longer memory. Arms: GLA, RetNet, Mamba;
+          softmax with rotary positions, without positions, and with a sliding window of T, which
+          never sees more keys than training had (the control for their number).
+
+Measures  reach: nats a token between T/2 r and T r tokens, r = 1 (up to T), 2, 4, 8, 16.
+
+Run       python -m experiments.run extrapolation --size toy --seeds 5
+Cost      toy: 2 CPU cores, 5 seeds, 30 trainings of 400 steps, about 15 min (estimated); small: one
+          GPU, not yet measured; full: 340M parameters at 2k, read at 32k
+
+Result    not yet run
+"""
+
+import dataclasses
+import itertools
+from typing import Literal
+
+import pyarrow as pa
+
+from data.corpus import Corpus
+from data.joined import Joined
+from experiments import figure, report, stats
+from experiments.measure.reach import Reach
+from experiments.scaling import shorter
+from experiments.stage import Stage, extent, seeds
+from experiments.standard import MIXERS, SIZES, corpus
+from experiments.stats import Claim, above, below
+from model.lm import LM
+from model.mixer import Mixer
+from model.softmax import Softmax
+
+ROWS = ("A4",)
+COST = {
+    "toy": "2 CPU cores, 5 seeds, all mixers: about 15 min (estimated)",
+    "small": "one GPU, not yet measured",
+}
+TIMES = 16  # how much longer the rows are that are read
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Options of the experiment. The mixers are its arms."""
+
+    size: Literal["smoke", "toy", "small"] = "toy"
+    seeds: int = extent(5)
+
+
+def arms(T: int) -> dict[str, Mixer]:
+    """The mixers by name; T is the length of a row of training."""
+    return MIXERS | {
+        "softmax, no positions": Softmax(heads=4, rotary=0.0),
+        "softmax, window": Softmax(heads=4, window=T),
+    }
+
+
+def stages(settings: Settings) -> list[Stage]:
+    """A model from scratch of every seed and mixer."""
+    size, found = SIZES[settings.size], []
+    recipe = shorter(size.pretrain, 0.5)
+    for seed, (name, mixer) in itertools.product(seeds(settings.seeds), arms(size.T).items()):
+        text = corpus(size, seed)
+        long = dataclasses.replace(text, T=TIMES * size.T)
+        found.append(Stage(
+            model=LM(W=text.tokenizer.size, D=size.D, layers=size.layers, mixer=mixer),
+            corpus=Joined(text),
+            recipe=dataclasses.replace(recipe, seed=seed),
+            measures=(Reach(Joined(long), trained=size.T),),
+            at=(recipe.steps,),
+            labels=(("mixer", name), ("seed", seed)),
+        ))  # fmt: skip
+    return found
+
+
+def preview() -> Corpus:
+    """What `python -m data.preview extrapolation` shows: the documents before they are joined."""
+    return corpus(SIZES["toy"], seed=0)
+
+
+def claims(results: report.Results) -> list[Claim]:
+    """Declared before any run. A mixer extrapolates if its loss does not rise by .1 nat."""
+    found = []
+    names = dict.fromkeys(results.items["mixer"].to_pylist())
+    for name in names:
+        far, near = ({"mixer": name, "reach": reach} for reach in (TIMES, 1))
+        cells = stats.by_seed(results.items, "loss", far, near)
+        breaks = name in ("softmax", "softmax, no positions")
+        found.append(
+            Claim(
+                row="A4",
+                claim=f"{name}: loss at {TIMES} times the length of training, less that up to it",
+                unit="nats a token",
+                estimate=stats.bootstrap(cells, stats.difference),
+                reproduced=above(0.1) if breaks else below(0.1),
+                opposite=below(0.1) if breaks else above(0.1),
+                reference=None,
+                reference_source="Yang et al. 2024, figure 3: GLA and RetNet extrapolate, a "
+                "Transformer does not",
+            )
+        )
+    return found
+
+
+def sections(results: report.Results) -> list[report.Section]:
+    """Loss by reach, a line a seed; and the means as numbers."""
+    items = results.items
+    names = list(dict.fromkeys(items["mixer"].to_pylist()))
+    far = sorted(set(items["reach"].to_pylist()))
+    lines, rows = {}, []
+    for name in names:
+        cells = stats.by_seed(items, "loss", *({"mixer": name, "reach": r} for r in far))
+        lines[name] = [(far, [cell.mean() for cell in seed]) for seed in cells]
+        mean = lambda i, seeds=lines[name]: sum(values[i] for _, values in seeds) / len(seeds)
+        rows.append({"mixer": name} | {f"to {r} T": mean(i) for i, r in enumerate(far)})
+    body = figure.curves({"unseen rows": lines}, xlabel="position / T of training")
+    note = "Nats a token by place in the row, one line a seed. Training ends at 1."
+    by_mixer = "Means over seeds; the loss up to T counts places that have little before them."
+    curves = results.curves.append_column("tier", pa.array(["training"] * len(results.curves)))
+    return [
+        report.Section("Loss by position", note, body),
+        report.Section("The same in numbers", by_mixer, report.table(rows)),
+        report.losses(curves),
+    ]
