@@ -13,10 +13,11 @@ from train.objective import NextToken
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
-# What may not change results, anywhere. Measures and their steps ask and do not train; labels are
-# words of a table; where a corpus lies is not what it says (its content is in the identity).
+# What may not change results, anywhere. Measures, their steps and a stage beside ask and do not
+# train; labels are words of a table; where a corpus lies is not what it says (its content is in the
+# identity).
 HOW = {
-    "experiments.stage.Stage": {"measures", "at", "labels"},
+    "experiments.stage.Stage": {"measures", "at", "labels", "beside"},
     "data.store.Stored": {"folder", "cache"},
     "data.text.Text": {"paths"},
 }
