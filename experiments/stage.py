@@ -230,7 +230,8 @@ def _stacked(cfg: LM) -> dict:
 
 
 def _files(folder: pathlib.Path, stage: Stage, step: int) -> list[pathlib.Path]:
-    names = [f"{type(m).__name__.lower()}-{identity(m)}" for m in stage.measures]
+    beside = "" if stage.beside is None else f"-{identity(stage.beside)}"
+    names = [f"{type(m).__name__.lower()}-{identity(m)}{beside}" for m in stage.measures]
     return [folder / f"{name}-{step}.parquet" for name in names]
 
 

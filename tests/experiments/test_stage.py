@@ -67,6 +67,13 @@ def test_one_training_asked_for_twice_is_not_two_in_one_folder():
     assert groups([one, again], lambda _: 9) == [[one], [again]]
 
 
+def test_what_is_asked_beside_one_stage_is_not_found_beside_another(tmp_path):
+    one, other = (dataclasses.replace(toy(), beside=toy(seed)) for seed in (1, 2))
+    assert stage.identity(one) == stage.identity(other)
+    files = [set(stage._files(home(tmp_path, each), each, 4)) for each in (toy(), one, other)]
+    assert len(set.union(*files)) == 3
+
+
 def test_room_is_what_half_of_this_machine_s_memory_holds(monkeypatch):
     one = toy()
     held, used = memory(one.model, 2, 32)
