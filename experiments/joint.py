@@ -22,7 +22,26 @@ Measures  recall: exact match, log-odds among the answers of the cell, rank; fol
 
 Run       python -m experiments.run joint --size toy --mixers gla,softmax --seeds 5
 
-Result    not yet run
+Result    2026-11-24, 443e58b, toy, 5 seeds, gla,softmax, 2 CPU cores, 1,042 s. C1 gla: control,
+          tuning in L2 takes: instructions in L2 right, minus base: 0.66 [0.57, 0.72] EM,
+          reproduced. C1 gla: H1: tuning in L1 selects a mode and leaves the facts of L2: G1 forward
+          in L2, tuned minus base (margin 0.05): -0.80 [-0.94, -0.50] EM, opposite. D1 gla: and does
+          not reverse them: G1 reversed in L2, tuned minus base (margin 0.5 nat): -0.00 [-0.30,
+          0.30] nat log-odds, reproduced. D2 gla: control, reversed documents in L1 heal L1 (G1,
+          minus plain): 2.97 [2.38, 3.47] nat log-odds, reproduced. D4 gla: reversed documents in L1
+          alone heal L2 (G1, minus plain): 0.08 [-0.22, 0.41] nat log-odds, opposite. D4 gla: H3:
+          and more where both names are shared: L2, shared minus own names: -0.42 [-0.98, 0.03] nat
+          log-odds, inconclusive. C1 softmax: control, tuning in L2 takes: instructions in L2 right,
+          minus base: 0.76 [0.71, 0.80] EM, reproduced. C1 softmax: H1: tuning in L1 selects a mode
+          and leaves the facts of L2: G1 forward in L2, tuned minus base (margin 0.05): -0.87
+          [-0.94, -0.72] EM, opposite. D1 softmax: and does not reverse them: G1 reversed in L2,
+          tuned minus base (margin 0.5 nat): -0.10 [-0.34, 0.22] nat log-odds, reproduced. D2
+          softmax: control, reversed documents in L1 heal L1 (G1, minus plain): 4.48 [3.51, 4.92]
+          nat log-odds, reproduced. D4 softmax: reversed documents in L1 alone heal L2 (G1, minus
+          plain): 1.33 [0.77, 1.71] nat log-odds, inconclusive. D4 softmax: H3: and more where both
+          names are shared: L2, shared minus own names: 2.79 [2.18, 3.43] nat log-odds, reproduced.
+          D4 the mixer does not matter: what L1's remedy gains in L2, gla minus softmax (margin 0.5
+          nat): -1.24 [-1.69, -0.58] nat log-odds, inconclusive.
 """
 
 import dataclasses

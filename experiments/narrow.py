@@ -19,7 +19,17 @@ Run       python -m experiments.run narrow --size toy --seeds 5
 Cost      toy: 2 CPU cores, the standard base and 18 tunings a seed, about 12 min a mixer; small:
           one GPU, under an hour a seed
 
-Result    not yet run
+Result    2026-11-24, 443e58b, toy, 5 seeds, gla, 2 CPU cores, 249 s. C4 gla: T1: tuned on one task
+          in L1, another asked in L1: gain over that of tuning on all: 0.12 [0.07, 0.16] share of
+          the EM gain, inconclusive. C4 gla: T1: tuned on one task in L1, another asked in L2: gain
+          over that of tuning on all in L2: 0.07 [0.03, 0.14] share of the EM gain, inconclusive. C4
+          H1: gla: T1: tuned on one task in L1, another asked in L2: an answer begins: 0.79 [0.59,
+          0.87] share of the gain in p(answer begins), reproduced. C4 gla: T2: tuned on one task in
+          L1, another asked in L1: gain over that of tuning on all: 0.07 [0.05, 0.09] share of the
+          EM gain, opposite. C4 gla: T2: tuned on one task in L1, another asked in L2: gain over
+          that of tuning on all in L2: 0.00 [-0.01, 0.01] share of the EM gain, opposite. C4 H1:
+          gla: T2: tuned on one task in L1, another asked in L2: an answer begins: 0.97 [0.96, 0.98]
+          share of the gain in p(answer begins), reproduced.
 """
 
 import dataclasses
