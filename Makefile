@@ -13,10 +13,10 @@ demo: environment
 test: environment
 	@mkdir -p .cache; \
 	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/kernels \
-	.venv/bin/python -m pytest -m "not slow" tests/kernels tests/model \
+	.venv/bin/python -m pytest -m "not slow" tests/kernels tests/model tests/train \
 	> .cache/kernels.log 2>&1 & half=$$!; \
-	.venv/bin/python -m pytest -m "not slow" tests/data tests/experiments tests/train \
-	tests/test_layering.py; ours=$$?; \
+	.venv/bin/python -m pytest -m "not slow" tests/data tests/experiments tests/test_layering.py; \
+	ours=$$?; \
 	wait $$half; theirs=$$?; cat .cache/kernels.log; exit $$((ours | theirs))
 
 test-slow: environment
