@@ -41,10 +41,10 @@ from data.relation import FORWARD, Attribute
 from data.world import Group
 from data.zipf import Zipf
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, within
 from experiments.measure.induction import Induction
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, Size, corpus, mixers, pretrained
-from experiments.stats import Claim, above, below, within
 
 ROWS = ("B12",)
 COST = {
@@ -121,7 +121,7 @@ def claims(results: report.Results) -> list[Claim]:
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     def estimate(value: str, *arms: str) -> stats.Estimate:
         cells = [{"arm": arm} for arm in arms]
-        return stats.bootstrap(stats.by_seed(items, value, *cells), stats.difference)
+        return stats.contrast(items, value, *cells)
 
     def over(arm: str, value: str, other: str, other_arm: str | None = None) -> stats.Estimate:
         pairs = zip(

@@ -34,6 +34,7 @@ from data.feature import Clone, Lexicon, Names, PossessorFirst
 from data.head import VerbLast
 from data.mixture import Mixture
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.alignment import Alignment, Similarity
 from experiments.measure.recall import Recall
@@ -48,7 +49,6 @@ from experiments.standard import (
     tuned,
     tuning,
 )
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("B2",)
 COST = {
@@ -112,13 +112,10 @@ def _words(arm: str) -> dict[str, str]:
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
     early = EARLY if EARLY in steps else steps[-1]
-    transfer = lambda *arms: stats.bootstrap(
-        stats.by_seed(items, "right", *(_asked(arm, "L1", early) for arm in arms)),
-        stats.difference,
+    transfer = lambda *arms: stats.contrast(
+        items, "right", *(_asked(arm, "L1", early) for arm in arms)
     )
-    found = lambda *arms: stats.bootstrap(
-        stats.by_seed(items, "retrieved", *map(_words, arms)), stats.difference
-    )
+    found = lambda *arms: stats.contrast(items, "retrieved", *map(_words, arms))
     ceiling = [_asked("clone", *way) for way in (("L1", early), ("L1", 0), ("L2", steps[-1]))]
     when = f"T1 tuned in L1, {early} steps, asked in L2"
     return [
@@ -168,7 +165,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             row="B2",
             claim=f"{mixer}: H4: with every token cloned, T1 transfer after {early} steps",
             unit="transfer ratio",
-            estimate=stats.bootstrap(stats.by_seed(items, "right", *ceiling), stats.ratio_of_gains),
+            estimate=stats.contrast(items, "right", *ceiling, of=stats.ratio_of_gains),
             reproduced=above(0.1),
             opposite=below(0.1),
             reference=None,
@@ -189,13 +186,10 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             row="B2",
             claim=f"{mixer}: facts stated in L1 only (G2), asked in L2: names shared minus own",
             unit="nat log-odds",
-            estimate=stats.bootstrap(
-                stats.by_seed(
-                    items,
-                    "log_odds",
-                    *(_fact("none, same order", names) for names in ("shared", "own")),
-                ),
-                stats.difference,
+            estimate=stats.contrast(
+                items,
+                "log_odds",
+                *(_fact("none, same order", names) for names in ("shared", "own")),
             ),
             reproduced=above(1.0),
             opposite=below(1.0),

@@ -27,11 +27,11 @@ from typing import Literal
 import pyarrow as pa
 
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
 from experiments.measure.recall import Recall
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import LANGUAGES, MIXERS, SIZES, corpus
-from experiments.stats import Claim, above, below, outside, within
 from model.lm import LM
 from model.preset import twin
 
@@ -140,7 +140,7 @@ def claims(results: report.Results) -> list[Claim]:
 def sections(results: report.Results) -> list[report.Section]:
     """Loss and recall at the best rates, then along the rates."""
     items, rate = results.items, best(results.items)
-    mean = lambda value, cell: [seed[0].mean() for seed in stats.by_seed(items, value, cell)]
+    mean = lambda value, cell: stats.means(items, value, cell)
     at_best = lambda value, **cell: {
         mixer: (mean(value, dict(mixer=mixer, rate=rate[mixer], **cell)), True) for mixer in rate
     }

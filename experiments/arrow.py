@@ -23,6 +23,7 @@ Result    not yet run
 """
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -47,12 +48,12 @@ from data.stream import Documented
 from data.transform import Transformed
 from data.world import Vocabulary
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import product
 from experiments.measure.loss import Loss
 from experiments.measure.product import Excess
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, mixers, pretrained
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("D5",)
 COST = {
@@ -126,7 +127,7 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _claims(each: pa.Table, mixer: str) -> list[Claim]:
-    arrow = lambda *arms, of=stats.difference: stats.contrast(each, "arrow", *arms, of=of)
+    arrow = functools.partial(stats.contrast, each, "arrow")
     local, whole = ([dict(language=twin, register=kind) for twin in TWINS] for kind in KINDS)
     return [
         Claim(

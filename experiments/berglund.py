@@ -27,9 +27,9 @@ import pyarrow.compute as pc
 from data.text import Text, read
 from data.tokenizer import BPE
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.completion import Completion
 from experiments.stage import Stage, extent, seeds
-from experiments.stats import Claim, above, below, outside, within
 from model.gla import GLA
 from model.lm import LM
 from train.recipe import AdamW, Cosine, Recipe

@@ -22,9 +22,9 @@ import numpy as np
 from data.text import Text, read
 from data.tokenizer import BPE
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.bits import Bits
 from experiments.stage import Stage, extent, seeds
-from experiments.stats import Claim, above, below
 from model.gla import GLA
 from model.lm import LM
 from train.recipe import AdamW, Cosine, Recipe
@@ -102,10 +102,7 @@ def sections(results: report.Results) -> list[report.Section]:
     rows = []
     panels = {}
     for language, code in LANGUAGES.items():
-        cells = {
-            name: [c[0].mean() for c in stats.by_seed(results.items, name, {"language": language})]
-            for name in MODELS
-        }
+        cells = {name: stats.means(results.items, name, {"language": language}) for name in MODELS}
         named = {"bits": "model", "bigram": "bigram", "unigram": "unigram"}
         panels[f"{language} ({code})"] = {
             named[name]: (values, name == "bits") for name, values in cells.items()

@@ -17,7 +17,7 @@ import rich.box
 import rich.console
 import rich.table
 
-from experiments import stats
+from experiments.claim import interval
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
@@ -95,7 +95,7 @@ def finished(out: pathlib.Path) -> dict[str, tuple[list[dict], dict]]:
 def row(name: str, claim: dict) -> tuple[str, ...]:
     """A claim by COLUMNS, as text."""
     reference = "–" if claim["reference"] is None else f"{claim['reference']:.3g}"
-    what = (claim["row"], name, claim["claim"], stats.interval(claim), reference)
+    what = (claim["row"], name, claim["claim"], interval(claim), reference)
     return (*what, claim["verdict"])
 
 
@@ -152,7 +152,7 @@ def _run(spec: dict) -> str:
 
 
 def _told(claims: list[dict], spec: dict) -> str:
-    found = [f"{c['row']} {c['claim']}: {stats.interval(c)}, {c['verdict']}." for c in claims]
+    found = [f"{c['row']} {c['claim']}: {interval(c)}, {c['verdict']}." for c in claims]
     return " ".join((f"{_run(spec)}.", *found))
 
 

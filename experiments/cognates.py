@@ -26,6 +26,7 @@ Result    not yet run
 """
 
 import dataclasses
+import functools
 import itertools
 
 import pyarrow as pa
@@ -39,11 +40,11 @@ from data.task import LISTS
 from data.task.translate import Translate
 from data.tokenizer import Character
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, within
 from experiments.incidental import shown, translating
 from experiments.measure.translation import Translation
 from experiments.stage import Stage, seeds
 from experiments.standard import MIXTURE, SIZES, Settings, Size, corpus, mixers, pretrained, tuned
-from experiments.stats import Claim, above, below, within
 
 ROWS = ("B11",)
 COST = {
@@ -108,9 +109,7 @@ def cell(arm: str, word: str, beside: int = 0, shown: str = "no") -> dict[str, o
 
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
-    estimate = lambda value, *cells, of=stats.difference: stats.bootstrap(
-        stats.by_seed(items, value, *cells), of
-    )
+    estimate = functools.partial(stats.contrast, items)
     contrast = lambda value, arm, one, two: estimate(value, cell(arm, one), cell(arm, two))
     orthography = "language models lean on orthography (SCIENCE.md, row B11)"
     return [
@@ -174,10 +173,12 @@ def _by_kind(items, mixer: str, metric: str, name: str, chance, limits) -> repor
 
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
-    rows = []
-    for arm, word, language in itertools.product(ARMS, KINDS, ("L1", "L2")):
-        asked = stats.where(items, **cell(arm, word), language=language)
-        row = asked.slice(0, 1).to_pylist()[0]
-        rows.append({"arm": arm, "word": KINDS[word], "from": language} | report.said(row, "exact"))
+    cells = [
+        (
+            {"arm": arm, "word": KINDS[word], "from": language},
+            cell(arm, word) | {"language": language},
+        )
+        for arm, word, language in itertools.product(ARMS, KINDS, ("L1", "L2"))
+    ]
     note = "The first word of its kind that tuning did not show, first seed. Decoded greedily."
-    return report.Section(f"{mixer}: translations", note, report.table(rows))
+    return report.examples(items, cells, "exact", f"{mixer}: translations", note)

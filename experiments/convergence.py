@@ -30,11 +30,11 @@ import pyarrow as pa
 
 from data.corpus import Corpus
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
 from experiments.measure.shots import Shots
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("C8",)
 COST = {
@@ -151,11 +151,8 @@ def _correlations(items: pa.Table, mixer: str) -> list[Claim]:
 def _emergence(items: pa.Table, mixer: str) -> list[Claim]:
     widths = sorted(set(items["width"].to_pylist()))
     asked = dict(measure="shots", mix="standard")
-    grown = lambda value, way: stats.bootstrap(
-        stats.by_seed(
-            items, value, *(asked | WAYS[way] | {"width": D} for D in (widths[-1], widths[0]))
-        ),
-        stats.difference,
+    grown = lambda value, way: stats.contrast(
+        items, value, *(asked | WAYS[way] | {"width": D} for D in (widths[-1], widths[0]))
     )
     ladder = f"width {widths[-1]} minus {widths[0]}"
     lu = "Lu et al. 2023: 2 of 14 tasks emerge without examples and tuning"
@@ -222,10 +219,10 @@ def _ladders(items: pa.Table, mixer: str) -> list[report.Section]:
         panels = {}
         for way, asked in WAYS.items():
             arms = [dict(measure="shots", mix="standard", width=D, **asked) for D in widths]
-            seeds = stats.by_seed(items, value, *arms)
+            dots = stats.matrix(items, value, *arms).T.tolist()
             panels[f"with {way}"] = {
-                f"width {D}": ([seed[i].mean() for seed in seeds], way != "neither")
-                for i, D in enumerate(widths)
+                f"width {D}": (of_width, way != "neither")
+                for D, of_width in zip(widths, dots, strict=True)
             }
         body = figure.dots(panels, name, chance)
         found.append(report.Section(f"{mixer}: the ladder of widths, {name}", note, body))
@@ -234,10 +231,10 @@ def _ladders(items: pa.Table, mixer: str) -> list[report.Section]:
 
 def _answers(items: pa.Table, mixer: str) -> report.Section:
     widest = max(items["width"].to_pylist())
-    rows = []
-    for (way, asked), language in itertools.product(WAYS.items(), LANGUAGES):
-        cell = dict(measure="shots", mix="standard", width=widest, task="swap", language=language)
-        row = stats.where(items, **cell, **asked).slice(0, 1).to_pylist()[0]
-        rows.append({"with": way, "asked in": language} | report.said(row, "exact"))
+    items = stats.where(items, measure="shots", mix="standard", width=widest, task="swap")
+    cells = [
+        ({"with": way, "asked in": language}, asked | {"language": language})
+        for (way, asked), language in itertools.product(WAYS.items(), LANGUAGES)
+    ]
     note = "The widest base, first seed. ∅: the document ended, or another question began."
-    return report.Section(f"{mixer}: what was asked and said", note, report.table(rows))
+    return report.examples(items, cells, "exact", f"{mixer}: what was asked and said", note)

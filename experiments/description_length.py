@@ -44,11 +44,11 @@ from data.lexicon import CHAT
 from data.prompt import Prompt
 from data.speaker import speaker
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, TIERS, corpus, mixers, pretrained, single, tuned, tuning
-from experiments.stats import Claim, above, below
 from model.lm import LM, shapes
 from train.adapter import Adapter, Embeddings, Full, LoRA, Only
 from train.recipe import Recipe
@@ -127,9 +127,7 @@ def claims(results: report.Results) -> list[Claim]:
 
     for mixer, tier in itertools.product(pc.unique(items["mixer"]).to_pylist(), TIERS):
         own = stats.where(items, mixer=mixer)
-        estimate = lambda of, *cells, own=own: stats.bootstrap(
-            stats.by_seed(own, "right", *cells), of
-        )
+        estimate = lambda of, *cells, own=own: stats.contrast(own, "right", *cells, of=of)
         share = lambda arm, language, of=estimate, tier=tier: of(
             stats.ratio_of_gains, cell(tier, arm, language), cell(tier, arm, language, step=0),
             cell(tier, "full", language, language))  # fmt: skip

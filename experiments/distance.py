@@ -36,12 +36,12 @@ from data.head import AdjectiveLast, ComplementizerLast, Postpositions, Relative
 from data.mixture import Mixture
 from data.world import Vocabulary
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.distance import Distance
 from experiments.measure.following import Following
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Size, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("B3",)
 COST = {
@@ -211,8 +211,8 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _transfer(items: pa.Table, mixer: str) -> report.Section:
-    means = [[c.mean() for c in cells] for cells in stats.by_seed(items, "right", *_cells(items))]
-    by_arm = zip(ARMS, transfers(np.array(means)).T, strict=True)
+    means = stats.matrix(items, "right", *_cells(items))
+    by_arm = zip(ARMS, transfers(means).T, strict=True)
     rows = {arm: (values[np.isfinite(values)].tolist() or [np.nan], True) for arm, values in by_arm}
     note = (
         "Gain of tuning in L1, asked in L2, over the gain asked in L1. Each row is L1 with one "

@@ -33,10 +33,10 @@ import pyarrow as pa
 
 from data.rewrite import Rewrite
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.rewriting import Rewriting
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, mixers, pretrained
-from experiments.stats import Claim, above, below, outside, within
 from train.recipe import AdamW, Cosine, Recipe
 
 ROWS = ("C6",)
@@ -130,7 +130,7 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _claims(items: pa.Table, mixer: str, ladder, few: int, many: int) -> list[Claim]:
-    estimate = lambda of, *arms: stats.bootstrap(stats.by_seed(items, "exact", *arms), of)
+    estimate = lambda of, *arms: stats.contrast(items, "exact", *arms, of=of)
     return [
         Claim(
             row="C6",
@@ -218,10 +218,10 @@ def _followed(items: pa.Table, mixer: str) -> report.Section:
     for arm, language in (("L1", "L1"), ("mixed", "L1"), ("mixed", "L2")):
         for rules in ("seen", "unseen"):
             cells = [_asked(arm, given, language, rules) for given in ladder]
-            seeds = stats.by_seed(items, "exact", *cells)
+            followed = stats.matrix(items, "exact", *cells).T.tolist()
             panels[f"{arm}: {rules} rules, {language}"] = {
-                f"{given} rules": ([seed[i].mean() for seed in seeds], rules == "seen")
-                for i, given in enumerate(ladder)
+                f"{given} rules": (dots, rules == "seen")
+                for given, dots in zip(ladder, followed, strict=True)
             }
     note = (
         "Rows: how many different rules share one budget of examples. Filled: rules that were "
@@ -233,11 +233,10 @@ def _followed(items: pa.Table, mixer: str) -> report.Section:
 
 def _answers(items: pa.Table, mixer: str) -> report.Section:
     ladder = sorted(set(items["given"].to_pylist()))
-    rows = []
-    for given, (arm, language) in itertools.product(ladder, (("L1", "L1"), ("mixed", "L2"))):
-        asked = stats.where(items, **_asked(arm, given, language)).slice(0, 1).to_pylist()[0]
-        rows.append({"arm": arm, "rules given": given} | report.said(asked, "exact"))
+    cells = [
+        ({"arm": arm, "rules given": given}, _asked(arm, given, language))
+        for given, (arm, language) in itertools.product(ladder, (("L1", "L1"), ("mixed", "L2")))
+    ]
     note = "The first unseen rule asked, first seed. Decoded greedily until the document ends."
-    return report.Section(
-        f"{mixer}: unseen rules asked, and what was said", note, report.table(rows)
-    )
+    title = f"{mixer}: unseen rules asked, and what was said"
+    return report.examples(items, cells, "exact", title, note)

@@ -34,11 +34,11 @@ from data.silence import Silenced
 from data.tokenizer import BPE
 from data.world import GROUPS
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.loss import Loss
 from experiments.scaling import DRAWS, efficiency, shorter
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Size, mixers, pretrained
-from experiments.stats import Claim, above, below
 
 ROWS = ("B6",)
 COST = {
@@ -122,8 +122,8 @@ def claims(results: report.Results) -> list[Claim]:
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     pair = lambda way: [_loss(arm, way) for arm in ("both", "twin")]
-    compare = lambda of, *ways: stats.bootstrap(
-        stats.by_seed(items, "loss", *(cell for way in ways for cell in pair(way))), of
+    compare = lambda of, *ways: stats.contrast(
+        items, "loss", *(cell for way in ways for cell in pair(way)), of=of
     )
     more = lambda means: curse(means[:, :2]) - curse(means[:, 2:])
     worth = efficiency(SHARES, (0.5,))
@@ -188,8 +188,7 @@ def _curse(items: pa.Table, mixer: str) -> report.Section:
     rows = {}
     for way in WAYS:
         arms = [_loss(arm, way) for arm in ("both", "twin")]
-        losses = [[c.mean() for c in cells] for cells in stats.by_seed(items, "loss", *arms)]
-        rows[way] = (curse(np.array(losses)).tolist(), True)
+        rows[way] = (curse(stats.matrix(items, "loss", *arms)).tolist(), True)
     note = (
         "Loss in L1 of the bilingual model over that of its twin, which read the same L1 in the "
         "same rows and no L2, less 1. Right of the dotted line L2 costs L1 something. Dots are "
@@ -200,7 +199,7 @@ def _curse(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _yardstick(items: pa.Table, mixer: str) -> report.Section:
-    mean = lambda arm: [c.mean() for (c,) in stats.by_seed(items, "loss", _loss(arm))]
+    mean = lambda arm: stats.means(items, "loss", _loss(arm))
     alone = zip(*map(mean, ALONE), strict=True)
     lines = {
         "L1 alone": [(SHARES, losses) for losses in alone],

@@ -38,11 +38,11 @@ from data.curriculum import Alternating, Curriculum, Order, Sequential
 from data.mixture import Mixture
 from data.world import GROUPS
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.loss import Loss
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned
-from experiments.stats import Claim, above, below
 from train.recipe import Constant, Recipe
 
 ROWS = ("B5",)
@@ -130,7 +130,7 @@ def _at(arm: str, language: str, step: int) -> dict[str, object]:
 
 def _claims(items: pa.Table, mixer: str, steps: int, words: int) -> list[Claim]:
     half, last = steps // 2, max(n for n in AGAIN if n <= steps)
-    loss = lambda of, *arms: stats.bootstrap(stats.by_seed(items, "loss", *arms), of)
+    loss = lambda of, *arms: stats.contrast(items, "loss", *arms, of=of)
     forgotten = lambda arm: loss(stats.difference, _at(arm, "L1", steps), _at(arm, "L1", half))
     schaefer = "Schäfer et al. 2024, schedule 0 to 1"
     return [

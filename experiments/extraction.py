@@ -34,11 +34,11 @@ import pyarrow.compute as pc
 from data.biography import Biography
 from data.pool import ATTRIBUTES, Pools
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, within
 from experiments.measure.extraction import Extraction
 from experiments.measure.loss import Loss
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, mixers, pretrained, tuned
-from experiments.stats import Claim, above, below, within
 from train.recipe import AdamW, Constant, Recipe
 
 ROWS = ("D6",)

@@ -29,11 +29,11 @@ import pyarrow as pa
 from data.corpus import Corpus
 from data.joined import Joined
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.reach import Reach
 from experiments.scaling import shorter
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import MIXERS, SIZES, corpus
-from experiments.stats import Claim, above, below
 from model.lm import LM
 from model.mixer import Mixer
 from model.softmax import Softmax
@@ -91,14 +91,13 @@ def claims(results: report.Results) -> list[Claim]:
     names = dict.fromkeys(results.items["mixer"].to_pylist())
     for name in names:
         far, near = ({"mixer": name, "reach": reach} for reach in (TIMES, 1))
-        cells = stats.by_seed(results.items, "loss", far, near)
         breaks = name in ("softmax", "softmax, no positions")
         found.append(
             Claim(
                 row="A4",
                 claim=f"{name}: loss at {TIMES} times the length of training, less that up to it",
                 unit="nats a token",
-                estimate=stats.bootstrap(cells, stats.difference),
+                estimate=stats.contrast(results.items, "loss", far, near),
                 reproduced=above(0.1) if breaks else below(0.1),
                 opposite=below(0.1) if breaks else above(0.1),
                 reference=None,
@@ -116,10 +115,10 @@ def sections(results: report.Results) -> list[report.Section]:
     far = sorted(set(items["reach"].to_pylist()))
     lines, rows = {}, []
     for name in names:
-        cells = stats.by_seed(items, "loss", *({"mixer": name, "reach": r} for r in far))
-        lines[name] = [(far, [cell.mean() for cell in seed]) for seed in cells]
-        mean = lambda i, seeds=lines[name]: sum(values[i] for _, values in seeds) / len(seeds)
-        rows.append({"mixer": name} | {f"to {r} T": mean(i) for i, r in enumerate(far)})
+        losses = stats.matrix(items, "loss", *({"mixer": name, "reach": r} for r in far))
+        lines[name] = [(far, line) for line in losses.tolist()]
+        columns = [f"to {r} T" for r in far]
+        rows.append({"mixer": name} | dict(zip(columns, losses.mean(0).tolist(), strict=True)))
     body = figure.curves({"unseen rows": lines}, xlabel="position / T of training")
     note = "Nats a token by place in the row, one line a seed. Training ends at 1."
     by_mixer = "Means over seeds; the loss up to T counts places that have little before them."

@@ -58,6 +58,7 @@ Result    2026-11-24, f956492, toy, 5 seeds, gla,softmax, 2 CPU cores, 3,797 s. 
 """
 
 import dataclasses
+import functools
 import itertools
 
 import pyarrow as pa
@@ -65,10 +66,10 @@ import pyarrow.compute as pc
 
 from data.corpus import Corpus
 from experiments import report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following, recall
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import LANGUAGES, SIZES, TIERS, corpus, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("D1", "B13", "D4", "C1", "A2")
 COST = {"toy": "2 CPU cores, 3 seeds, one mixer: under 5 min", "small": "one GPU, not yet measured"}
@@ -130,9 +131,7 @@ def _asked(group: str, language: str, way: str, **more: str) -> dict[str, str]:
 
 
 def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
-    estimate = lambda value, *arms, of=stats.difference: stats.bootstrap(
-        stats.by_seed(items, value, *arms), of
-    )
+    estimate = functools.partial(stats.contrast, items)
     forward, reverse = (_asked("G1", "L1", way) for way in ("forward", "reverse"))
     across = [_asked("G2", "L2", "forward", names=names) for names in ("shared", "own")]
     return [
@@ -265,7 +264,7 @@ def _mixer_claims(items: pa.Table) -> list[Claim]:
                 row="A2",
                 claim=f"GLA minus softmax, {what} (equal within {margin})",
                 unit="EM" if value == "exact" else "nat log-odds",
-                estimate=stats.bootstrap(stats.by_seed(items, value, *arms), stats.difference),
+                estimate=stats.contrast(items, value, *arms),
                 reproduced=within(margin),
                 opposite=outside(margin),
                 reference=0.0,

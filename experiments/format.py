@@ -35,10 +35,10 @@ from data.mixture import Mixture
 from data.task.context import InContext
 from data.task.retrieval import OPTIONS, Choose, Retrieve
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.choice import Choice
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import SIZES, mixers, pretrained
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("D3",)
 COST = {

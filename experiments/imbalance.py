@@ -37,13 +37,13 @@ from data.lexicon import Phonology
 from data.mixture import Mixture
 from data.world import BOTH, Group
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.alignment import Alignment, Similarity
 from experiments.measure.loss import Loss
 from experiments.scaling import DRAWS, SHARES, efficiency, shorter
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("B1",)
 COST = {
@@ -187,7 +187,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             claim=f"{mixer}: H2: the states of the same question in L1 and L2, 90/10 minus 50/50, "
             f"layer {same['layer']} of {len(layers)}",
             unit="cosine",
-            estimate=stats.bootstrap(stats.by_seed(items, "cosine", *similar), stats.difference),
+            estimate=stats.contrast(items, "cosine", *similar),
             reproduced=above(0.0),
             opposite=below(0.0),
             reference=0.08,
@@ -202,16 +202,14 @@ def _transfer(items: pa.Table, mixer: str) -> list[Claim]:
     early = EARLY if EARLY in steps else steps[-1]
     asked = lambda arm, tuned, step: {"measure": "following", "language": "L2", "arm": arm,
                                       "tuned": tuned, "step": step}  # fmt: skip
-    ratio = lambda *arms: stats.bootstrap(
-        stats.by_seed(items, "right", *arms), stats.ratio_of_gains
-    )
+    ratio = lambda *arms: stats.contrast(items, "right", *arms, of=stats.ratio_of_gains)
     arms = [asked(arm, "L1", early) for arm in ("90/10", "50/50")]
     return [
         Claim(
             row="B1",
             claim=f"{mixer}: T1 tuned in L1, {early} steps, asked in L2: 90/10 minus 50/50",
             unit="EM",
-            estimate=stats.bootstrap(stats.by_seed(items, "right", *arms), stats.difference),
+            estimate=stats.contrast(items, "right", *arms),
             reproduced=above(0.0),
             opposite=below(0.0),
             reference=0.11,
@@ -252,9 +250,7 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _yardstick(items: pa.Table, mixer: str) -> report.Section:
-    mean = lambda arm, language: [
-        cell.mean() for (cell,) in stats.by_seed(items, "loss", _loss(arm, language))
-    ]
+    mean = lambda arm, language: stats.means(items, "loss", _loss(arm, language))
     alone = zip(*(mean(arm, "L1") for arm in ALONE), strict=True)
     lines = {"L1 alone": [(list(ALONE.values()), losses) for losses in alone]}
     for language, arm in itertools.product(LANGUAGES, ARMS):
@@ -275,10 +271,7 @@ def _similarity(items: pa.Table, mixer: str) -> report.Section:
     drawn = {f"layer {n}": (stats.where(similar, layer=n), "cosine") for n in layers}
     drawn["nouns found"] = (words, "retrieved")
     panels = {
-        title: {
-            arm: ([c.mean() for (c,) in stats.by_seed(asked, metric, {"arm": arm})], True)
-            for arm in ARMS
-        }
+        title: {arm: (stats.means(asked, metric, {"arm": arm}), True) for arm in ARMS}
         for title, (asked, metric) in drawn.items()
     }
     note = (

@@ -45,12 +45,12 @@ from data.impossible import (
 from data.mixture import Mixture
 from data.silence import Silenced
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.loss import Loss
 from experiments.measure.recall import Recall
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Size, mixers, pretrained
-from experiments.stats import Claim, above, below
 
 ROWS = ("B7",)
 COST = {
@@ -133,9 +133,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         row="B7",
         claim=f"{mixer}: {hard} is harder than {easy}: loss in L2 at the end",
         unit="nat",
-        estimate=stats.bootstrap(
-            stats.by_seed(items, "loss", _loss(hard, last), _loss(easy, last)), stats.difference
-        ),
+        estimate=stats.contrast(items, "loss", _loss(hard, last), _loss(easy, last)),
         reproduced=above(0.0),
         opposite=below(0.0),
         reference=None,
@@ -153,10 +151,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             claim=f"{mixer}: L1 helps a possible L2 more: what L2 loses without L1, no shuffle "
             "less deterministic",
             unit="nat",
-            estimate=stats.bootstrap(
-                stats.by_seed(items, "loss", *benefit),
-                lambda means: (means[:, 0] - means[:, 1]) - (means[:, 2] - means[:, 3]),
-            ),
+            estimate=stats.contrast(items, "loss", *benefit, of=stats.interaction),
             reproduced=above(0.0),
             opposite=below(0.0),
             reference=None,
@@ -167,9 +162,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             claim=f"{mixer}: transfer survives: facts of L1 only (G2, shared names), asked in a "
             "locally shuffled L2",
             unit="nat log-odds",
-            estimate=stats.bootstrap(
-                stats.by_seed(items, "log_odds", _fact("local shuffle", last)), stats.mean
-            ),
+            estimate=stats.contrast(items, "log_odds", _fact("local shuffle", last), of=stats.mean),
             reproduced=above(1.0),
             opposite=below(1.0),
             reference=9.4,
@@ -211,10 +204,7 @@ def _curves(items: pa.Table, mixer: str) -> report.Section:
 
 def _facts(items: pa.Table, mixer: str) -> report.Section:
     last = max(items["step"].to_pylist())
-    rows = {
-        arm: ([c.mean() for (c,) in stats.by_seed(items, "log_odds", _fact(arm, last))], False)
-        for arm in ASKED
-    }
+    rows = {arm: (stats.means(items, "log_odds", _fact(arm, last)), False) for arm in ASKED}
     note = "Facts stated in L1 only, forward (G2), shared names, asked in L2. Dots are seeds."
     body = figure.dots({"G2 in L2": rows}, "log-odds, nats", 0.0)
     return report.Section(f"{mixer}: facts across languages", note, body)

@@ -36,6 +36,7 @@ from data.split import HeldOut
 from data.task import LISTS
 from data.task.translate import Translate
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.recall import Recall
 from experiments.measure.translation import Translation
 from experiments.stage import Stage, seeds
@@ -50,7 +51,6 @@ from experiments.standard import (
     tuned,
     tuning,
 )
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("B8",)
 COST = {
@@ -113,7 +113,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     last = pc.max(stats.where(items, measure="translation")["step"]).as_py()
 
     def estimate(value: str, cell: dict, *arms: str, of=stats.difference) -> stats.Estimate:
-        return stats.bootstrap(stats.by_seed(items, value, *(cell | {"arm": a} for a in arms)), of)
+        return stats.contrast(items, value, *(cell | {"arm": a} for a in arms), of=of)
 
     translated = lambda *arms, of=stats.difference, **more: estimate(
         "exact", UNSHOWN | {"step": last} | more, *arms, of=of
@@ -193,10 +193,9 @@ def _along(items: pa.Table, mixer: str) -> report.Section:
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
     last = pc.max(stats.where(items, measure="translation")["step"]).as_py()
-    rows = []
-    for name, language in itertools.product(ARMS, ("L1", "L2")):
-        cell = UNSHOWN | {"arm": name, "language": language, "step": last}
-        row = stats.where(items, **cell).slice(0, 1).to_pylist()[0]
-        rows.append({"arm": name, "from": language} | report.said(row, "exact"))
+    cells = [
+        ({"arm": name, "from": language}, UNSHOWN | dict(arm=name, language=language, step=last))
+        for name, language in itertools.product(ARMS, ("L1", "L2"))
+    ]
     note = "The first word that tuning did not show, first seed. Decoded greedily."
-    return report.Section(f"{mixer}: translations", note, report.table(rows))
+    return report.examples(items, cells, "exact", f"{mixer}: translations", note)

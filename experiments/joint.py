@@ -55,13 +55,13 @@ from data.reorder import ReverseEntities
 from data.stream import Documented
 from data.transform import Transformed
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import recall
 from experiments.measure.following import Following
 from experiments.measure.recall import Recall
 from experiments.mitigation import CONTINUED, HEAL
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("C1", "D1", "D2", "D4")
 COST = {

@@ -53,11 +53,11 @@ from data.stream import Documented
 from data.transform import Transformed
 from data.world import RELATIONS
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
 from experiments.measure.recall import Denoised, Recall
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, mixers, pretrained, tuned
-from experiments.stats import Claim, above, below, outside, within
 from train.denoise import Masked, Prefix
 from train.recipe import AdamW, Constant, Cosine, Recipe
 

@@ -34,9 +34,9 @@ import pyarrow as pa
 
 from data.recall import MQAR
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.associative import Associative
 from experiments.stage import Stage, extent, seeds
-from experiments.stats import Claim, above, below
 from model.gla import GLA
 from model.lm import LM, fresh
 from model.mamba import Mamba
@@ -180,7 +180,7 @@ def claims(results: report.Results) -> list[Claim]:
             claim=f"best minus worst learning rate ({rates[0]} to {rates[-1]}), GLA minus softmax, "
             f"{most} pairs",
             unit="accuracy",
-            estimate=stats.bootstrap(stats.by_seed(every, "exact", *swept), window),
+            estimate=stats.contrast(every, "exact", *swept, of=window),
             reproduced=above(0.05),
             opposite=below(-0.05),
             reference=None,
@@ -215,7 +215,7 @@ def sections(results: report.Results) -> list[report.Section]:
     chosen = best(results.items)
     pairs = sorted(set(every["pairs"].to_pylist()))
     rates = sorted(set(every["rate"].to_pylist()), key=float)
-    means = lambda items, value, cell: [c[0].mean() for c in stats.by_seed(items, value, cell)]
+    means = lambda items, value, cell: stats.means(items, value, cell)
     found = []
     for value, name, chance in (("exact", "accuracy", None), ("log_odds", "log-odds, nats", 0.0)):
         panels = {

@@ -44,11 +44,11 @@ from data.shuffled import Shuffled
 from data.split import HeldOut
 from data.task import LISTS
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, TIERS, corpus, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below
 
 ROWS = ("C4",)
 COST = {"toy": "2 CPU cores, 5 seeds, one mixer: 12 min", "small": "one GPU, not yet measured"}
@@ -108,12 +108,9 @@ def claims(results: report.Results) -> list[Claim]:
         held = dict(width="one", held="yes")
         ceiling = {"L1": dict(width="all"), "L2": dict(width="all, L2")}
         gain = lambda value, language, own=own, tier=tier, held=held, ceiling=ceiling: (
-            stats.bootstrap(
-                stats.by_seed(
-                    own, value, cell(tier, language, **held), cell(tier, language, 0, **held),
-                    cell(tier, language, **ceiling[language]),
-                ),
-                stats.ratio_of_gains,
+            stats.contrast(
+                own, value, cell(tier, language, **held), cell(tier, language, 0, **held),
+                cell(tier, language, **ceiling[language]), of=stats.ratio_of_gains,
             )
         )  # fmt: skip
         paper = "Hewitt et al. 2024: tuning on one task makes other instructions followed"

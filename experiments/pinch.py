@@ -37,11 +37,11 @@ import pyarrow.compute as pc
 from data.corpus import Corpus
 from data.pinch import Pinch
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, TIERS, corpus, mixers, pretrained, single, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 from train.recipe import Recipe
 
 ROWS = ("C2",)
@@ -98,9 +98,7 @@ def claims(results: report.Results) -> list[Claim]:
         pc.unique(items["mixer"]).to_pylist(), TIERS.items()
     ):
         own = stats.where(items, mixer=mixer)
-        estimate = lambda value, of, *cells, own=own: stats.bootstrap(
-            stats.by_seed(own, value, *cells), of
-        )
+        estimate = lambda value, of, *cells, own=own: stats.contrast(own, value, *cells, of=of)
         what = f"{mixer}: {tier} ({register})"
         found += [
             Claim("C2", f"{what}: L2 right with {enough} examples in L2, minus with none", "EM",

@@ -35,11 +35,11 @@ from data.sample import label
 from data.task import LISTS
 from data.task.listing import Count, Kth, Parity
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.associative import Associative
 from experiments.measure.following import Following
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import corpus
-from experiments.stats import Claim, above, below, outside, within
 from model.gla import GLA
 from model.lm import LM
 from model.mixer import Mixer
@@ -157,13 +157,10 @@ def claims(results: report.Results) -> list[Claim]:
     of_lists = listed.filter(np.isin(listed["task"].to_pylist(), [label(t) for t in LISTS]))
     lengths = sorted(set(stats.where(results.items, text="recall")["length"].to_pylist()))
     near, far = lengths[0], lengths[-1]
-    contrast = lambda items, *arms: stats.bootstrap(
-        stats.by_seed(items, "right", *({"arm": arm} for arm in arms)), stats.difference
-    )
+    contrast = lambda items, *arms: stats.contrast(items, "right", *({"arm": arm} for arm in arms))
     at = lambda arm, T: dict(text="recall", arm=arm, length=T)
-    longer = lambda a, b: stats.bootstrap(
-        stats.by_seed(results.items, "exact", at(a, near), at(b, near), at(a, far), at(b, far)),
-        lost,
+    longer = lambda a, b: stats.contrast(
+        results.items, "exact", at(a, near), at(b, near), at(a, far), at(b, far), of=lost
     )
     return [
         Claim(
@@ -224,7 +221,7 @@ def sections(results: report.Results) -> list[report.Section]:
     listed = _asked(results.items)
     panels = {
         task.strip("()").lower(): {
-            arm: ([c[0].mean() for c in stats.by_seed(listed, "right", dict(arm=arm, task=task))],
+            arm: (stats.means(listed, "right", dict(arm=arm, task=task)),
                   True)
             for arm in ARMS
         }
@@ -238,7 +235,7 @@ def sections(results: report.Results) -> list[report.Section]:
     for value, name, chance in (("exact", "accuracy", None), ("log_odds", "log-odds, nats", 0.0)):
         panels = {
             f"rows of {T}": {
-                arm: ([c[0].mean() for c in stats.by_seed(recall, value, dict(arm=arm, length=T))],
+                arm: (stats.means(recall, value, dict(arm=arm, length=T)),
                       lengths[0] == T)
                 for arm in ARMS
             }
@@ -251,8 +248,6 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _answers(listed: pa.Table) -> report.Section:
-    rows = []
-    for arm, task in itertools.product(("rotary", "cope", "gla"), ("swap", label(Count()))):
-        row = stats.where(listed, arm=arm, task=task).slice(0, 1).to_pylist()[0]
-        rows.append({"arm": arm, "task": task} | report.said(row, "right"))
-    return report.Section("What was asked and said", "First seed.", report.table(rows))
+    shown = itertools.product(("rotary", "cope", "gla"), ("swap", label(Count())))
+    cells = [(cell, cell) for cell in (dict(arm=arm, task=task) for arm, task in shown)]
+    return report.examples(listed, cells, "right", "What was asked and said", "First seed.")

@@ -41,6 +41,7 @@ from data.preference import Preference
 from data.task import LISTS
 from data.task.style import Marked
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.alignment import Alignment
 from experiments.measure.loss import Loss
 from experiments.measure.preferred import Preferred
@@ -55,7 +56,6 @@ from experiments.standard import (
     tuned,
     tuning,
 )
-from experiments.stats import Claim, above, below, outside, within
 from train.preference import DPO
 from train.recipe import AdamW
 
@@ -136,7 +136,7 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _transfer_claims(items: pa.Table, mixer: str, last: int) -> list[Claim]:
-    rate = lambda of, *arms: stats.bootstrap(stats.by_seed(items, "marked", *arms), of)
+    rate = lambda of, *arms: stats.contrast(items, "marked", *arms, of=of)
     before = _rate(CONTROLLED, "DPO L1", 0)
     after = lambda tuned, language="L2": _rate(CONTROLLED, tuned, last, language)
     loss = lambda step: dict(measure="loss", alignment=CONTROLLED, tuned="DPO L1", step=step,
@@ -199,10 +199,8 @@ def predicted(items: pa.Table, last: int) -> dict[str, tuple[np.ndarray, np.ndar
     for alignment in ALIGNMENTS:
         nouns = dict(measure="alignment", alignment=alignment, space="input", shared="no")
         steps = [_rate(alignment, "DPO L1", step) for step in (0, last)]
-        mean = lambda value, *arms: np.array([
-            [cell.mean() for cell in seed] for seed in stats.by_seed(items, value, *arms)
-        ])  # fmt: skip
-        found[alignment] = mean("retrieved", nouns)[:, 0], reduction(mean("marked", *steps))
+        retrieved = stats.matrix(items, "retrieved", nouns)[:, 0]
+        found[alignment] = retrieved, reduction(stats.matrix(items, "marked", *steps))
     return found
 
 
@@ -247,8 +245,7 @@ def _along(items: pa.Table, mixer: str) -> report.Section:
         for alignment in ALIGNMENTS if how == TUNINGS[0] else (CONTROLLED,):
             cells = [_rate(alignment, how, step, language) for step in steps]
             panels.setdefault(f"{how}: asked in {language}", {})[alignment] = [
-                (steps, [cell.mean() for cell in seed])
-                for seed in stats.by_seed(items, "marked", *cells)
+                (steps, rates) for rates in stats.matrix(items, "marked", *cells).tolist()
             ]
     note = "How often a sampled answer would be marked, along the tuning; one line a seed."
     body = figure.curves(panels, "rate of marked answers")

@@ -36,6 +36,7 @@ from data.feature import Order
 from data.head import Postpositions
 from data.world import Vocabulary
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, within
 from experiments.measure.priming import Priming
 from experiments.stage import Stage, seeds
 from experiments.standard import (
@@ -48,7 +49,6 @@ from experiments.standard import (
     mixers,
     pretrained,
 )
-from experiments.stats import Claim, above, below, within
 
 ROWS = ("B4",)
 COST = {
@@ -99,9 +99,7 @@ def cell(arm: str, pair: str, step: int) -> dict[str, object]:
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     last = pc.max(items["step"]).as_py()
-    estimate = lambda *cells, of=stats.mean: stats.bootstrap(
-        stats.by_seed(items, "effect", *cells), of
-    )
+    estimate = lambda *cells, of=stats.mean: stats.contrast(items, "effect", *cells, of=of)
     primed = {pair: estimate(cell("parallel", pair, last)) for pair in PAIRS}
     michaelov = "Michaelov et al. 2023: eight experiments with people replicated, 6 languages"
     return [

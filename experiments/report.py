@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments import catalogue, figure, stats
+from experiments.claim import interval
 
 CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1.5em;
@@ -138,7 +139,7 @@ def claims_table(claims: Sequence[dict]) -> str:
         {
             "row": c["row"],
             "claim": c["claim"],
-            "estimate [95% interval]": stats.interval(c),
+            "estimate [95% interval]": interval(c),
             "seeds": c["seeds"],
             "reference": "–" if c["reference"] is None else f"{c['reference']:.3g}",
             "source": c["reference_source"],

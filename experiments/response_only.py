@@ -47,12 +47,12 @@ from data.lexicon import CHAT, MARKS
 from data.shuffled import Shuffled
 from data.speaker import speaker
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.measure.ranking import Ranking
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, TIERS, corpus, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below
 from train.objective import ResponseAlone
 
 ROWS = ("C3",)
@@ -107,9 +107,7 @@ def claims(results: report.Results) -> list[Claim]:
     for mixer in pc.unique(items["mixer"]).to_pylist():
         own = stats.where(items, mixer=mixer)
         ranks = stats.where(results.items, mixer=mixer, measure="ranking")
-        estimate = lambda value, of, *cells, own=own: stats.bootstrap(
-            stats.by_seed(own, value, *cells), of
-        )
+        estimate = lambda value, of, *cells, own=own: stats.contrast(own, value, *cells, of=of)
         gain = lambda tier, language, ceiling, value="right", of=estimate: of(
             value, stats.ratio_of_gains, cell(tier, "alone", language),
             cell(tier, "alone", language, 0), cell(tier, ceiling, language))  # fmt: skip

@@ -35,11 +35,11 @@ from data.corpus import Corpus
 from data.mixture import Mixture
 from data.world import FORWARD, RELATIONS, REVERSE, Group, Vocabulary
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import recall
 from experiments.measure.recall import Recall
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, mixers, pretrained
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("D1", "D4")
 COST = {

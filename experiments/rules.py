@@ -36,12 +36,12 @@ import pyarrow.compute as pc
 
 from data.corpus import Corpus
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.measure.ruled import Ruled
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, SIZES, TIERS, corpus, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("C5",)
 COST = {"toy": "2 CPU cores, 5 seeds, one mixer: 8 min", "small": "one GPU, not yet measured"}
@@ -97,9 +97,7 @@ def claims(results: report.Results) -> list[Claim]:
     last = _steps(items)[-1]
     for mixer in pc.unique(items["mixer"]).to_pylist():
         own = stats.where(items, mixer=mixer)
-        estimate = lambda of, *cells, own=own: stats.bootstrap(
-            stats.by_seed(own, "right", *cells), of
-        )
+        estimate = lambda of, *cells, own=own: stats.contrast(own, "right", *cells, of=of)
         paper = "Hewitt et al. 2024, section 5: rules suffice"
         found += [
             Claim("C5", f"{mixer}: T1: rules fitted in L1, asked in L1: gain over that of tuning",
@@ -161,10 +159,8 @@ def _chosen(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
-    rows = []
-    for way, task in itertools.product(("the base", "rules of L1"), ("copy", "reverse", "swap")):
-        asked = stats.where(items, way=way, task=task, language="L2", register=TIERS["T1"])
-        row = asked.slice(0, 1).to_pylist()[0]
-        rows.append({"decoded": way, "task": task} | report.said(row, "right"))
+    asked = stats.where(items, language="L2", register=TIERS["T1"])
+    shown = itertools.product(("the base", "rules of L1"), ("copy", "reverse", "swap"))
+    cells = [({"decoded": way, "task": task}, dict(way=way, task=task)) for way, task in shown]
     note = "Quiz questions in L2, first seed. ∅ is an empty answer."
-    return report.Section(f"{mixer}: what was said", note, report.table(rows))
+    return report.examples(asked, cells, "right", f"{mixer}: what was said", note)

@@ -33,8 +33,9 @@ import rich.console
 import rich.table
 import tyro
 
-from experiments import catalogue, launch, report, stage, stats
+from experiments import catalogue, launch, report, stage
 from experiments.catalogue import find, names
+from experiments.claim import decide, interval
 from train import store
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -121,7 +122,7 @@ def gather(
         spec["run"]["lost"] = "; ".join(each.title for each in lost)
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
     results = report.Results(spec=spec, claims=[], **tables)
-    claims = stats.decide(module.claims(results))
+    claims = decide(module.claims(results))
     (folder / "claims.json").write_text(json.dumps(claims, indent=1), encoding="utf-8")
 
 
@@ -164,9 +165,7 @@ def show(folder: pathlib.Path, path: pathlib.Path) -> None:
     for c in claims:
         reference = "–" if c["reference"] is None else f"{c['reference']:.2f}"
         verdict = f"[{color[c['verdict']]}]{c['verdict']}[/]"
-        grid.add_row(
-            c["row"], c["claim"], stats.interval(c).replace("[", r"\["), reference, verdict
-        )
+        grid.add_row(c["row"], c["claim"], interval(c).replace("[", r"\["), reference, verdict)
     console = rich.console.Console()
     if not console.is_terminal:
         console.width = 160  # a log has no width of its own

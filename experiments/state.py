@@ -21,11 +21,11 @@ import dataclasses
 import itertools
 
 from experiments import figure, mqar, report, stats
+from experiments.claim import Claim, above, below
 from experiments.measure.associative import Associative
 from experiments.measure.readable import Readable
 from experiments.mqar import ARMS, LAYERS, SIZES
 from experiments.stage import Stage, seeds
-from experiments.stats import Claim, above, below
 from model.lm import LM
 from train.recipe import AdamW
 
@@ -62,7 +62,7 @@ def _read(arm: str, step: int, place: str = "state", labels: str = "own") -> dic
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
     last = max(results.items["step"].to_pylist())
-    share = lambda of, *arms: stats.bootstrap(stats.by_seed(results.items, "read", *arms), of)
+    share = lambda of, *arms: stats.contrast(results.items, "read", *arms, of=of)
     state = _read("gla", last)
     return [
         Claim(
@@ -112,7 +112,7 @@ def sections(results: report.Results) -> list[report.Section]:
     """What is read, by place and labels; then what the models recall."""
     items = results.items
     last = max(items["step"].to_pylist())
-    mean = lambda value, cell: [seed[0].mean() for seed in stats.by_seed(items, value, cell)]
+    mean = lambda value, cell: stats.means(items, value, cell)
     rows = {
         "state": (last, "state", "own"),
         "state, before training": (0, "state", "own"),

@@ -1,12 +1,9 @@
-"""Intervals over paired seeds: two-level bootstrap, equivalence, claims decided by a written rule.
+"""Intervals over paired seeds: a two-level bootstrap, and what arms are compared by.
 
 A measurement is kept as one number an item. Items are drawn within a seed (a world, a corpus, an
 initialisation) and seeds are drawn from all seeds there could be, so an interval resamples both:
 first the seeds, then the items within each (Davison & Hinkley 1997, section 3.8). Arms
 are compared on the same seeds, which the resampling keeps together.
-
-An experiment declares several claims, so its verdicts hold at 5% for all of them together (Holm
-1979); the intervals shown are of one claim each.
 """
 
 import dataclasses
@@ -56,16 +53,21 @@ def by_seed(items: pa.Table, value: str, *arms: dict[str, object]) -> list[Cells
     return rows
 
 
+def matrix(items: pa.Table, value: str, *arms: dict[str, object]) -> np.ndarray:
+    """(seeds, arms) means of column `value`."""
+    return np.array([[cell.mean() for cell in cells] for cells in by_seed(items, value, *arms)])
+
+
 def means(items: pa.Table, value: str, arm: dict[str, object]) -> list[float]:
     """By seed, the mean of column `value` in an arm: the dots of a figure."""
-    return [float(cell.mean()) for (cell,) in by_seed(items, value, arm)]
+    return matrix(items, value, arm)[:, 0].tolist()
 
 
 def curves(items: pa.Table, value: str, arm: dict[str, object]) -> list[tuple[list, list]]:
     """By seed, the steps at which an arm was measured and its means there: lines of a figure."""
     steps = sorted(pc.unique(where(items, **arm)["step"]).to_pylist())
-    at = [means(items, value, arm | {"step": step}) for step in steps]
-    return [(steps, list(line)) for line in zip(*at, strict=True)]
+    lines = matrix(items, value, *(arm | {"step": step} for step in steps))
+    return [(steps, line) for line in lines.tolist()]
 
 
 def mean(means: np.ndarray) -> np.ndarray:
@@ -198,10 +200,11 @@ def contrast(
     items: pa.Table,
     value: str,
     *arms: dict[str, object],
-    of: Callable[[np.ndarray], np.ndarray] = difference,
+    of: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Estimate:
-    """`bootstrap` of column `value` over arms of `items`; of one arm, its mean."""
-    return bootstrap(by_seed(items, value, *arms), of if len(arms) > 1 else mean)
+    """`bootstrap` of column `value` over arms of `items`: of one its mean, of several the first
+    minus the second, or what `of` makes of them."""
+    return bootstrap(by_seed(items, value, *arms), of or (difference if len(arms) > 1 else mean))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,95 +248,3 @@ class BCa:
             return least if share == 0 else 1 - least
         w = norm.ppf(share) - self.bias
         return float(np.clip(norm.cdf(w / (1 + self.skew * w) - self.bias), least, 1 - least))
-
-
-@dataclasses.dataclass(frozen=True)
-class Claim:
-    """One declared contrast and the rules that decide it, written before the run.
-
-    A rule is the p-value of "it does not hold"; `decide` takes those of all claims together.
-    """
-
-    row: str
-    claim: str
-    unit: str
-    estimate: Estimate
-    reproduced: "Rule"
-    opposite: "Rule"
-    reference: float | None
-    reference_source: str
-
-    @property
-    def p(self) -> float:
-        """The smaller p-value of the two rules; 1 where the estimate does not exist."""
-        found = [rule(self.estimate) for rule in (self.reproduced, self.opposite)]
-        return min(1.0 if math.isnan(p) else min(p, 1.0) for p in found)
-
-    def record(self, p_holm: float) -> dict[str, object]:
-        """The claim as a row of claims.json; an undefined number is null."""
-        finite = lambda x: x if math.isfinite(x) else None
-        held = "reproduced" if self.reproduced(self.estimate) <= self.p else "opposite"
-        return {
-            "row": self.row,
-            "claim": self.claim,
-            "estimate": finite(self.estimate.value),
-            "ci_low": finite(self.estimate.low),
-            "ci_high": finite(self.estimate.high),
-            "unit": self.unit,
-            "seeds": self.estimate.seeds,
-            "reference": self.reference,
-            "reference_source": self.reference_source,
-            "p_holm": p_holm,
-            "verdict": held if p_holm <= LEVEL else "inconclusive",
-        }
-
-
-def interval(claim: dict) -> str:
-    """`0.97 [0.95, 0.99] EM`; an estimate that does not exist says so."""
-    if claim["estimate"] is None:
-        return "undefined"
-    numbers = [claim[key] for key in ("estimate", "ci_low", "ci_high")]
-    value, low, high = ("–" if x is None else f"{x:.2f}" for x in numbers)
-    return f"{value} [{low}, {high}] {claim['unit']}"
-
-
-LEVEL = 0.05  # of all claims of an experiment together
-Rule = Callable[[Estimate], float]
-
-
-def decide(claims: Sequence[Claim]) -> list[dict[str, object]]:
-    """The claims as records, each with its verdict after Holm's correction over all of them."""
-    return [c.record(p) for c, p in zip(claims, holm([c.p for c in claims]), strict=True)]
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values (Holm 1979): what is at most a level holds at that level for all together.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order, adjusted, least = np.argsort(p), [0.0] * len(p), 0.0
-    for rank, i in enumerate(order):
-        least = max(least, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = least
-    return adjusted
-
-
-def above(threshold: float) -> Rule:
-    """The truth lies above `threshold`: alone at 5% where the whole 95% interval does."""
-    return lambda e: 2 * e.tail(threshold)
-
-
-def below(threshold: float) -> Rule:
-    """The truth lies below `threshold`."""
-    return lambda e: 2 * (1 - e.tail(threshold))
-
-
-def within(margin: float) -> Rule:
-    """Equivalence with zero, +-`margin`: both one-sided tests (Schuirmann 1987)."""
-    return lambda e: 2 * max(e.tail(-margin), 1 - e.tail(margin))
-
-
-def outside(margin: float) -> Rule:
-    """A definite effect: beyond `margin` on one side."""
-    return lambda e: 2 * min(e.tail(margin), 1 - e.tail(-margin))

@@ -45,11 +45,11 @@ from data.shuffled import Shuffled
 from data.split import HeldOut
 from data.task import Swap
 from experiments import figure, report, standard, stats
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, MIXTURE, SIZES, mixers, pretrained, tuned, tuning
-from experiments.stats import Claim, above, below, outside, within
 
 ROWS = ("C1",)
 COST = {
@@ -131,7 +131,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         return dict(arm=arm, tier=tier, tuned=tuned, step=step, language=language, shots=0)
 
     def estimate(of, *cells, value="right"):
-        return stats.bootstrap(stats.by_seed(items, value, *cells), of)
+        return stats.contrast(items, value, *cells, of=of)
 
     along = lambda tier, tuned, language="L2": [cell(tier, tuned, s, language) for s in steps]
     peak = lambda tier: estimate(
@@ -207,8 +207,7 @@ def _curves(items: pa.Table, mixer: str) -> report.Section:
     for arm, tiers in TUNED.items():
         for tier in tiers:
             cells = [dict(arm=arm, tier=tier, tuned="L1", language="L2", step=s) for s in steps]
-            rows = stats.by_seed(items, "right", *cells)
-            lines = [(steps, [cell.mean() for cell in row]) for row in rows]
+            lines = [(steps, line) for line in stats.matrix(items, "right", *cells).tolist()]
             panels.setdefault(f"{tier}: tuned L1, asked L2", {})[arm] = lines
     body = figure.curves(panels, "share right")
     note = "Decoded answers that are right, in L2, along the tuning in L1. A line is a seed."

@@ -30,6 +30,7 @@ Result    not yet run
 """
 
 import dataclasses
+import functools
 import itertools
 
 import pyarrow as pa
@@ -39,11 +40,11 @@ from data.contact import Contact
 from data.corpus import Corpus
 from data.world import FORWARD, GROUPS, REVERSE, Group
 from experiments import figure, report, stats
+from experiments.claim import Claim, above, below, within
 from experiments.measure.consistency import Consistency
 from experiments.measure.recall import Recall
 from experiments.stage import Stage, seeds
 from experiments.standard import MIXTURE, SIZES, Settings, Size, corpus, mixers, pretrained
-from experiments.stats import Claim, above, below, within
 
 ROWS = ("B13",)
 COST = {
@@ -114,8 +115,7 @@ def _last(items: pa.Table, **equal: object) -> pa.Table:
 
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
-    def estimate(value: str, *arms: dict, of=stats.difference) -> stats.Estimate:
-        return stats.bootstrap(stats.by_seed(items, value, *arms), of)
+    estimate = functools.partial(stats.contrast, items)
 
     def asked(arm: str, names: str, cell: dict = ACROSS) -> dict:
         return {"measure": "recall", "arm": arm, "names": names} | cell
@@ -233,10 +233,8 @@ def _on_the_way(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
-    rows = []
-    for name, names in itertools.product(ARMS, ("shared", "own")):
-        cell = {"measure": "recall", "arm": name, "names": names} | ACROSS
-        row = stats.where(items, **cell).slice(0, 1).to_pylist()[0]
-        rows.append({"arm": name, "names": names} | report.said(row, "exact"))
+    labels = [{"arm": a, "names": n} for a, n in itertools.product(ARMS, ("shared", "own"))]
+    cells = [(label, {"measure": "recall"} | label | ACROSS) for label in labels]
     note = "The first fact that L1 alone states, asked in L2, first seed. Decoded greedily."
-    return report.Section(f"{mixer}: facts asked, and what was said", note, report.table(rows))
+    title = f"{mixer}: facts asked, and what was said"
+    return report.examples(items, cells, "exact", title, note)

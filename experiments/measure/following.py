@@ -83,26 +83,23 @@ def told(items: pa.Table) -> pa.Table:
 
 def by_arm(items: pa.Table, value: str, column: str, arms: Sequence[object]) -> np.ndarray:
     """(seeds, arms) means of column `value` by the value of another."""
-    cells = stats.by_seed(items, value, *({column: arm} for arm in arms))
-    return np.array([[cell.mean() for cell in row] for row in cells])
+    return stats.matrix(items, value, *({column: arm} for arm in arms))
 
 
 def share(items: pa.Table, value: str, **cell: object) -> float:
     """The mean over seeds of the means of column `value` in a cell."""
-    return float(np.mean([own.mean() for (own,) in stats.by_seed(items, value, cell)]))
+    return float(np.mean(stats.means(items, value, cell)))
 
 
 def said(items: pa.Table, title: str, by: str = "tier") -> report.Section:
     """Real answers of the first seed to three tasks, by the value of a column, along the steps."""
-    rows, steps = [], sorted(set(items["step"].to_pylist()))
-    for value in sorted(set(items[by].to_pylist())):
-        for step, task in itertools.product(steps[::2], ("copy", "reverse", "swap")):
-            asked = stats.where(items, step=step, task=task, **{by: value})
-            row = asked.slice(0, 1).to_pylist()[0]
-            label = {by: value, "steps": step, "task": task}
-            rows.append(label | report.said(row, "right"))
+    steps, values = (sorted(set(items[column].to_pylist())) for column in ("step", by))
+    cells = [
+        ({by: value, "steps": step, "task": task}, {by: value, "step": step, "task": task})
+        for value, step, task in itertools.product(values, steps[::2], ("copy", "reverse", "swap"))
+    ]
     note = "First seed. ∅ is an empty answer: the document ended, or another question began."
-    return report.Section(f"{title}: what was said", note, report.table(rows))
+    return report.examples(items, cells, "right", f"{title}: what was said", note)
 
 
 def shares(items: pa.Table) -> tuple[list[int], np.ndarray, np.ndarray]:

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import description_length, run, stats
+from experiments import description_length, run
+from experiments.claim import decide
 from model.lm import init
 from tests.experiments import pretended
 
@@ -56,7 +57,7 @@ def test_seeds_are_paired_and_the_ceiling_is_there():
 
 def test_claims_cover_the_row_and_sections_draw():
     results = pretended.results(description_length)
-    claims = stats.decide(description_length.claims(results))
+    claims = decide(description_length.claims(results))
     assert {claim["row"] for claim in claims} == {*description_length.ROWS} and len(claims) == 8
     assert all(section.body for section in description_length.sections(results))
 

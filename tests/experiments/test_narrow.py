@@ -4,7 +4,8 @@ import pyarrow.compute as pc
 import pytest
 
 from data.task import TASKS
-from experiments import narrow, run, stats
+from experiments import narrow, run
+from experiments.claim import decide
 from tests.experiments import pretended
 
 STAGES = narrow.stages(narrow.Settings(size="smoke", seeds=2))
@@ -35,7 +36,7 @@ def test_a_task_is_held_out_where_another_one_was_tuned_and_claims_cover_the_row
         one = row["tuned"] in TASKS
         assert row["held"] == ("yes" if one and row["tuned"] != row["task"] else "no")
         assert (row["width"] == "one") == one
-    claims = stats.decide(narrow.claims(results))
+    claims = decide(narrow.claims(results))
     assert {claim["row"] for claim in claims} == {*narrow.ROWS} and len(claims) == 6
     assert all(section.body for section in narrow.sections(results))
     assert set(pc.unique(results.items["task"]).to_pylist()) == {*TASKS}

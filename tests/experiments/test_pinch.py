@@ -2,7 +2,8 @@
 
 import pytest
 
-from experiments import flagship, pinch, run, stats
+from experiments import flagship, pinch, run
+from experiments.claim import decide
 from tests.experiments import pretended
 from train.store import identity
 
@@ -40,7 +41,7 @@ def test_seeds_are_paired_and_the_base_is_the_flagship_s():
 
 def test_claims_cover_the_row_and_sections_draw():
     results = pretended.results(pinch)
-    claims = stats.decide(pinch.claims(results))
+    claims = decide(pinch.claims(results))
     assert {claim["row"] for claim in claims} == {*pinch.ROWS} and len(claims) == 6
     assert all(section.body for section in pinch.sections(results))
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from data.stream import stream
-from experiments import response_only, run, stats
+from experiments import response_only, run
+from experiments.claim import decide
 from experiments.measure.ranking import Ranking
 from experiments.standard import SIZES, corpus, pretrained
 from model.lm import init
@@ -54,7 +55,7 @@ def test_ranking_compares_responses_of_one_task_language_and_length():
 
 def test_claims_cover_the_row_and_sections_draw():
     results = pretended.results(response_only)
-    claims = stats.decide(response_only.claims(results))
+    claims = decide(response_only.claims(results))
     assert {claim["row"] for claim in claims} == {*response_only.ROWS} and len(claims) == 7
     assert all(section.body for section in response_only.sections(results))
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data.probe import tasks
-from experiments import rules, run, stats
+from experiments import rules, run
+from experiments.claim import decide
 from experiments.measure import ruled
 from experiments.measure.ruled import Ruled, grid
 from experiments.standard import SIZES, corpus
@@ -52,7 +53,7 @@ def test_bases_are_asked_by_rules_of_both_languages_and_tunings_are_the_controls
 
 def test_claims_cover_the_row_and_sections_draw():
     results = pretended.results(rules)
-    claims = stats.decide(rules.claims(results))
+    claims = decide(rules.claims(results))
     assert {claim["row"] for claim in claims} == {*rules.ROWS} and len(claims) == 4
     assert all(section.body for section in rules.sections(results))
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from scipy.stats import norm
 
-from experiments import stats
-from experiments.stats import Claim, Estimate, above, below, outside, within
+from experiments import claim, stats
+from experiments.claim import Claim, above, below, decide, holm, outside, within
+from experiments.stats import Estimate
 
 
 def draw(rng, seeds, items, mean, between, within_seed):
@@ -110,7 +111,7 @@ def test_arms_are_selected_by_the_values_of_columns():
 )
 def test_a_verdict_follows_from_the_interval_and_the_rule(low, high, rules, verdict):
     claim = Claim("D1", "text", "EM", normal(low, high), *rules, None, "none")
-    (record,) = stats.decide([claim])
+    (record,) = decide([claim])
     assert record["verdict"] == verdict
     assert record["ci_low"] == (None if math.isnan(low) else low)
 
@@ -133,17 +134,17 @@ def test_a_tail_is_2_5_percent_at_either_end_of_the_interval():
 def test_what_one_claim_decides_many_may_not():
     """Holm: with p = .03 alone it is reproduced, as the least of four it is not."""
     weak = Claim("D1", "text", "EM", normal(0.0203, 0.4), above(0.0), below(0.0), None, "none")
-    assert stats.decide([weak])[0]["verdict"] == "reproduced"
-    assert {r["verdict"] for r in stats.decide([weak] * 4)} == {"inconclusive"}
+    assert decide([weak])[0]["verdict"] == "reproduced"
+    assert {r["verdict"] for r in decide([weak] * 4)} == {"inconclusive"}
     strong = dataclasses.replace(weak, estimate=normal(0.3, 0.4))
-    found = stats.decide([weak, strong, strong, strong])
+    found = decide([weak, strong, strong, strong])
     assert [r["verdict"] for r in found] == ["reproduced"] * 4
 
 
 def test_holm_s_adjusted_p_values_keep_their_order_and_never_fall_below_their_own():
     rng = np.random.default_rng(5)
     p = rng.uniform(size=20) ** 3
-    adjusted = np.array(stats.holm(p))
+    adjusted = np.array(holm(p))
     assert (adjusted >= p).all() and (np.diff(adjusted[np.argsort(p)]) >= 0).all()
     assert adjusted[np.argmin(p)] == min(1, 20 * p.min())
 
@@ -161,7 +162,8 @@ def test_a_partial_rank_correlation_is_what_the_third_leaves_of_it():
 
 
 def test_examples_of_docstrings_hold():
-    assert doctest.testmod(stats).failed == 0
+    for module in (stats, claim):
+        assert doctest.testmod(module).failed == 0
 
 
 def test_a_rank_correlation_does_not_ask_how_far_and_of_a_constant_there_is_none():

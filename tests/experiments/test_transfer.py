@@ -9,7 +9,8 @@ from data.corpus import Corpus
 from data.ledger import ledger
 from data.meaning import Dictionary
 from data.shuffled import Shuffled
-from experiments import run, stats, transfer
+from experiments import run, transfer
+from experiments.claim import decide
 from experiments.standard import SIZES, corpus
 from tests.experiments import pretended
 
@@ -77,7 +78,7 @@ def test_shuffled_tuning_asks_what_tuning_asks():
 
 def test_claims_cover_the_row_and_the_hypotheses_and_sections_draw():
     results = pretended.results(transfer)
-    claims = stats.decide(transfer.claims(results))
+    claims = decide(transfer.claims(results))
     assert {claim["row"] for claim in claims} == {*transfer.ROWS} and 3 <= len(claims) <= 9
     text = " ".join(claim["claim"] for claim in claims)
     assert all(f"{h}:" in text for h in ("H1", "H3", "H4", "H5", "control"))
