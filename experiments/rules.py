@@ -137,7 +137,8 @@ def sections(results: report.Results) -> list[report.Section]:
 def _dots(items: pa.Table, mixer: str) -> report.Section:
     early, untuned = _steps(items)[1], pc.equal(items["tuned"], "none")
     shown = items.filter(pc.or_(untuned, pc.equal(items["step"], early)))
-    ways = sorted(set(shown["way"].to_pylist()), key=lambda way: ("rules" in way, "tuned" in way))
+    first = lambda way: ("rules" in way, "tuned" in way, way)
+    ways = sorted(set(shown["way"].to_pylist()), key=first)
     panels = {}
     for (tier, register), language in itertools.product(TIERS.items(), LANGUAGES):
         own = stats.where(shown, register=register, language=language)
