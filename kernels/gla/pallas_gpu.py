@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from kernels.gla.pallas_gpu_gradients import chunk_gradients, gate_gradient
 from kernels.gla.pallas_gpu_sweep import division, sweep
-from kernels.gla.pallas_gpu_tile import FLOOR, C
+from kernels.gla.pallas_gpu_tile import FLOOR, PAD, C
 
 CHIPS, CHIP_NAMES = r"NVIDIA (H\d+|GH200)", "Hopper (H100, H200)"  # of JAX's `device_kind`
 PROCESSORS = 132  # multiprocessors of an H100 or H200
@@ -122,11 +122,11 @@ def _restarts(segment_ids):
 def _gates(q, g, segment_ids, T):
     """Bfloat16 arrays (B,T,H,K) whose sum is g, restarts included, and each chunk's total decay.
 
-    The totals (B,N,H,K/C,C+4) are float32 sums over the chunk's tokens, a slice of K after another,
-    each followed by its least entry (four times: a row is a multiple of 16 bytes). One decay a head
-    needs no gates: its totals (B,N,H,1,4C) are c in C copies, b, r and b. A gate of K channels that
-    rows, tokens or heads share is written out, once, the size of k: restarts make it differ, and
-    its gradient is summed only when each token's is known.
+    The totals (B,N,H,K/C,C+PAD) are float32 sums over the chunk's tokens, a slice of K after
+    another, each followed by its least entry in PAD copies. One decay a head needs no gates: its
+    totals (B,N,H,1,4C) are c in C copies, b, r and b. A gate of K channels that rows, tokens or
+    heads share is written out, once, the size of k: restarts make it differ, and its gradient is
+    summed only when each token's is known.
     """
     if segment_ids is not None:
         g = jnp.where(_restarts(segment_ids), -FLOOR, g)
@@ -141,7 +141,7 @@ def _gates(q, g, segment_ids, T):
         c = jnp.broadcast_to(b[..., -1:], b.shape)
         return (), jnp.concatenate([c, b, r, b], -1)[:, :, :, None]
     total = clamped.reshape(B, T // C, C, H, K // C, C).sum(2)
-    least = jnp.broadcast_to(total.min(-1, keepdims=True), (*total.shape[:-1], 4))
+    least = jnp.broadcast_to(total.min(-1, keepdims=True), (*total.shape[:-1], PAD))
     total = jnp.concatenate([total, least], -1)
     if g.dtype == _bf16:
         return (g,), total

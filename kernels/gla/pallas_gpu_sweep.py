@@ -29,8 +29,8 @@ def sweep(x1, x2, y, *, gates, totals, start, scales, length, reverse, outputs, 
 
     forward, x1, x2, y are q, k, v and first, second are b, r; in reverse k, q, do and r, b.
 
-    x1, x2 (B,T,H,K), y (B,T,H,V) and gates, whose sum is g, in bfloat16; totals (B,N,H,K/C,C+4), c
-    and its least entry. One decay a head: no gates, totals (B,N,H,1,4C), c in C copies, b, r, b.
+    x1, x2 (B,T,H,K), y (B,T,H,V) and gates, whose sum is g, in bfloat16; totals (B,N,H,K/C,C+PAD),
+    c and its least entry. One decay a head: no gates, totals (B,N,H,1,4C), c in C copies, b, r, b.
     start (B,H,P,V,K) float32, what each of P segments of `length` chunks starts from, in the
     sweep's order.
 

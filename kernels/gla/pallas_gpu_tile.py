@@ -34,6 +34,7 @@ C = 64  # tokens in a chunk, and the side of every tile
 FAST = 60.0  # at most exp(60) |k|: far from overflow
 FLOOR = 128.0  # exp(-104) is already zero in float32
 DIGITS = 6  # C = 2**6
+PAD = 32  # more numbers after C in float32: TMA writes shared memory at multiples of 128 bytes
 
 f32, bf16 = jnp.float32, jnp.bfloat16
 BF16_TILE = (plgpu.TilingTransform((8, 64)), plgpu.SwizzleTransform(128))
