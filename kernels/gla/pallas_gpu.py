@@ -20,7 +20,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from kernels.gla.pallas_gpu_gradients import chunk_gradients, gate_gradient
-from kernels.gla.pallas_gpu_sweep import division, sweep
+from kernels.gla.pallas_gpu_prepare import prepare
+from kernels.gla.pallas_gpu_sweep import sweep, warpgroups
 from kernels.gla.pallas_gpu_tile import FLOOR, PAD, C
 
 CHIPS, CHIP_NAMES = r"NVIDIA (H\d+|GH200)", "Hopper (H100, H200)"  # of JAX's `device_kind`
@@ -57,15 +58,15 @@ def forward(
 
     With or without `save` no state of a chunk is written: the backward pass sweeps for them again.
     """
-    T, (P, length) = q.shape[1], _cut(q, v, g)
+    T, (P, length) = q.shape[1], _cut(q, v)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
-    run = partial(sweep, gates=gates, totals=totals, length=length, interpret=interpret)
     x1, x2, y = (_pad(x, P * length * C) for x in (q, k, v))
+    x1, x2, A = prepare(x1, x2, gates=gates, totals=totals, scale=scale, interpret=interpret)
+    c = _decay(totals, q.shape[-1])
+    run = partial(sweep, gamma=jnp.exp(c), length=length, reverse=False, interpret=interpret)
     start = jnp.swapaxes(initial_state, -1, -2)
-    start = _starts(partial(run, None, x2, y, scales=(1.0, 1.0)), start, totals, P, length, False)
-    o, _, end = run(
-        x1, x2, y, start=start, scales=(scale, 1.0), reverse=False, outputs=True, states=False
-    )
+    start = _starts(partial(run, None, x2, None, y), start, c, P)
+    o, _, end = run(x1, x2, A, y, start=start, outputs=True, states=False)
     final = jnp.swapaxes(end[:, :, -1], -1, -2)
     return (o[:, :T], final), (q, k, v, g, scale, segment_ids, start)
 
@@ -73,18 +74,16 @@ def forward(
 def backward(residual, do, dfinal, *, interpret=None):
     """(dq, dk, dv, dg, dinitial_state)."""
     q, k, v, g, scale, segment_ids, start = residual
-    T, (P, length) = q.shape[1], _cut(q, v, g)
+    T, (P, length) = q.shape[1], _cut(q, v)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
-    run = partial(sweep, gates=gates, totals=totals, length=length, interpret=interpret)
     q, k, v, do = (_pad(x, P * length * C) for x in (q, k, v, do))
-    _, S, _ = run(
-        None, k, v, start=start, scales=(1.0, 1.0), reverse=False, outputs=False, states=True
-    )
-    dend = jnp.swapaxes(dfinal, -1, -2)
-    dend = _starts(partial(run, None, q, do, scales=(1.0, scale)), dend, totals, P, length, True)
-    dv, dS, dstart = run(
-        k, q, do, start=dend, scales=(1.0, scale), reverse=True, outputs=True, states=True
-    )
+    x1, x2, A = prepare(q, k, gates=gates, totals=totals, scale=scale, interpret=interpret)
+    c = _decay(totals, q.shape[-1])
+    run = partial(sweep, gamma=jnp.exp(c), length=length, interpret=interpret)
+    _, S, _ = run(None, x2, None, v, start=start, reverse=False, outputs=False, states=True)
+    dend, back = jnp.swapaxes(dfinal, -1, -2), partial(run, reverse=True)
+    dend = _starts(partial(back, None, x1, None, do), dend, c[:, ::-1], P)
+    dv, dS, dstart = back(x2, x1, A, do, start=dend, outputs=True, states=True)
     gate_type = g.dtype if g.shape == q.shape else _f32
     dq, dk, dg = chunk_gradients(
         q, k, v, do, gates, totals, S, dS, scale, jnp.dtype(gate_type), interpret
@@ -99,12 +98,11 @@ def backward(residual, do, dfinal, *, interpret=None):
     return dq, dk, dv, dg, jnp.swapaxes(dstart[:, :, -1], -1, -2)
 
 
-def _cut(q, v, g):
+def _cut(q, v):
     """Segments, enough of them to occupy the card, and chunks in each."""
-    B, T, H, K = q.shape
-    parts = 0 if g.shape[-1] == 1 else 1 if g.dtype == _bf16 else 2
-    _, _, tiles = division(K, v.shape[-1], parts)
-    chunks, programs = -(-T // C), B * H * (v.shape[-1] // (C * tiles))
+    B, T, H, _ = q.shape
+    V = v.shape[-1]
+    chunks, programs = -(-T // C), B * H * (V // (C * warpgroups(V)))
     length = -(-chunks // max(1, PROCESSORS // programs))
     return -(-chunks // length), length
 
@@ -149,19 +147,26 @@ def _gates(q, g, segment_ids, T):
     return (high.astype(_bf16), (clamped - high).astype(_bf16)), total
 
 
-def _starts(run, first, totals, P, length, reverse):
+def _decay(totals, K):
+    """(B,N,H,K): c, the sum of each chunk's gates, of the totals."""
+    B, N, H, slices, _ = totals.shape
+    if slices * C == K:
+        return totals[..., :C].reshape(B, N, H, K)
+    return jnp.broadcast_to(totals[:, :, :, 0, :1], (B, N, H, K))  # one a head
+
+
+def _starts(run, first, c, P):
     """The state (B,H,P,V,K) that each segment starts from; `first` (B,H,V,K) is the first one's.
 
-    S_{p+1} = exp(G_p) S_p + (what segment p adds), with G_p the sum of its gates.
+    S_{p+1} = exp(G_p) S_p + (what segment p adds), with G_p the sum of its gates c (B,N,H,K).
     """
     if P == 1:
         return first[:, :, None]
-    B, _, H, slices, _ = totals.shape
+    B, N, H, K = c.shape
     nothing = jnp.zeros((B, H, P - 1, *first.shape[2:]), _f32)
-    _, _, added = run(start=nothing, reverse=reverse, outputs=False, states=False)
-    decay = totals[..., :C].reshape(B, P, length, H, slices * C).sum(2)
-    decay = decay if slices * C == first.shape[-1] else decay[..., :1]  # one a head
-    decay = jnp.moveaxis(jnp.exp(decay[:, ::-1] if reverse else decay), 1, 0)[: P - 1, :, :, None]
+    _, _, added = run(start=nothing, outputs=False, states=False)
+    decay = jnp.exp(c.reshape(B, P, N // P, H, K).sum(2))
+    decay = jnp.moveaxis(decay, 1, 0)[: P - 1, :, :, None]
 
     def step(state, segment):
         decay, added = segment

@@ -76,13 +76,12 @@ def chunk_gradients(q, k, v, do, gates, totals, S, dS, scale, gate_dtype, interp
         plgpu.copy_gmem_to_smem(totals_g.at[b, n, h, j if gates else 0], total_s, loaded)
         for i in range(min(2, tiles)):
             stream(jnp.int32(i))
-        order_s[...] = t.order(False)
+        order_s[...] = t.order()
         acc = plgpu.ACC((C, C), f32)
         dA, dq_state, dk_state = pl.run_scoped(through_values, acc, acc, acc)
         plgpu.barrier_wait(loaded)
         tiles_s, dA = streams_s, jnp.where(t.causal(), dA, 0.0)
         if gates:
-            t.clamp(gates_s[0])
             tiles_s.at[0][...] = dA.astype(bf16)
             given = tiles_s, q_s, k_s, gates_s, order_s, total_s, scale, dq_state, dk_state
             dg = lax.cond(
@@ -156,6 +155,7 @@ def _fast_gradients(tiles, q, k, gates, order, total, scale, u, dk_state):
 def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state):
     """As `_fast_gradients`, by the digits of the tokens: see `_scores`."""
     dA, high_low, digits = tiles.at[0], (tiles.at[1], tiles.at[2]), tiles.at[5]
+    t.clamp(gates[0])
     digits[...] = t.digits()
     diagonal = jnp.sum(jnp.where(t.load(digits) == 0, t.load(dA), 0.0), axis=1) * scale
     diagonal = lax.broadcast_in_dim(diagonal, (C, C), (0,))
@@ -197,7 +197,7 @@ def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state
 def _scalar_gradients(pairs, q, k, order, total, scale, dA, dq_state, dk_state, sums):
     """q and k become dq and dk, of one decay a head. `sums` gets, with W_ij = A_ij dA_ij for j < i,
     its row sums and what the state gives to b, its column sums, and what the state gives to r."""
-    decays = t.between(total, reverse=False) * scale
+    decays = t.between(total) * scale
     W = t.product((q, k.T)) * decays * dA * t.load(order)
     pairs[...] = (dA * decays).astype(bf16)
     into = t.rows(jnp.exp(t.column(total, C))) * scale * dq_state

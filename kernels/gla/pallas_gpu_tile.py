@@ -44,22 +44,23 @@ WGMMA = plgpu.Layout.WGMMA
 
 def product(*pairs):
     """sum of a @ b over pairs of shared-memory tiles, in float32 registers."""
+    shape = pairs[0][0].shape[0], pairs[0][1].shape[1]
 
     def accumulate(acc):
         for a, b in pairs:
             plgpu.wgmma(acc, a, b)
         return acc[...]
 
-    return pl.run_scoped(accumulate, plgpu.ACC((C, C), f32))
+    return pl.run_scoped(accumulate, plgpu.ACC(shape, f32))
 
 
 def _index(axis):
     return plgpu.broadcasted_iota(jnp.int32, (C, C), axis, layout=WGMMA)
 
 
-def columns(x):
+def columns(x, width=C):
     """A value per column, repeated over the rows of a tile."""
-    return plgpu.layout_cast(lax.broadcast_in_dim(x, (C, C), (1,)), WGMMA)
+    return plgpu.layout_cast(lax.broadcast_in_dim(x, (C, width), (1,)), WGMMA)
 
 
 def rows(x):
@@ -80,10 +81,9 @@ def load(ref):
     return plgpu.layout_cast(ref[...], WGMMA).astype(f32)
 
 
-def order(reverse):
-    """M_it = 1 where t < i: b = M g + g, r = M^T g. In reverse where t > i, so M^T of that."""
-    mask = _index(0) < _index(1) if reverse else _index(0) > _index(1)
-    return mask.astype(f32).astype(bf16)
+def order():
+    """M_it = 1 where t < i: b = M g + g, r = M^T g."""
+    return (_index(0) > _index(1)).astype(f32).astype(bf16)
 
 
 def causal():
@@ -115,9 +115,9 @@ def gate_sum(matrix, gates):
     return product(*((matrix, gate) for gate in gates))
 
 
-def row(ref, start=0):
-    """C numbers of `ref`, to be repeated over the rows of a tile by `columns`."""
-    return plgpu.load(ref.at[pl.ds(start, C)], layout=WGMMA.reduce(0), optimized=False)
+def row(ref, start=0, width=C):
+    """`width` numbers of `ref`, to be repeated over the rows of a tile by `columns`."""
+    return plgpu.load(ref.at[pl.ds(start, width)], layout=WGMMA.reduce(0), optimized=False)
 
 
 def column(ref, start=0):
@@ -125,12 +125,19 @@ def column(ref, start=0):
     return plgpu.load(ref.at[pl.ds(start, C)], layout=WGMMA.reduce(1), optimized=False)
 
 
-def between(vectors, reverse):
-    """exp(b_i - b_j), or in reverse exp(b_j - b_i), of one decay a head; 1 where that is above 1,
-    which `causal` leaves out."""
+def between(vectors):
+    """exp(b_i - b_j) of one decay a head; 1 where that is above 1, which `causal` leaves out."""
     # From two copies: layout inference finds no way to load one vector as both.
     distance = rows(column(vectors, C)) - columns(row(vectors, 3 * C))
-    return jnp.exp(jnp.minimum(-distance if reverse else distance, 0.0))
+    return jnp.exp(jnp.minimum(distance, 0.0))
+
+
+def store(ref, x):
+    """Registers to global memory, with no tile of shared memory between."""
+    if hasattr(plgpu, "store"):
+        plgpu.store(ref, x, optimized=False)
+    else:  # jax 0.11
+        ref[...] = x
 
 
 def gate_product(matrix, x, scratch):

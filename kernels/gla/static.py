@@ -231,16 +231,28 @@ def _gpu_compile(function: Callable, arguments: tuple, chip: str):
 
 
 def _gpu_rows(dump: pathlib.Path, traced, case: Case) -> Iterator[dict]:
-    for report in sorted(dump.glob("*.ptxas")):
-        text, resources = report.read_text(), report.with_suffix(".resources.txt").read_text()
-        number = lambda pattern, text=text: int(re.search(pattern, text)[1])
-        yield {
-            "kernel": report.stem,
-            "registers": number(r"Used (\d+) registers"),
-            "spill_stores": number(r"(\d+) bytes spill stores"),
-            "spill_loads": number(r"(\d+) bytes spill loads"),
-            "shared": number(r"smem_scratch_bytes=(\d+)", resources),
-        }
+    """A row per kernel that this program is the first to compile. Lowering and compiling number
+    their files apart: a kernel compiled before, for the forward pass, is only lowered again."""
+    for name in sorted({_numbered(report)[0] for report in dump.glob("*.ptxas")}):
+        reports, resources = (
+            sorted(dump.glob(f"{name}_*{kind}"), key=_numbered)
+            for kind in (".ptxas", ".resources.txt")
+        )
+        for report, resource in zip(reports, resources, strict=True):
+            text = report.read_text()
+            number = lambda pattern, text=text: int(re.search(pattern, text)[1])
+            yield {
+                "kernel": report.stem,
+                "registers": number(r"Used (\d+) registers"),
+                "spill_stores": number(r"(\d+) bytes spill stores"),
+                "spill_loads": number(r"(\d+) bytes spill loads"),
+                "shared": int(re.search(r"smem_scratch_bytes=(\d+)", resource.read_text())[1]),
+            }
+
+
+def _numbered(file: pathlib.Path) -> tuple[str, int]:
+    name, _, number = file.name.split(".")[0].rpartition("_")
+    return name, int(number)
 
 
 # XLA's description of a target, enough to compile for an H200 that is not there.

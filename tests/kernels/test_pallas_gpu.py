@@ -26,7 +26,8 @@ TOLERANCE = {"o": 4e-3, "final_state": 5e-3} | dict.fromkeys(("dq", "dk", "dv", 
 def compiled_once():
     """Each kernel under a jit of its own, which compiles it once for all cases of its shapes."""
     static = {
-        "sweep": ("scales", "length", "reverse", "outputs", "states", "interpret"),
+        "prepare": ("scale", "interpret"),
+        "sweep": ("length", "reverse", "outputs", "states", "interpret"),
         "chunk_gradients": ("scale", "gate_dtype", "interpret"),
     }
     with pytest.MonkeyPatch.context() as patch:
