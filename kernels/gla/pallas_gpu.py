@@ -56,7 +56,8 @@ def forward(
 ):
     """((o, final_state), residual); `interpret`, a `plgpu.InterpretGPUParams`, runs it on a CPU.
 
-    With or without `save` no state of a chunk is written: the backward pass sweeps for them again.
+    To save are the decayed q and k and the scores, (2K+C) bfloat16 numbers a token and head. No
+    state of a chunk is: the backward pass sweeps for them again.
     """
     T, (P, length) = q.shape[1], _cut(q, v)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
@@ -68,16 +69,16 @@ def forward(
     start = _starts(partial(run, None, x2, None, y), start, c, P)
     o, _, end = run(x1, x2, A, y, start=start, outputs=True, states=False)
     final = jnp.swapaxes(end[:, :, -1], -1, -2)
-    return (o[:, :T], final), (q, k, v, g, scale, segment_ids, start)
+    prepared = (x1, x2, A) if save else None
+    return (o[:, :T], final), (q, k, v, g, scale, segment_ids, start, prepared)
 
 
 def backward(residual, do, dfinal, *, interpret=None):
     """(dq, dk, dv, dg, dinitial_state)."""
-    q, k, v, g, scale, segment_ids, start = residual
+    q, k, v, g, scale, segment_ids, start, (x1, x2, A) = residual
     T, (P, length) = q.shape[1], _cut(q, v)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
     q, k, v, do = (_pad(x, P * length * C) for x in (q, k, v, do))
-    x1, x2, A = prepare(q, k, gates=gates, totals=totals, scale=scale, interpret=interpret)
     c = _decay(totals, q.shape[-1])
     run = partial(sweep, gamma=jnp.exp(c), length=length, interpret=interpret)
     _, S, _ = run(None, x2, None, v, start=start, reverse=False, outputs=False, states=True)
