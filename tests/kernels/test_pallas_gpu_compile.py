@@ -31,50 +31,48 @@ def rows(gate_dtype="bfloat16", **sizes) -> list[dict]:
     return out
 
 
-def check(found: list[dict], forward: int, sweep: int, gradients: int) -> None:
-    """Bytes that may spill: in the forward pass, in a backward sweep, in the chunks' gradients."""
+def check(found: list[dict], gradients: int, rest: int = 0) -> None:
+    """Bytes that may spill in the chunks' gradients, and in the other kernels."""
     for row in found:
-        ceiling = gradients if row["kernel"].startswith("gla_gradients") else sweep
-        ceiling = forward if row["direction"] == "forward" else ceiling
+        ceiling = gradients if row["kernel"].startswith("gla_gradients") else rest
         assert row["spill_stores"] <= ceiling, row
         assert row["spill_loads"] <= ceiling, row
         assert row["registers"] <= REGISTERS and row["shared"] <= SHARED, row
 
 
 @pytest.mark.slow
-def test_nothing_spills_forward_at_the_width_of_a_340m_model():
-    # Backward sweep: 0 bytes with jax 0.12.0.1, 12 with 0.11.2. Gradients: 80, 20 if all fast.
-    check(rows(B=8, T=2048, H=4, K=128, V=256), forward=0, sweep=16, gradients=96)
+def test_only_gradients_spill_at_the_width_of_a_340m_model():
+    check(rows(B=8, T=2048, H=4, K=128, V=256), gradients=96)  # 76; 100 with jax 0.11.2
 
 
 @pytest.mark.slow
-def test_nothing_spills_forward_at_equal_widths_of_128():
-    check(rows(B=2, T=16384, H=16, K=128, V=128), forward=0, sweep=16, gradients=96)
+def test_only_gradients_spill_at_equal_widths_of_128():
+    check(rows(B=2, T=16384, H=16, K=128, V=128), gradients=96)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gate_dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("K, V", [(64, 64), (64, 128), (128, 64), (128, 512)])
-def test_nothing_spills_forward_at_other_widths(K, V, gate_dtype):
-    check(rows(gate_dtype, B=2, T=1000, H=4, K=K, V=V), forward=0, sweep=16, gradients=128)
+def test_only_gradients_spill_at_other_widths(K, V, gate_dtype):
+    check(rows(gate_dtype, B=2, T=1000, H=4, K=K, V=V), gradients=128)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gate_dtype, ceiling", [("bfloat16", 320), ("float32", 512)])
-def test_spills_at_256_key_channels_stay_small(gate_dtype, ceiling):
-    found = rows(gate_dtype, B=8, T=2048, H=4, K=256, V=512)
-    check(found, forward=ceiling, sweep=ceiling, gradients=128)
+@pytest.mark.parametrize("gate_dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("gate_shape", ["BTHK", "BTH1"])
+def test_a_state_of_256_key_channels_leaves_few_registers_to_what_is_beside_it(
+    gate_dtype, gate_shape
+):
+    """It takes 128 of 255; a thread spills 60 numbers a chunk, beside all it computes."""
+    found = rows(gate_dtype, B=8, T=2048, H=4, K=256, V=512, gate_shape=gate_shape)
+    check(found, gradients=128, rest=320)
 
 
 @pytest.mark.slow
 def test_nothing_spills_of_one_decay_a_head():
-    """No gate is loaded but a vector a chunk, and no case is apart: smaller in every kernel."""
+    """No gate is loaded but a vector a chunk, and no case is apart: smaller, and no spill."""
     found = rows("float32", B=8, T=2048, H=4, K=128, V=256, gate_shape="BTH1")
-    check(found, forward=0, sweep=0, gradients=0)
-    assert all(row["shared"] <= 200_704 for row in found), found
-
-
-@pytest.mark.slow
-def test_at_256_key_channels_one_decay_a_head_spills_only_backward():
-    found = rows("float32", B=8, T=2048, H=4, K=256, V=512, gate_shape="BTH1")
-    check(found, forward=0, sweep=16, gradients=0)
+    check(found, gradients=0)
+    limits = {"gla_prepare": 67_584, "gla_gradients": 95_232, "gla_sweep": 223_232}
+    for row in found:
+        assert row["shared"] <= limits[row["kernel"].rpartition("_")[0]], row
