@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rich.progress
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -192,6 +193,7 @@ def memory() -> Table:
 
 
 def main() -> None:
+    """Print the table."""
     # In a pipe there is no width to ask for, and 80 columns would break every line.
     console, found = Console(width=None if sys.stdout.isatty() else 120), []
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
@@ -211,4 +213,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main, prog="python -m data.bench")

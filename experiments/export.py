@@ -112,6 +112,6 @@ def _json(tokenizer: Tokenizer) -> str:
 
 if __name__ == "__main__":
     try:
-        tyro.cli(main)
+        tyro.cli(main, prog="python -m experiments.export")
     except (ValueError, NotImplementedError) as error:
         sys.exit(f"error: {error}")

@@ -122,4 +122,4 @@ def _best(call: Callable[[], jax.Array]) -> float:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, prog="python -m model.bench_decode")

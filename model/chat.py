@@ -106,6 +106,6 @@ def _lines():
 
 if __name__ == "__main__":
     try:
-        tyro.cli(main)
+        tyro.cli(main, prog="python -m model.chat")
     except (ValueError, NotImplementedError) as error:
         sys.exit(f"error: {error}")

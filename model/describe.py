@@ -93,6 +93,6 @@ def _states(cfg: LM, T: int) -> list[int]:
 
 if __name__ == "__main__":
     try:
-        tyro.cli(main)
+        tyro.cli(main, prog="python -m model.describe")
     except ValueError as error:
         sys.exit(f"error: {error}")

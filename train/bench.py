@@ -230,4 +230,4 @@ def _best(function: Callable[[], Any], seconds: float = SECONDS) -> float:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    tyro.cli(main, prog="python -m train.bench")

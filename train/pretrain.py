@@ -178,7 +178,12 @@ def exactly(model: LM) -> LM:
 
 
 def run(main: Callable[[], None]) -> None:
-    """A user's mistake is one line and a status of 1, not a traceback."""
+    """`main`, or what its module says of itself, if the first word asks for help.
+
+    A user's mistake is one line and a status of 1, not a traceback.
+    """
+    if sys.argv[1:2] in (["-h"], ["--help"]):
+        return print(sys.modules[main.__module__].__doc__)
     # Compiled programs outlive the process: a run that continues does not compile again.
     jax.config.update("jax_compilation_cache_dir", str(EXPERIMENTS.parent / ".cache" / "jax"))
     try:
