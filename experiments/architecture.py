@@ -13,9 +13,8 @@ Measures  loss: nats a token of unseen rows, by language. recall: exact match an
           by completion, of those stated both ways in both languages (G0).
 
 Run       python -m experiments.run architecture --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, about 35 min, at width 64; small: one GPU, half a day a
-          seed; full: 340M
-          and 1.3B parameters on 15B and 100B tokens, as in the paper
+Cost      toy: 2 CPU cores, 5 seeds, about 90 min (estimated), at width 64; small: one GPU, half a
+          day a seed; full: 340M and 1.3B parameters on 15B and 100B tokens, as in the paper
 
 Result    not yet run
 """
@@ -37,7 +36,7 @@ from model.preset import twin
 
 ROWS = ("A2",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, all mixers: about 35 min",
+    "toy": "2 CPU cores, 5 seeds, all mixers: about 90 min (estimated)",
     "small": "one GPU: half a day a seed, not yet measured",
 }
 WIDTHS = {"smoke": 32, "toy": 64, "small": 512}

@@ -12,7 +12,7 @@ Design    Models of recall as in mqar, of the most pairs and at one learning rat
 Measures  readable: the share of values read right. associative: what the model itself recalls.
 
 Run       python -m experiments.run state --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, under 10 min, less beside mqar; small: one GPU, minutes
+Cost      toy: 2 CPU cores, 5 seeds, 14 min beside other work, less after mqar; small: one GPU, minutes
 
 Result    not yet run
 """
@@ -31,7 +31,7 @@ from train.recipe import AdamW
 
 ROWS = ("A5",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds: under 10 min",
+    "toy": "2 CPU cores, 5 seeds: 14 min beside other work, less after mqar",
     "small": "one GPU: minutes, not yet measured",
 }
 Settings = mqar.Settings
