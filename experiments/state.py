@@ -12,7 +12,8 @@ Design    Models of recall as in mqar, of the most pairs and at one learning rat
 Measures  readable: the share of values read right. associative: what the model itself recalls.
 
 Run       python -m experiments.run state --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, 14 min beside other work, less after mqar; small: one GPU, minutes
+Cost      toy: 2 CPU cores, 5 seeds, 14 min beside other work, less after mqar; small: one GPU,
+          minutes
 
 Result    not yet run
 """
