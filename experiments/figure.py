@@ -24,6 +24,7 @@ STYLE = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
+DASHES = ("-", "--", ":")
 COLORS = ("#2f6db3", "#d8822a", "#2a9d8f", "#8c5fa8", "#b34b5b", "#6b6b6b", "#9aa33b", "#c77ba8")
 BINS = {"right": "#2a9d8f", "other": "#e9b44c", "wrong": "#d9d9d9"}
 
@@ -49,15 +50,17 @@ def curves(
     xlabel: str = "step",
 ) -> str:
     """Lines over steps, a dot for one of a single step. panels: title -> label -> one
-    (steps, values) a seed."""
+    (steps, values) a seed. Labels beyond the colours are dashed."""
     figure, axes = _canvas(len(panels), 4.2, 2.8, sharey=True)
     with matplotlib.rc_context(STYLE):
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
-            for color, (label, seeds) in zip(COLORS, lines.items(), strict=False):
+            for i, (label, seeds) in enumerate(lines.items()):
+                dashes = DASHES[i // len(COLORS) % len(DASHES)]
+                look = dict(color=COLORS[i % len(COLORS)], ls=dashes, lw=1, alpha=0.8)
                 for n, (steps, values) in enumerate(seeds):
                     name = label if n == 0 else None
                     mark = "o" if len(steps) == 1 else None
-                    axis.plot(steps, values, color=color, lw=1, alpha=0.8, label=name, marker=mark)
+                    axis.plot(steps, values, **look, label=name, marker=mark)
             axis.set(title=title, xlabel=xlabel)
             axis.legend()
         axes[0].set_ylabel(ylabel)
