@@ -38,7 +38,8 @@ def _canvas(columns: int, width: float, height: float, **share) -> tuple[Figure,
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(out, format="svg", metadata={"Date": None})
+        # Tight: an axis's label may be wider than its panel.
+        figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = out.getvalue()
     # matplotlib's metadata name their vocabularies by URL; a self-contained page needs neither.
     return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
@@ -79,7 +80,9 @@ def dots(
     """
     rows = list(dict.fromkeys(row for panel in panels.values() for row in panel))
     height = 0.8 + 0.34 * len(rows)
-    figure, axes = _canvas(len(panels), 2.6, height, sharey=True, sharex=True)
+    labels = 0.08 * max(map(len, rows), default=0)  # inches, which the panels share
+    width = 2.3 + labels / len(panels)
+    figure, axes = _canvas(len(panels), width, height, sharey=True, sharex=True)
     with matplotlib.rc_context(STYLE):
         for axis, (title, panel) in zip(axes, panels.items(), strict=True):
             for row, (values, filled) in panel.items():
