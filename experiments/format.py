@@ -19,7 +19,29 @@ Measures  choice: exact match decoded up to the end; chosen, the right one of th
 
 Run       python -m experiments.run format --size toy --mixers gla,softmax --seeds 5
 
-Result    not yet run
+Result    2026-11-27, 3972a46+changes, toy, 5 seeds, gla,softmax, 2 CPU cores, 871 s. D3 gla:
+          control without which the row is void: recalls in context what nobody stated (G7), as it
+          was told: 0.00 [0.00, 0.00] EM, opposite. D3 gla: stated forward only (G1), asked
+          reversed: told forward in the context minus asked in the open: 0.20 [0.01, 0.77] EM,
+          inconclusive. D3 gla: G1 asked reversed, completion: at chance among four (margin 0.5
+          nat): 0.04 [-0.03, 0.19] nat log-odds, reproduced. D3 gla: G1 asked reversed, open: at
+          chance among four (margin 0.5 nat): 0.14 [-0.10, 0.38] nat log-odds, reproduced. D3 gla:
+          control, stated both ways (G0), reversed among four options: 0.99 [0.97, 1.00] share
+          chosen, reproduced. D3 gla: G1 reversed is easy among options: chosen, minus G7, whom
+          nobody stated: 0.07 [0.04, 0.11] share chosen, inconclusive. D3 gla: control, the answer's
+          place among the options does not matter (first minus last, G1 forward, margin 0.1): -0.01
+          [-0.04, 0.01] share chosen, reproduced. D3 softmax: control without which the row is void:
+          recalls in context what nobody stated (G7), as it was told: 0.79 [0.67, 0.92] EM,
+          inconclusive. D3 softmax: stated forward only (G1), asked reversed: told forward in the
+          context minus asked in the open: 0.79 [0.54, 0.95] EM, inconclusive. D3 softmax: G1 asked
+          reversed, completion: at chance among four (margin 0.5 nat): 0.24 [0.15, 0.35] nat log-
+          odds, reproduced. D3 softmax: G1 asked reversed, open: at chance among four (margin 0.5
+          nat): 2.57 [1.79, 3.22] nat log-odds, opposite. D3 softmax: control, stated both ways
+          (G0), reversed among four options: 1.00 [1.00, 1.00] share chosen, reproduced. D3 softmax:
+          G1 reversed is easy among options: chosen, minus G7, whom nobody stated: 0.45 [0.34, 0.57]
+          share chosen, reproduced. D3 softmax: control, the answer's place among the options does
+          not matter (first minus last, G1 forward, margin 0.1): 0.00 [0.00, 0.00] share chosen,
+          reproduced.
 """
 
 import dataclasses

@@ -59,8 +59,10 @@ def claim_folder(folder: pathlib.Path, module, settings) -> None:
         "run": environment(),
     }
     path = folder / "spec.json"
+    spec["run"]["seconds"] = 0
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))
+        spec["run"]["seconds"] = held["run"].get("seconds", 0)  # of all that was run into it
         fixed = lambda s: {key: s[key] for key in ("experiment", "protocol")}
         lines = store.differences(fixed(held), fixed(spec))
         if lines:
@@ -117,7 +119,7 @@ def gather(
     for name, value in tables.items():
         pq.write_table(value, folder / f"{name}.parquet")
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    spec["run"]["seconds"] = round(seconds)
+    spec["run"]["seconds"] += round(seconds)
     if lost:
         spec["run"]["lost"] = "; ".join(each.title for each in lost)
     (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")

@@ -82,9 +82,11 @@ def test_the_report_is_made_anew_from_the_files_alone(flagship, tmp_path):
 
 def test_a_finished_run_is_not_run_again(flagship, capsys):
     before = {p: p.stat().st_mtime_ns for p in flagship.glob("stages/*/params")}
-    words = ["flagship", "--size", "smoke", "--seeds", "1", "--out", str(flagship)]
+    seconds = lambda: json.loads((flagship / "spec.json").read_text())["run"]["seconds"]
+    words, took = ["flagship", "--size", "smoke", "--seeds", "1", "--out", str(flagship)], seconds()
     assert run.main(words) == 0
     assert "already there" in capsys.readouterr().out
+    assert seconds() >= took > 0, "what the folder cost is not forgotten"
     assert {p: p.stat().st_mtime_ns for p in flagship.glob("stages/*/params")} == before
 
 
