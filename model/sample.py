@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from model.lm import LM, Params, apply, fresh
+from model.lm import LM, Params, apply, bind, fresh
 from model.softmax import Cache, settled
 
 
@@ -121,10 +121,11 @@ def prefill(
     """
     B, P = prompts.shape
     segments = (jnp.arange(P)[None] >= P - lengths[:, None]).astype(jnp.int32)
-    logits, state = apply(cfg, params, prompts, segments)
+    net = bind(cfg, params)
+    x, state = net.trunk(prompts, segments)
     places = zip(state, fresh(cfg, B, room), strict=True)
     state = tuple(settled(s, empty) if isinstance(s, Cache) else s for s, empty in places)
-    return logits[:, -1], state
+    return net.unembed(x[:, -1:])[:, 0], state  # of the other tokens no logits are made
 
 
 def decode(
