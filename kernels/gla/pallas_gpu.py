@@ -61,8 +61,8 @@ def forward(
     """
     T, (P, length) = q.shape[1], _cut(q, v)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
-    x1, x2, y = (_pad(x, P * length * C) for x in (q, k, v))
-    x1, x2, A = prepare(x1, x2, gates=gates, totals=totals, scale=scale, interpret=interpret)
+    queries, keys, y = (_pad(x, P * length * C) for x in (q, k, v))
+    x1, x2, A = prepare(queries, keys, gates=gates, totals=totals, scale=scale, interpret=interpret)
     c = _decay(totals, q.shape[-1])
     run = partial(sweep, gamma=jnp.exp(c), length=length, reverse=False, interpret=interpret)
     start = jnp.swapaxes(initial_state, -1, -2)

@@ -153,7 +153,7 @@ def _fast_gradients(tiles, q, k, gates, order, total, scale, u, dk_state):
 
 
 def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state):
-    """As `_fast_gradients`, by the digits of the tokens: see `_scores`."""
+    """As `_fast_gradients`, by the digits of the tokens: see `pallas_gpu_tile`."""
     dA, high_low, digits = tiles.at[0], (tiles.at[1], tiles.at[2]), tiles.at[5]
     t.clamp(gates[0])
     digits[...] = t.digits()
@@ -171,7 +171,9 @@ def _exact_gradients(tiles, q, k, gates, order, total, scale, dq_state, dk_state
 
         def digit(n, carry):
             dx, dg = carry
-            zero = (total[C] > 0).astype(jnp.int32)  # as in `sweep`
+            # Zero, but the compiler cannot know: else it keeps the address of every tile below in
+            # registers across the loop.
+            zero = (total[C] > 0).astype(jnp.int32)
             dA, left, right, pairs, halves, digits = (tiles.at[i + zero] for i in range(6))
             halves[...] = t.halves(digits, n)
             here = t.load(digits) == (n + 1).astype(f32)

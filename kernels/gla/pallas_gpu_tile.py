@@ -1,13 +1,13 @@
-"""Tiles of 64 x 64 on a Hopper GPU: what both kernels do with one chunk and a slice of K.
+"""Tiles of 64 x 64 on a Hopper GPU: what the kernels do with a chunk and a slice of K.
 
 With b_i the sum of the gates from the chunk's start to token i inclusive, r_i from after i to the
 chunk's end and c = b_i + r_i (arXiv 2312.06635, section 4.2):
 
-    o_i = (q_i exp b_i) S + sum_{j<=i} P_ij v_j        P_ij = sum_k q_ik k_jk exp(b_ik - b_jk)
+    o_i = (q_i exp b_i) S + sum_{j<=i} A_ij v_j        A_ij = sum_k q_ik k_jk exp(b_ik - b_jk)
     S  <- exp(c) S + sum_j (k_j exp r_j)^T v_j
 
 Exact for any gate. An exponent is a sum of gates, M g with M of zeros and ones, and no difference
-of large sums. Where the gates of a chunk sum above -`FAST` in every channel, P is one product of
+of large sums. Where the gates of a chunk sum above -`FAST` in every channel, A is one product of
 q exp(b) and k exp(-b). Elsewhere the pairs are told apart by the first binary digit, of value h,
 in which i and j differ: they lie in the right and the left half of one block of 2h tokens, and
 both factors of

@@ -21,6 +21,15 @@ def start(out: pathlib.Path, *options: str, **environment: str) -> subprocess.Po
     return subprocess.Popen(command, cwd=ROOT, env=env, **pipe)
 
 
+def pair(out: pathlib.Path, *options: str) -> list[subprocess.Popen]:
+    """Two processes of one run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    peers = dict(JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2")
+    return [start(out, *options, **peers, JAX_PROCESS_ID=str(i)) for i in range(2)]
+
+
 def finish(*processes: subprocess.Popen) -> str:
     """What the first one printed; all must have ended well."""
     texts = [process.communicate(timeout=500)[0] for process in processes]
@@ -37,23 +46,14 @@ def losses(out: pathlib.Path) -> np.ndarray:
 def test_two_processes_are_one_run_of_the_training_command(tmp_path):
     alone = tmp_path / "alone"
     assert "6/6" in finish(start(alone))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    pair = dict(JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2")
-    out = tmp_path / "pair"
-    both = [start(out, "--layout.data", "2", **pair, JAX_PROCESS_ID=str(i)) for i in range(2)]
-    assert "6/6" in finish(*both)
-    np.testing.assert_allclose(losses(out), losses(alone), rtol=2e-5)
+    both = tmp_path / "both"
+    assert "6/6" in finish(*pair(both, "--layout.data", "2"))
+    np.testing.assert_allclose(losses(both), losses(alone), rtol=2e-5)
 
 
 @pytest.mark.slow
 def test_a_layout_that_leaves_devices_of_other_processes_out_is_refused(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"localhost:{free.getsockname()[1]}"
-    pair = dict(JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2")
-    both = [start(tmp_path / "out", **pair, JAX_PROCESS_ID=str(i)) for i in range(2)]
+    both = pair(tmp_path / "out")
     texts = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [1, 1], texts
     assert all("--layout.data 2" in text for text in texts), texts

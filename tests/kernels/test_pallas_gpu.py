@@ -51,14 +51,18 @@ def arguments(case: Case, gate_dtype=jnp.bfloat16) -> dict:
 
 
 def run(module, x: dict, **options) -> dict[str, np.ndarray]:
+    return {n: np.asarray(y, np.float64) for n, y in everything(module, x, **options).items()}
+
+
+def everything(module, x: dict, **options) -> dict[str, jax.Array]:
+    """What an implementation's forward and backward give."""
     names = ("q", "k", "v", "g")
     scale = x["q"].shape[-1] ** -0.5
     (o, final), residual = module.forward(
         *(x[name] for name in names), scale, x["initial_state"], x["segment_ids"], **options
     )
     gradients = module.backward(residual, x["do"], x["dfinal"], **options)
-    values = (o, final, *gradients)
-    return dict(zip(TOLERANCE, (np.asarray(y, np.float64) for y in values), strict=True))
+    return dict(zip(TOLERANCE, (o, final, *gradients), strict=True))
 
 
 def expected(x: dict) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@
 runs on the CPU. Skipped elsewhere.
 """
 
+import functools
 import re
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ import pytest
 from kernels.gla import gla, pallas_gpu
 from kernels.gla.cases import CASES, GATES, Case
 from tests.kernels.compare import error
-from tests.kernels.test_pallas_gpu import TOLERANCE, arguments, expected, small
+from tests.kernels.test_pallas_gpu import TOLERANCE, arguments, everything, expected, small
 
 pytestmark = pytest.mark.skipif(
     not re.match(pallas_gpu.CHIPS, jax.devices()[0].device_kind),
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 def check(case: Case, gate_dtype=jnp.bfloat16) -> None:
     """Within tolerance of float64, and the same to the bit when run again."""
     x = arguments(case, gate_dtype)
-    kernels = jax.jit(lambda x: _run(x))
+    kernels = jax.jit(functools.partial(everything, pallas_gpu))
     got, again = (jax.device_get(kernels(x)) for _ in range(2))
     with jax.default_device(jax.devices("cpu")[0]):
         want = expected(x)
@@ -34,16 +35,6 @@ def check(case: Case, gate_dtype=jnp.bfloat16) -> None:
     assert all(errors[name] <= TOLERANCE[name] for name in want), errors
     for name in want:
         np.testing.assert_array_equal(got[name], again[name], err_msg=f"{name} is not repeatable")
-
-
-def _run(x: dict) -> dict:
-    scale = x["q"].shape[-1] ** -0.5
-    ids = x["segment_ids"]
-    (o, final), residual = pallas_gpu.forward(
-        *(x[name] for name in ("q", "k", "v", "g")), scale, x["initial_state"], ids
-    )
-    gradients = pallas_gpu.backward(residual, x["do"], x["dfinal"])
-    return dict(zip(TOLERANCE, (o, final, *gradients), strict=True))
 
 
 @pytest.mark.parametrize("T", [1, 63, 64, 65, 200, 1000])
