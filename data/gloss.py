@@ -47,7 +47,9 @@ def interlinear(both: Speaker, meaning: Meaning, language: int) -> list[Word]:
 
 
 def _word(both: Speaker, leaf: Leaf) -> Word:
-    word, kind = both.word(leaf), both.kind.get(leaf.concept)
+    word = both.word(leaf)
+    # An article has the colour of its noun.
+    kind = both.kind.get(leaf.controller if leaf.concept == THE else leaf.concept)
     stem = both.form[leaf.language].get(leaf.concept, word)
     suffix = word[len(stem) :] if word.startswith(stem) else ""
     shown = _shown(both, leaf)

@@ -83,7 +83,7 @@ def _languages(seen: Survey) -> str:
     rows = [f"<tr><th>{base}<td>the base, drawn at random; its clauses are {order}"]
     for name, features in zip(names, seen.corpus.pair.twins, strict=True):
         what = [f"<li><code>{html.escape(str(f))}</code> {described(f)}" for f in features]
-        told = f"{base} with {len(features)} changes<ul>{''.join(what)}</ul>"
+        told = f"{base} with {len(features)} change{'s' * (len(features) > 1)}<ul>{''.join(what)}</ul>"
         rows.append(f"<tr><th>{name}<td>{told if features else f'an exact copy of {base}'}")
     return f"<table class=plain>{''.join(rows)}</table>"
 

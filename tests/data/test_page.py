@@ -2,6 +2,7 @@
 
 import dataclasses
 import html.parser
+import itertools
 
 import numpy as np
 import pytest
@@ -76,6 +77,8 @@ def test_a_gloss_says_the_words_of_a_document_and_nothing_else(name):
             assert tuple(said.split()) == both.render(meaning, language)
             assert all(w.form.count("-") == w.gloss.count("-") for w in words)
             assert {w.role for w in words} <= set(ROLES)
+            pairs = itertools.pairwise(words)
+            assert all(a.role == noun.role for a, noun in pairs if a.gloss.startswith("DEF"))
 
 
 def test_a_survey_counts_what_the_ledger_and_the_census_count():
