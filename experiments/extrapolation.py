@@ -11,7 +11,9 @@ Design    The standard corpus in rows of T tokens, whose documents see one anoth
           softmax with rotary positions, without positions, and with a sliding window of T, which
           never sees more keys than training had (the control for their number).
 
-Measures  reach: nats a token between T/2 r and T r tokens, r = 1 (up to T), 2, 4, 8, 16.
+Measures  reach: nats a token between T/2 r and T r tokens, r = 1 (up to T), 2, 4, 8, 16. Those up
+          to T include a row's first, of which nothing is known yet: what they cost hides as much
+          of a rise, in every arm alike.
 
 Run       python -m experiments.run extrapolation --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, 30 trainings of 400 steps, about 15 min (estimated); small: one
@@ -44,6 +46,16 @@ COST = {
     "small": "one GPU, not yet measured",
 }
 TIMES = 16  # how much longer the rows are that are read
+YANG = "Yang et al. 2024, section 5: GLA and RetNet extrapolate, a Transformer does not"
+# Whether the loss of a mixer should rise, and who says so.
+EXPECTED = {
+    "gla": (False, YANG),
+    "retnet": (False, YANG),
+    "mamba": (False, "Gu & Dao 2023, section 4.1.2: induction at 4000 times the length"),
+    "softmax": (True, YANG),
+    "softmax, no positions": (False, "Kazemnejad et al. 2023: no positions extrapolate"),
+    "softmax, window": (False, "control: distances and numbers of keys are those of training"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,18 +103,17 @@ def claims(results: report.Results) -> list[Claim]:
     names = dict.fromkeys(results.items["mixer"].to_pylist())
     for name in names:
         far, near = ({"mixer": name, "reach": reach} for reach in (TIMES, 1))
-        breaks = name in ("softmax", "softmax, no positions")
+        rises, source = EXPECTED[name]
         found.append(
             Claim(
                 row="A4",
                 claim=f"{name}: loss at {TIMES} times the length of training, less that up to it",
                 unit="nats a token",
                 estimate=stats.contrast(results.items, "loss", far, near),
-                reproduced=above(0.1) if breaks else below(0.1),
-                opposite=below(0.1) if breaks else above(0.1),
+                reproduced=above(0.1) if rises else below(0.1),
+                opposite=below(0.1) if rises else above(0.1),
                 reference=None,
-                reference_source="Yang et al. 2024, figure 3: GLA and RetNet extrapolate, a "
-                "Transformer does not",
+                reference_source=source,
             )
         )
     return found

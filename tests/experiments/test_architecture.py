@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from experiments import run
-from experiments.architecture import RATES, WIDTHS, Settings, best, stages
+from experiments.architecture import RATES, WIDTHS, Settings, best, halves, stages
 from experiments.standard import MIXERS, SIZES
 from model.lm import shapes
 
@@ -36,10 +36,17 @@ def test_mixers_have_as_many_parameters(size):
 
 
 def test_the_best_rate_of_a_mixer_has_its_lowest_loss():
-    row = lambda mixer, rate, loss: dict(measure="loss", mixer=mixer, rate=rate, loss=loss, seed=0)
+    row = lambda mixer, rate, loss: dict(mixer=mixer, rate=rate, loss=loss, seed=0)
     items = [row("gla", "0.001", 2.0), row("gla", "0.003", 1.5), row("gla", "0.01", 1.8),
              row("mamba", "0.001", 1.6), row("mamba", "0.003", 1.7)]  # fmt: skip
     assert best(pa.Table.from_pylist(items)) == {"gla": "0.003", "mamba": "0.001"}
+
+
+def test_a_rate_is_chosen_by_other_documents_than_are_reported():
+    items = [dict(measure="loss", item=i) for i in range(4)] + [dict(measure="recall", item=None)]
+    choose, reported = halves(pa.Table.from_pylist(items))
+    assert choose["item"].to_pylist() == [0, 2] and set(choose["measure"].to_pylist()) == {"loss"}
+    assert reported["item"].to_pylist() == [1, 3, None]
 
 
 @pytest.mark.slow
