@@ -60,8 +60,15 @@ def markers(folder: pathlib.Path, language: str | None) -> tuple[str, str]:
     ValueError lists the languages there are.
     """
     if (folder / "params").is_dir() and not (folder / "config.json").exists():
+        stages, run = folder.absolute().parents[:2]
+        if stages.name == "stages":
+            raise ValueError(
+                f"{folder} is a stage as a run left it; export it, and talk to DIR: "
+                f"python -m experiments.export {run} --to DIR --stage {folder.absolute().name}"
+            )
         raise ValueError(
-            f"{folder} is a stage of an experiment; export it with python -m experiments.export"
+            f"{folder} holds parameters without their tokenizer; write both with "
+            "model.hf.save(DIR, cfg, params, tokenizer=...), and talk to DIR"
         )
     path = folder / "chat.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

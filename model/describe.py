@@ -69,12 +69,16 @@ def size(n: int | float) -> str:
 
 
 def _row(tree: Any, flops: float = 0.0, state: int = 0) -> dict[str, int | float]:
-    """A part's count; each weight of a matrix is one multiplication and one addition."""
-    leaves = jax.tree.leaves(tree)
-    matrices = sum(leaf.size for leaf in leaves if leaf.ndim == 2)
+    """A part's count; each weight of a product (`w`) is one multiplication and one addition.
+
+    Mamba's decays and contextual places have two axes too; what is done with them is the mixer's
+    `flops`.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    weights = sum(leaf.size for path, leaf in leaves if path[-1].key == "w")
     return {
-        "parameters": sum(leaf.size for leaf in leaves),
-        "flops": 2 * matrices + flops,
+        "parameters": sum(leaf.size for _, leaf in leaves),
+        "flops": 2 * weights + flops,
         "state": state,
     }
 

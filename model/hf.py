@@ -1,11 +1,13 @@
 """Checkpoints in the layouts of flash-linear-attention (GLA) and of transformers (LLaMA).
 
     folder/model.safetensors, config.json   what `from_pretrained` of either library reads
-    folder/tokenizer.json                   of the `tokenizers` library
+    folder/tokenizer.json                   of the `tokenizers` library, which AutoTokenizer reads
+    folder/tokenizer_config.json            what its special tokens are called
     folder/chat.json                        {language: {"user": marker, "assistant": marker}}
     folder/README.md                        the model card
 
-Nothing is computed on the way (model/layout.py): export and import give the same bits.
+Nothing is computed on the way (model/layout.py): float32 comes back bit for bit. Tensors in
+bfloat16, as others save them, become the float32 of the same value, and are saved as that.
 """
 
 import difflib
@@ -33,12 +35,14 @@ def save(
     tokenizer: str | None = None,
     chat: dict[str, dict[str, str]] | None = None,
     card: str | None = None,
+    ends: tuple[Any, Any] = (0, 0),
 ) -> None:
     """Write a model's folder; `tokenizer` is the JSON of a `tokenizers.Tokenizer`.
 
+    `ends` are the ids that begin and end a text: of a model that was loaded, those of `ends`.
     NotImplementedError says what of `cfg` the other library has no word for.
     """
-    folder, config = pathlib.Path(folder), configuration(cfg)
+    folder, config = pathlib.Path(folder), configuration(cfg, ends)
     tensors = theirs(cfg, params)
     folder.mkdir(parents=True, exist_ok=True)
     # Contiguous copies: safetensors 0.8.0 writes wrong values of transposed arrays without a word.
@@ -50,6 +54,8 @@ def save(
     assert not wrong, f"{path} does not hold what was written: {wrong}"
     files = {"config.json": _text(config), "tokenizer.json": tokenizer, "README.md": card}
     files["chat.json"] = None if chat is None else _text(chat)
+    if tokenizer is not None:
+        files["tokenizer_config.json"] = _text(_special(tokenizer, ends))
     for name, text in files.items():
         if text is not None:
             (folder / name).write_text(text, encoding="utf-8")
@@ -62,13 +68,7 @@ def load(folder: str | pathlib.Path) -> tuple[LM, Params]:
     NotImplementedError a setting of the configuration that our model has not.
     """
     folder = pathlib.Path(folder)
-    files = sorted(folder.glob("model*.safetensors"))
-    if not files or not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} holds no config.json with model.safetensors; model.hf.save writes them"
-        )
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    cfg = read(config)
+    cfg, files = read(_config(folder)), sorted(folder.glob("model*.safetensors"))
     tensors: dict[str, Array] = {}
     for file in files:
         tensors |= safetensors.flax.load_file(file)
@@ -82,9 +82,30 @@ def load(folder: str | pathlib.Path) -> tuple[LM, Params]:
     return cfg, ours(cfg, tensors)
 
 
+def ends(folder: str | pathlib.Path) -> tuple[Any, Any]:
+    """The ids that begin and end a text, (0, 0) in the folders of this project.
+
+    They are what config.json says, which may be None or, at the end, a list.
+    """
+    config = _config(pathlib.Path(folder))
+    # Both libraries leave out what is their default.
+    return config.get("bos_token_id", 1), config.get("eos_token_id", 2)
+
+
 def tokenizer(folder: str | pathlib.Path) -> tokenizers.Tokenizer:
-    """The tokenizer of a model's folder; its id 0 opens a document and is what no text gives."""
+    """The tokenizer of a model's folder, whose id 0 begins and ends a text.
+
+    ValueError where another id does. In this project's, 0 is <doc>, and what a closed vocabulary
+    says for a word it has not; in an imported one it may be any token.
+    """
     path = pathlib.Path(folder) / "tokenizer.json"
+    if ends(folder) != (0, 0):
+        begin, end = ends(folder)
+        raise ValueError(
+            f"{folder} begins a text with id {begin} and ends it with {end}; model.chat and "
+            "model.harness know only models that do both with 0. Its logits are those of "
+            "model.lm.apply(*model.hf.load(folder), tokens)"
+        )
     if not path.is_file():
         raise ValueError(f"{folder} holds no tokenizer.json; save it with `tokenizer=`")
     return tokenizers.Tokenizer.from_file(str(path))
@@ -93,7 +114,8 @@ def tokenizer(folder: str | pathlib.Path) -> tokenizers.Tokenizer:
 def encode(words: tokenizers.Tokenizer, text: str) -> list[int]:
     """Token ids; ValueError names the first word that a closed vocabulary has not, and the nearest.
 
-    A closed vocabulary says 0, its unknown token, for it.
+    A closed vocabulary says 0, its unknown token, for it. Whatever else an imported tokenizer gives
+    0 for is refused too: it would end the text.
     """
     found = words.encode(text, add_special_tokens=False)
     if 0 not in found.ids:
@@ -124,6 +146,28 @@ def card(
     if spec:
         parts += ["## Specification\n", f"```json\n{_text(spec)}\n```\n"]
     return "\n".join(parts)
+
+
+def _config(folder: pathlib.Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file() or not any(folder.glob("model*.safetensors")):
+        raise ValueError(
+            f"{folder} holds no config.json with model.safetensors; model.hf.save writes them"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _special(tokenizer: str, ends: tuple[Any, Any]) -> dict[str, Any]:
+    """tokenizer_config.json: without it AutoTokenizer knows no token that ends a text."""
+    words = tokenizers.Tokenizer.from_str(tokenizer)
+    begin, end = (words.id_to_token(i) if isinstance(i, int) else None for i in ends)
+    unknown = getattr(words.model, "unk_token", None)
+    named = {"bos_token": begin, "eos_token": end, "unk_token": unknown}
+    named = {name: token for name, token in named.items() if token is not None}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+    } | named
 
 
 def _table(columns: tuple[str, ...], rows: Any) -> str:

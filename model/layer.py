@@ -156,8 +156,9 @@ class Recurrence(nnx.Module):
         k, v = (y.reshape(B, T, self.kv_heads, -1) for y in (k, v))
         k = self.feature(k)
         if self.rotates:
-            seen = jnp.int32(0) if state is None else state["seen"]
-            q, k = (rotary(y, seen + jnp.arange(T), self.rotates) for y in (q, k))
+            seen = jnp.zeros(1, jnp.int32) if state is None else state["seen"]
+            places = seen[:, None] + jnp.arange(T)[None]
+            q, k = (rotary(y, places, self.rotates) for y in (q, k))
             after["seen"] = seen + T
         memory = None if state is None else state["memory"]
         o, after["memory"] = remember(q, k, v, g, memory, documents, see)
@@ -244,7 +245,7 @@ def split(x: Float[Array, "B T I"], widths: tuple[int, ...]) -> list[Float[Array
 
 def rotary(
     x: Float[Array, "B T H K"],
-    positions: Int[Array, " T"],
+    positions: Int[Array, "#B T"],
     channels: int | None = None,
     base: float = 10_000.0,
 ) -> Float[Array, "B T H K"]:
@@ -255,7 +256,7 @@ def rotary(
     n = x.shape[-1] if channels is None else channels
     half = n // 2
     frequency = base ** (-jnp.arange(half) / half)
-    angle = (positions[:, None] * frequency[None])[None, :, None]
+    angle = (positions[..., None] * frequency[None, None])[:, :, None]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     a, b, rest = jnp.split(x.astype(jnp.float32), (half, n), axis=-1)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos, rest], axis=-1).astype(x.dtype)

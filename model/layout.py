@@ -52,7 +52,7 @@ def theirs(cfg: LM, params: Params) -> dict[str, Array]:
 
 
 def ours(cfg: LM, tensors: dict[str, Array]) -> Params:
-    """Their tensors as our parameters, in float32."""
+    """Their tensors as our parameters, in float32: exactly, as it holds every bfloat16."""
     params: Params = {}
     for path, parts in _names(cfg):
         found = [tensors[name].astype(jnp.float32) for name in parts]
@@ -67,8 +67,12 @@ def ours(cfg: LM, tensors: dict[str, Array]) -> Params:
     return params
 
 
-def configuration(cfg: LM) -> dict[str, Any]:
-    """Their config.json; NotImplementedError says what of `cfg` it has no word for."""
+def configuration(cfg: LM, ends: tuple[Any, Any] = (0, 0)) -> dict[str, Any]:
+    """Their config.json; `ends` are the ids that begin and end a text.
+
+    NotImplementedError says what of `cfg` it has no word for. `dtype` is theirs for the tensors;
+    what layers compute in has a key of its own, which they carry and do not read.
+    """
     mixer = cfg.mixers[0]
     if any(other != mixer for other in cfg.mixers) or not isinstance(mixer, GLA | Softmax):
         kinds = sorted({type(m).__name__ for m in cfg.mixers})
@@ -82,9 +86,10 @@ def configuration(cfg: LM) -> dict[str, Any]:
         "intermediate_size": cfg.width,
         "num_hidden_layers": cfg.layers,
         "tie_word_embeddings": cfg.tied,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "dtype": cfg.dtype,
+        "bos_token_id": ends[0],
+        "eos_token_id": ends[1],
+        "dtype": "float32",
+        "compute_dtype": cfg.dtype,
     }
     if isinstance(mixer, GLA):
         _same(mixer, rank=16, normaliser=16.0, rotary=0.0)
@@ -110,7 +115,10 @@ def configuration(cfg: LM) -> dict[str, Any]:
 
 
 def read(config: dict[str, Any]) -> LM:
-    """The model of a config.json; NotImplementedError names a setting that ours has not."""
+    """The model of a config.json; NotImplementedError names a setting that ours has not.
+
+    One such is LLaMA 2's and 3's rms_norm_eps=1e-5: norms here add 1e-6 (model/layer.py).
+    """
     kind = config.get("model_type")
     if kind not in ("gla", "llama"):
         raise NotImplementedError(f"model_type={kind!r}: gla and llama can be imported")
@@ -144,7 +152,8 @@ def read(config: dict[str, Any]) -> LM:
     F = config.get("intermediate_size")
     if F is None:  # fla: two thirds of the ratio, rounded up to a multiple of 256
         F = -(-int(D * (config.get("hidden_ratio") or 4) * 2 / 3) // 256) * 256
-    dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
+    names = ("compute_dtype", "dtype", "torch_dtype")  # ours, theirs, theirs of before 2025
+    dtype = next((config[name] for name in names if config.get(name)), "float32")
     return LM(
         W=config["vocab_size"],
         D=D,

@@ -212,7 +212,8 @@ def names(cfg: LM) -> tuple[str, ...]:
 def fresh(cfg: LM, B: int, room: int) -> tuple:
     """The state before the first token, of fixed shape, for at most `room` tokens in all.
 
-    Recurrent mixers need no room. Writing past the end of a softmax cache is not checked.
+    Recurrent mixers need no room. One token too many for a softmax cache is a ValueError where its
+    number is known: not inside a compiled loop, which overwrites the last.
     """
     return tuple(mixer.fresh(cfg.D, B, room, cfg.dtype) for mixer in cfg.mixers)
 

@@ -5,7 +5,8 @@ h_t = exp(-dt_t e^a) h_{t-1} + dt_t B_t x_t,  o_t = C_t h_t + d x_t        per c
 y = (o_t * silu(z_t)) W_out
 
 A state of K numbers for each of D `expand` channels, decaying at a rate of its own for each: the
-op is `kernels.scan`.
+op is `kernels.scan`, which takes the T tokens one after the other, on accelerators too. The other
+recurrent mixers go by chunks there.
 """
 
 import dataclasses

@@ -95,7 +95,7 @@ class Recurrent:
             channels = sum(self.inputs(D)[:3])
             state["inputs"] = jnp.zeros((B, self.convolution - 1, channels), dtype)
         if self.rotary:
-            state["seen"] = jnp.int32(0)
+            state["seen"] = jnp.zeros(B, jnp.int32)  # where the next token is
         return state
 
     def flops(self, D: int, T: int) -> float:

@@ -1,7 +1,8 @@
 """Decoding: the prompt in one parallel pass, then one compiled loop of single-token steps.
 
 Prompts of different length are padded on the left, so that all answers begin at the same place;
-the padding is another document (segment 0) and leaves no trace in the state. The loop carries a
+the padding is another document (segment 0) and leaves no trace in the state, and positions count
+from a prompt's first token. The loop carries a
 state of constant size (recurrent mixers) or a cache with room for all steps (softmax), and ends
 when every row has stopped.
 
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from model.lm import LM, Params, apply, bind, fresh
-from model.softmax import Cache, settled
+from model.softmax import Cache, left, settled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,15 +117,21 @@ def prefill(
 ) -> tuple[Float[Array, "B W"], tuple]:
     """Logits of the first token after each prompt, and a state with room for `room` tokens in all.
 
-    One pass in the parallel form, without a state before it: chunks for recurrent mixers, the
-    platform's attention for softmax.
+    One pass in the parallel form: chunks for recurrent mixers, the platform's attention for
+    softmax. ValueError if the prompts have no room.
     """
     B, P = prompts.shape
+    if room < P:
+        raise ValueError(
+            f"prompts of {P} tokens do not fit room={room}; it is for them and what follows"
+        )
     segments = (jnp.arange(P)[None] >= P - lengths[:, None]).astype(jnp.int32)
-    net = bind(cfg, params)
-    x, state = net.trunk(prompts, segments)
-    places = zip(state, fresh(cfg, B, room), strict=True)
-    state = tuple(settled(s, empty) if isinstance(s, Cache) else s for s, empty in places)
+    net, empty = bind(cfg, params), fresh(cfg, B, room)
+    # A decay of its own for each channel of a rotated pair makes GLA know where in a row it is.
+    place = lambda s: s | {"seen": lengths - P} if isinstance(s, dict) and "seen" in s else None
+    x, state = net.trunk(prompts, segments, tuple(map(place, empty)))
+    places = zip(state, empty, strict=True)
+    state = tuple(settled(s, own) if isinstance(s, Cache) else s for s, own in places)
     return net.unembed(x[:, -1:])[:, 0], state  # of the other tokens no logits are made
 
 
@@ -141,9 +148,18 @@ def decode(
     stop: int = 0,
     adjust: Callable[[Array, Array, Array], Array] | None = None,
 ) -> Said:
-    """What `generate` says, from the logits and the state of a prefill."""
+    """What `generate` says, from the logits and the state of a prefill.
+
+    ValueError if `steps` are known to be more than its room.
+    """
     if isinstance(rule, Sample) and key is None:
         raise ValueError(f"{rule} draws; give it key=jax.random.key(seed)")
+    for mixer, s in zip(cfg.mixers, state, strict=True):
+        if isinstance(s, Cache) and mixer.window is None and left(s) < steps:
+            raise ValueError(
+                f"steps={steps} are more than the {left(s)} places left in the state; give its "
+                "prefill a `room` of the prompt and all steps"
+            )
     B, W = logits.shape
     rows = jnp.arange(B)
 

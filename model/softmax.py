@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
@@ -104,7 +105,7 @@ class SoftmaxModule(nnx.Module):
         if self.rotates:
             seen = state.k.shape[1] if state.seen is None else state.seen
             positions = seen + jnp.arange(T)
-            q, k = (rotary(y, positions, self.rotates, self.base) for y in (q, k))
+            q, k = (rotary(y, positions[None], self.rotates, self.base) for y in (q, k))
         q, k, v = see("q", q), see("k", k), see("v", v)
         state, keys, values, visible = _extend(state, k, v, documents, self.window)
         if see.asked("pattern"):
@@ -120,7 +121,8 @@ class SoftmaxModule(nnx.Module):
         """What contextual positions add to the logits, in float32; their equations 3 to 5.
 
         Key j is sum_{j <= l <= t} sigmoid(q_t . k_l / sqrt(K)) places away from query t, at most
-        the last; between two places the logits of both are interpolated.
+        the last; between two places the logits of both are interpolated. q is scaled here too, as
+        in equation 5; their code leaves q . e as it is, which e, being learned, takes up.
         """
         if self.places is None:
             return None
@@ -144,8 +146,15 @@ def settled(cache: Cache, empty: Cache) -> Cache:
     put = lambda new, places: jax.lax.dynamic_update_slice_in_dim(
         places, new.astype(places.dtype), start, 1
     )
-    seen = jnp.int32(M) if cache.seen is None else cache.seen
+    # NumPy's number is known while a program is made: `left` can count with it.
+    seen = np.int32(M) if cache.seen is None else cache.seen
     return Cache(*map(put, cache[:3], empty[:3]), seen)
+
+
+def left(cache: Cache) -> int:
+    """How many tokens the places of a cache still take; at most so many where `seen` is traced."""
+    traced = isinstance(cache.seen, jax.core.Tracer)
+    return cache.k.shape[1] - (0 if traced else int(cache.seen))
 
 
 def _products(q: Float[Array, "B T H K"], k: Float[Array, "B M G K"]) -> Float[Array, "B H T M"]:
@@ -176,6 +185,11 @@ def _extend(
     if state.seen is None or window is not None:
         put = lambda old, new, axis: jnp.concatenate([old, new], axis)
     else:
+        if left(state) < T:  # the slice would be moved over the last tokens, without a word
+            raise ValueError(
+                f"{T} more tokens do not fit a cache of {M} places, {left(state)} of them free; "
+                "give model.lm.fresh as much room as there will be tokens in all"
+            )
         put = lambda old, new, axis: jax.lax.dynamic_update_slice_in_dim(
             old, new.astype(old.dtype), state.seen, axis
         )

@@ -8,12 +8,14 @@ softmax is taken in float32 whatever the inputs. G key heads serve H / G query h
 
 An implementation is a module of this folder with two functions of (q, k, v, segment_ids, window):
 `unsupported`, why it cannot run arguments of these shapes and dtypes, or None, and `attention`.
+What is XLA the compiler splits over a mesh by itself; a platform's kernel is split by context.py.
 """
 
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
-from kernels.attention import blocks, cudnn, reference, splash
+from kernels import mesh
+from kernels.attention import blocks, context, cudnn, reference, splash
 from kernels.attention.reference import causal
 
 __all__ = ["IMPLEMENTATIONS", "attend", "attention", "causal"]
@@ -40,7 +42,8 @@ def attention(
 
     `segment_ids` are equal within a document and differ between any two of a row. With a `window`
     a token sees as many tokens, itself the last. `impl` None takes the first of `IMPLEMENTATIONS`
-    that runs here; a named one runs, or raises NotImplementedError with the reason.
+    that runs here; a named one runs, or raises NotImplementedError with the reason. Under a mesh
+    (`jax.set_mesh`) of more than one device an axis named `sequence` splits T, every other axis B.
     """
     if impl is not None and impl not in IMPLEMENTATIONS:
         raise ValueError(
@@ -52,6 +55,8 @@ def attention(
     for name in IMPLEMENTATIONS if impl is None else (impl,):
         module, platforms = IMPLEMENTATIONS[name]
         reasons[name] = _not_here(platforms) or module.unsupported(*arguments)
+        if reasons[name] is None and platforms is not None and mesh.split():
+            return context.over_mesh(module.attention, *arguments)
         if reasons[name] is None:
             return module.attention(*arguments)
     raise NotImplementedError("; ".join(f"impl={name!r}: {why}" for name, why in reasons.items()))

@@ -1,13 +1,19 @@
 """cuDNN's flash attention through JAX, on NVIDIA GPUs.
 
-It has no segment ids: documents are a mask of (B,T,T), a bit a pair and not a score a head.
+It has no segment ids: JAX makes of a mask a bias (B,1,T,T) in the dtype of the inputs, written to
+memory and read for every head, where no scores are. What lies above the diagonal is skipped either
+way, what lies before the window only without documents: cuDNN before 9.10.2 takes no bias with a
+window, and JAX tests the two together with no version.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from kernels.attention.reference import causal
+from kernels.gla.operation import foldable
 
 
 def unsupported(q, k, v, segment_ids, window) -> str | None:
@@ -29,9 +35,29 @@ def attention(
     window: int | None,
 ) -> Float[Array, "B T H K"]:
     if segment_ids is not None:
-        mask = causal(segment_ids, window)[:, None]
-        return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation="cudnn")
+        return _of_documents(window)(q, k, v, segment_ids)
     near = None if window is None else (window - 1, 0)
-    return jax.nn.dot_product_attention(
-        q, k, v, is_causal=True, local_window_size=near, implementation="cudnn"
-    )
+    return _cudnn(q, k, v, local_window_size=near)
+
+
+def _of_documents(window: int | None):
+    """attention(q, k, v, segment_ids), whose gradient makes the bias again, and o with it.
+
+    Kept, the bias of each layer would take T / (H K) times the bytes of its queries. JAX 0.12
+    cannot `vmap` a bias that heads share (it reshapes it to all heads), so the members of an
+    ensemble are folded into B.
+    """
+
+    def run(q, k, v, ids):
+        return _cudnn(q, k, v, mask=causal(ids, window)[:, None])
+
+    def back(q, k, v, ids, do):
+        return jax.vjp(lambda *x: run(*x, ids), q, k, v)[1](do)
+
+    forward, backward = foldable(run), foldable(back)
+    attend = jax.custom_vjp(forward)
+    attend.defvjp(lambda *x: (forward(*x), x), lambda x, do: (*backward(*x, do), None))
+    return attend
+
+
+_cudnn = functools.partial(jax.nn.dot_product_attention, is_causal=True, implementation="cudnn")

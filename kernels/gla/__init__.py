@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Real
 
+from kernels import mesh
 from kernels.gla import chunk, reference
 from kernels.gla.operation import differentiable
 from kernels.gla.reference import step as gla_step
@@ -69,7 +70,7 @@ def gla(
     """
     g = _gate(q, g)
     _check(q, k, v, g, initial_state, segment_ids, impl)
-    if _split():
+    if mesh.split():
         from kernels.gla import context
 
         return context.over_mesh(q, k, v, g, scale, initial_state, segment_ids, impl)
@@ -82,13 +83,6 @@ def gla(
     )
     scale = q.shape[3] ** -0.5 if scale is None else float(scale)
     return operation(q, k, v, g, scale, initial_state, segment_ids)
-
-
-def _split() -> bool:
-    """Whether the compiler would have to split the op, which it cannot: inside a shard_map no."""
-    mesh = jax.sharding.get_abstract_mesh()
-    free = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
-    return any(n > 1 and kind != jax.sharding.AxisType.Manual for n, kind in free)
 
 
 def _choose(impl: str | None, arguments: tuple) -> ModuleType:

@@ -10,16 +10,15 @@ One gather of n (K,V) states a head, whatever T is; its gradient is JAX's, a sca
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int
 
 import kernels.gla
+from kernels import mesh
 
 
 def gla(
@@ -74,12 +73,9 @@ def over_mesh(
 
     An axis of the op that does not divide is whole on every device.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    free = [name for name, kind in kinds if kind != AxisType.Manual]
-    rows = tuple(name for name in free if name != "sequence")
-    rows = rows if q.shape[0] % math.prod(mesh.shape[name] for name in rows) == 0 else None
-    pieces = mesh.shape["sequence"] if "sequence" in free else 1
+    free = mesh.free()
+    rows = mesh.rows(free, q.shape[0])
+    pieces = free.get("sequence", 1)
     tokens = "sequence" if pieces > 1 and q.shape[1] % pieces == 0 else None
     whole = P(rows, tokens)
     gate = P(*(axis if n > 1 else None for axis, n in zip(whole, g.shape[:2], strict=True)))

@@ -34,14 +34,14 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
             def run(q, k, v, g, initial_state, segment_ids):
                 return forward(q, k, v, g, scale, initial_state, segment_ids, save=False)[0]
 
-            return _foldable(run)(*arrays)
+            return foldable(run)(*arrays)
 
         def saving(*arrays):
             def run(q, k, v, g, initial_state, segment_ids):
                 out, residual = forward(q, k, v, g, scale, initial_state, segment_ids, save=True)
                 return out, hide(residual)
 
-            return _foldable(run)(*(None if x is None else x.value for x in arrays))
+            return foldable(run)(*(None if x is None else x.value for x in arrays))
 
         def gradient(residual, cotangents):
             def run(do, dfinal, residual):
@@ -52,7 +52,7 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
                 do = jnp.zeros(do.aval.shape, do.aval.dtype)
             if isinstance(dfinal, SymbolicZero):
                 dfinal = None if skips_absent else jnp.zeros(dfinal.aval.shape, dfinal.aval.dtype)
-            dq, dk, dv, dg, dinitial = _foldable(run)(do, dfinal, residual)
+            dq, dk, dv, dg, dinitial = foldable(run)(do, dfinal, residual)
             if dg.shape[0] != g.shape[0]:  # folding gave each member a gate of its own
                 dg = dg.astype(jnp.float32).sum(0, keepdims=True).astype(g.dtype)
             return dq, dk, dv, dg, dinitial, None
@@ -64,7 +64,7 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
     return operation
 
 
-def _foldable(function: Callable) -> Callable:
+def foldable(function: Callable) -> Callable:
     """`function`, whose first argument has leading axis B, under a `vmap` that multiplies B."""
     folding = custom_vmap(function)
 
@@ -82,7 +82,7 @@ def _foldable(function: Callable) -> Callable:
         def out_of_batch(x):
             return x.reshape(S, x.shape[0] // S, *x.shape[1:])
 
-        out = _foldable(function)(*jax.tree.map(into_batch, args, tuple(batched)))
+        out = foldable(function)(*jax.tree.map(into_batch, args, tuple(batched)))
         out = jax.tree.map(out_of_batch, out)
         return out, jax.tree.map(lambda _: True, out)
 

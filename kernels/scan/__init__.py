@@ -8,8 +8,9 @@ authors' code. The skip d x_t is the layer's.
 
 `kernels.gla` computes the same with heads of one value each (K = 16, V = 1, a head a channel), but
 its chunk form makes a square of C x C scores for every channel, where the state has but K numbers.
-Here the tokens go one after the other. As in section 3.3.2, states are not stored but computed
-again for the gradient: what is kept is one a chunk of `CHUNK`, and (B,T,I,K) never exists.
+Here the tokens go one after the other, on accelerators too: T small steps, where a Pallas kernel
+would keep the state on the chip. There is none yet. As in section 3.3.2, states are not stored but
+computed again for the gradient: what is kept is one a chunk of `CHUNK`, and (B,T,I,K) never exists.
 """
 
 import jax

@@ -5,6 +5,8 @@ import json
 
 import jax
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tokenizers
 
@@ -45,6 +47,8 @@ def test_a_stage_is_written_whole(tmp_path):
     spec = {"experiment": "flagship", "settings": dataclasses.asdict(SETTINGS)}
     (run / "spec.json").write_text(json.dumps(spec))
     (run / "claims.json").write_text(json.dumps([{"row": "D1", "claim": "transfer"}]))
+    said = {"register": ["fact", "fact", "chat"], "language": ["L1"] * 3, "exposures": [7, 1200, 5]}
+    pq.write_table(pa.table(said), home(run, stage) / "ledger.parquet")
     assert chosen(run) == stage
     with pytest.raises(ValueError, match=f"'x' is 0 of the 1 trained .*\n  {identity(stage)}"):
         chosen(run, "x")
@@ -55,7 +59,9 @@ def test_a_stage_is_written_whole(tmp_path):
     user, assistant = markers(to, "L2")
     line = f" {user} {assistant}"
     assert encode(tokenizer(to), line) == stage.corpus.tokenizer.encode(line)
-    assert "| D1 | transfer |" in (to / "README.md").read_text()
+    text = (to / "README.md").read_text()
+    assert "| D1 | transfer |" in text and "## Exposures" in text
+    assert "| chat, L1 | 5 |\n| fact, L1 | 1,207 |" in text
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

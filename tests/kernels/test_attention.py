@@ -9,9 +9,22 @@ import sys
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental import topologies
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
-from kernels.attention import IMPLEMENTATIONS, attend, attention, blocks, causal, splash
-from tests.kernels.compare import assert_close
+from kernels.attention import (
+    IMPLEMENTATIONS,
+    attend,
+    attention,
+    blocks,
+    causal,
+    context,
+    cudnn,
+    splash,
+)
+from tests.kernels.compare import assert_close, slow_but
+from train.mesh import AXES, ROWS, Layout
 
 # B, T, H, G, K, documents, window
 CASES = {
@@ -74,17 +87,42 @@ def test_the_cache_form_is_the_definition(name):
     assert_close(results(by_mask, CASES[name]), results(reference, CASES[name]), 2e-6)
 
 
-@pytest.mark.slow
-@each_case
-def test_splash_attention_is_the_definition_when_interpreted(case):
+@pytest.mark.parametrize("name", slow_but(("window and documents",), CASES))
+def test_splash_attention_is_the_definition_when_interpreted(name):
     def interpreted(q, k, v, segment_ids, window):
         return splash.attention(q, k, v, segment_ids, window, interpret=True)
 
-    got, want = results(interpreted, case), results(reference, case)
+    got, want = results(interpreted, CASES[name]), results(reference, CASES[name])
     for name in [name for name in want if not want[name].any()]:
         # What sees itself alone has no gradient; the kernel subtracts two equal sums for it.
         assert abs(got.pop(name)).max() < 1e-6 and want.pop(name) is not None
     assert_close(got, want, 1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(1, 4, 1, 1), (1, 2, 1, 2), (1, 1, 2, 4)], ids=str)
+@pytest.mark.parametrize("name", ["grouped", "window and documents"])
+def test_a_kernel_over_devices_is_the_kernel_on_one(name, sizes):
+    """Rows that divide and rows that do not, heads too: 2 rows, 2 key heads."""
+    mesh = jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 4)
+    want = results(reference, CASES[name])
+    with jax.set_mesh(mesh):
+        got = results(functools.partial(context.over_mesh, blocks.attention), CASES[name])
+    assert_close(got, want, 2e-6)
+
+
+def test_documents_on_a_gpu_are_the_definition_alone_and_as_members(monkeypatch):
+    """With XLA in the place of cuDNN: the gradient that is made again, and members as a batch."""
+    xla = functools.partial(cudnn._cudnn, implementation="xla")
+    monkeypatch.setattr(cudnn, "_cudnn", xla)
+    case = CASES["window and documents"]
+
+    def members(q, k, v, segment_ids, window):
+        run = lambda q: cudnn.attention(q, k, v, segment_ids, window)
+        return jax.vmap(run)(jnp.stack([0 * q, q]))[1]
+
+    want = results(reference, case)
+    for run in (cudnn.attention, members):
+        assert_close(results(run, case), want, 2e-6)
 
 
 def test_no_square_of_scores_is_made(monkeypatch):
@@ -112,6 +150,77 @@ def test_a_named_implementation_runs_or_says_why_not():
         attention(x, x, x, window=0)
 
 
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed (make compilers)"
+)
+TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout(data=4),
+        Layout(member=4),
+        Layout(member=2, data=2),
+        Layout(fsdp=2, sequence=2),
+    ],
+    ids=lambda layout: str(layout.sizes),
+)
+def test_the_kernel_is_in_the_program_wherever_members_and_rows_lie(layout, monkeypatch):
+    """Mosaic's kernels refuse devices that the compiler would have to split them over.
+
+    Members are split as train.step does: by a shard_map that is over all axes where it can be.
+    """
+    for name, value in TPU.items():
+        monkeypatch.setenv(name, value)
+    mesh = layout.mesh(topologies.get_topology_desc("v5e:2x2", platform="tpu").devices)
+    there = NamedSharding(mesh, P("member", ROWS, "sequence"))
+    place = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=there)
+    run = jax.vmap(attention)
+    if layout.member > 1:
+        own = {"member"} if layout.shared > 1 else set(AXES)
+        member = P("member")
+        run = jax.shard_map(run, in_specs=member, out_specs=member, axis_names=own, check_vma=False)
+    with jax.set_mesh(mesh):
+        k = place(4, 4, 128, 2, 64)
+        text = jax.jit(run).lower(place(4, 4, 128, 4, 64), k, k).as_text()
+    assert text.count("tpu_custom_call") == 1
+
+
+@pytest.mark.parametrize("where", ["one device", "a mesh", "members"])
+@pytest.mark.parametrize("documents", [False, True], ids=["one document", "documents"])
+def test_cudnn_skips_what_no_query_sees(documents, where, monkeypatch):
+    """What is asked of cuDNN, in the program lowered for a GPU that is not here, nor cuDNN."""
+    library = "jax._src.cudnn.fused_attention_stablehlo"
+    monkeypatch.setattr(f"{library}.check_cudnn_version", lambda: 91200)
+    array = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+    q, k = array(2, 64, 4, 32), array(2, 64, 2, 32)
+    ids = jax.ShapeDtypeStruct((2, 64), jnp.int32) if documents else None
+    over = where == "a mesh"
+    run = functools.partial(context.over_mesh, cudnn.attention) if over else cudnn.attention
+    loss = lambda q, k, v, ids: run(q, k, v, ids, 9).astype(jnp.float32).sum()
+    step = jax.grad(loss, argnums=(0, 1, 2))
+    if where == "members":
+        step = jax.vmap(step, (0, 0, 0, 0 if documents else None))
+        q, k, ids = jax.tree.map(lambda x: x.update(shape=(3, *x.shape)), (q, k, ids))
+    step = jax.jit(step)
+    with jax.set_mesh(jax.make_mesh((1 + over,), ("data",), axis_types=(AxisType.Auto,))):
+        text = step.trace(q, k, k, ids).lower(lowering_platforms=("cuda",)).as_text()
+    calls = [line.replace("\\22", "") for line in text.splitlines() if "__cudnn$fmha" in line]
+    assert len(calls) == 2
+    window = 0 if documents else 9
+    rows = {"one device": 2, "a mesh": 1, "members": 6}[where]
+    for call in calls:
+        assert "mask_type: CAUSAL" in call and f"sliding_window_length: {window}," in call
+        assert (f"tensor<{rows}x1x64x64xbf16>" in call) == documents
+
+
 COMPILE = """
 import jax, jax.numpy as jnp
 from jax.experimental import topologies
@@ -131,19 +240,12 @@ for K, T, dtype, window in (narrow, wide, (32, 64, "float32", None)):
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+@needs_libtpu
 @pytest.mark.slow
 def test_splash_attention_compiles_for_a_tpu_that_is_not_here():
     """Forward and both kernels of the gradient, narrow and wide heads, grouped, T off the block."""
-    settings = {
-        "JAX_PLATFORMS": "cpu",
-        "TPU_SKIP_MDS_QUERY": "1",
-        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    }
     child = subprocess.run(
-        [sys.executable, "-c", COMPILE], env=os.environ | settings, capture_output=True, text=True
+        [sys.executable, "-c", COMPILE], env=os.environ | TPU, capture_output=True, text=True
     )
     assert child.returncode == 0, child.stderr[-3000:]
     lines = [line.split() for line in child.stdout.splitlines()]

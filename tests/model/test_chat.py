@@ -1,11 +1,14 @@
 """Answers to what is typed, between the markers of a language."""
 
+import importlib
 import io
+import json
 
 import jax
 import jax.numpy as jnp
 import pytest
 import tokenizers
+import tyro
 
 from model.chat import main, markers, reply
 from model.gla import GLA
@@ -56,7 +59,27 @@ def test_what_cannot_be_talked_to_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match=r"holds no config.json"):
         main(tmp_path)
     (tmp_path / "params").mkdir()
-    with pytest.raises(ValueError, match=r"export it with python -m experiments.export"):
+    with pytest.raises(ValueError, match=r"write both with model.hf.save\(DIR"):
         main(tmp_path)
     with pytest.raises(ValueError, match=r"nucleus=0.5 has nothing to draw from"):
         main(tmp_path, nucleus=0.5)
+
+
+def test_a_raw_stage_says_the_command_that_exports_it(tmp_path):
+    stage = tmp_path / "run" / "stages" / "0123abcd4567"
+    (stage / "params").mkdir(parents=True)
+    with pytest.raises(ValueError) as error:
+        main(stage)
+    command = f"python -m experiments.export {tmp_path}/run --to DIR --stage 0123abcd4567"
+    assert str(error.value).endswith(command)
+    _, _, name, *options = command.split()
+    export = importlib.import_module(name).main
+    with pytest.raises(ValueError, match=r"run holds no spec.json"):  # it is a command there is
+        tyro.cli(export, args=options)
+
+
+def test_a_model_that_ends_its_texts_otherwise_is_not_talked_to(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": 2}))
+    with pytest.raises(ValueError, match=r"begins a text with id 0 and ends it with 2; model.chat"):
+        main(folder)

@@ -1,4 +1,4 @@
-"""Each recurrent mixer is its paper's equations: one layer, in NumPy, token by token, in float64.
+"""Each mixer is its paper's equations: one layer, in NumPy, token by token, in float64.
 
 No consistency of the forms with each other would show a decay that is wrong in all of them.
 """
@@ -14,6 +14,7 @@ from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.retnet import RetNet
 from model.simple import SimpleGLA
+from model.softmax import Softmax
 from model.transnormer import TransNormer
 from tests.kernels.compare import error
 
@@ -51,12 +52,14 @@ def convolved(x, w, bias=0.0):
     return silu(bias + sum(w[j] * past[j : j + len(x)] for j in range(len(w))))
 
 
-def rotated(x):
-    """x (T,H,K) as K/2 complex numbers, times e^(i t theta), theta = 10000^(-2i/K)."""
+def rotated(x, channels=None):
+    """The first n channels of x (T,H,K) as n/2 complex numbers, times e^(i t theta), theta =
+    10000^(-2i/n); the rest as they are."""
+    x, rest = np.split(x, [channels or x.shape[-1]], axis=-1)
     half = x.shape[-1] // 2
     theta = 10_000.0 ** (-np.arange(half) / half)
     z = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * np.arange(T)[:, None, None] * theta)
-    return np.concatenate([z.real, z.imag], axis=-1)
+    return np.concatenate([z.real, z.imag, rest], axis=-1)
 
 
 def recurrent(q, k, v, decay):
@@ -132,3 +135,44 @@ def test_a_mamba2_layer_is_its_equations():
     o = recurrent(shared(c), shared(b), dt[:, :, None] * x, decay) + p["d"][:, None] * x
     y = normed(o.reshape(T, -1) * silu(z), p["norm"]["gain"]) @ p["out"]["w"]
     assert error(found, y) < 3e-6  # float32 rounds to 6e-8
+
+
+def attended(q, k, v, more=lambda t, h: 0.0):
+    """softmax_s(q_t . k_s / sqrt(K) + more(t, h)_s) v_s over s <= t, head by head: (T, H V)."""
+    out = np.zeros((T, q.shape[1], v.shape[2]))
+    for t in range(T):
+        for h in range(q.shape[1]):
+            weights = np.exp(k[: t + 1, h] @ q[t, h] / q.shape[2] ** 0.5 + more(t, h))
+            out[t, h] = weights / weights.sum() @ v[: t + 1, h]
+    return out.reshape(T, -1)
+
+
+@pytest.mark.parametrize("share, channels", [(1.0, 16), (0.25, 4)])
+def test_a_softmax_layer_is_its_equations(share, channels):
+    """Su et al. 2021, equation 16, on a share of the channels."""
+    found, x, p = layer(Softmax(heads=1, rotary=share))
+    q, k, v = (y.reshape(T, 1, 16) for y in cut(x @ p["qkv"]["w"], D, D, D))
+    y = attended(rotated(q, channels), rotated(k, channels), v) @ p["out"]["w"]
+    assert error(found, y) < 3e-6  # float32 rounds to 6e-8
+
+
+@pytest.mark.parametrize("places", [3, 16])
+def test_contextual_positions_are_their_equations(places):
+    """Golovneva et al. 2024, arXiv 2405.18719, equations 3 to 5, with 1 / sqrt(K) on every product
+    of q; of 3 places the last is that of all farther tokens."""
+    found, x, p = layer(Softmax(heads=2, rotary=0.0, cope=places))
+    q, k, v = (y.reshape(T, 2, 8) for y in cut(x @ p["qkv"]["w"], D, D, D))
+
+    def at(t, h):
+        """q_t . e[p_ts], interpolated between whole places, for every s <= t."""
+        own, e = q[t, h] / 8**0.5, p["places"]
+        gates = sigmoid(k[: t + 1, h] @ own)  # 3
+        logits = np.zeros(t + 1)
+        for s in range(t + 1):
+            away = min(gates[s:].sum(), places - 1)  # 4
+            low, high = int(np.floor(away)), int(np.ceil(away))
+            share = away - low
+            logits[s] = own @ (share * e[high] + (1 - share) * e[low])  # 5
+        return logits
+
+    assert error(found, attended(q, k, v, at) @ p["out"]["w"]) < 3e-6  # float32 rounds to 6e-8

@@ -65,8 +65,8 @@ def test_an_unknown_word_is_named_with_the_nearest(folder):
 
 
 def test_the_harness_asks_a_local_task(folder):
-    """With `pip install lm_eval`: multiple choice, a rolling likelihood and a generation."""
-    reason = "lm_eval is not installed; the arithmetic above is what it calls"
+    """With the extra `harness`: multiple choice, a rolling likelihood and a generation."""
+    reason = "lm_eval is not installed (pip install lm_eval); the arithmetic above is what it calls"
     pytest.importorskip("lm_eval", reason=reason)
     import datasets
     from lm_eval.api.instance import Instance

@@ -8,12 +8,13 @@ import pathlib
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from model.gla import GLA
-from model.hf import card, load, save
+from model.hf import card, ends, load, save
 from model.lm import LM, apply, init
 from model.mamba import Mamba
 from model.softmax import Softmax
@@ -39,7 +40,8 @@ def test_logits_are_those_of_their_own_code(name):
 
 @pytest.mark.parametrize("name", THEIRS)
 def test_their_tensors_come_back_bit_for_bit(name, tmp_path):
-    save(tmp_path, *load(FOLDER / name))
+    save(tmp_path, *load(FOLDER / name), ends=ends(FOLDER / name))
+    assert ends(tmp_path) == (1, 2)
     before, after = (load_file(p / "model.safetensors") for p in (FOLDER / name, tmp_path))
     before = {k.replace("g_norm.", "g_norm_swish_gate."): x for k, x in before.items()}
     assert before.keys() == after.keys()
@@ -53,6 +55,25 @@ def test_a_model_comes_back_bit_for_bit(cfg, tmp_path):
     found, again = load(tmp_path)
     assert found == cfg
     jax.tree.map(np.testing.assert_array_equal, params, again)
+
+
+def test_tensors_in_bfloat16_become_the_float32_of_the_same_value(tmp_path):
+    shutil.copytree(FOLDER / "llama", tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "model.safetensors"
+    rough = {name: x.astype(jnp.bfloat16) for name, x in load_file(path).items()}
+    save_file(rough, path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    cfg, params = load(tmp_path)
+    assert cfg.dtype == "bfloat16"
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    save(tmp_path / "again", cfg, params)
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    for name, x in rough.items():
+        np.testing.assert_array_equal(again[name], x.astype(np.float32))
+    config = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert (config["dtype"], config["compute_dtype"]) == ("float32", "bfloat16")
+    assert load(tmp_path / "again")[0] == cfg
 
 
 def test_tensors_that_do_not_fit_are_named(tmp_path):
@@ -71,7 +92,12 @@ def test_tensors_that_do_not_fit_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     "name, key, value",
-    [("gla", "norm_eps", 1e-5), ("gla", "feature_map", "relu"), ("llama", "attention_bias", True)],
+    [
+        ("gla", "norm_eps", 1e-5),
+        ("gla", "feature_map", "relu"),
+        ("llama", "attention_bias", True),
+        ("llama", "rms_norm_eps", 1e-5),
+    ],
 )
 def test_a_setting_that_our_model_has_not_is_refused(name, key, value, tmp_path):
     shutil.copytree(FOLDER / name, tmp_path, dirs_exist_ok=True)

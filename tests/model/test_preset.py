@@ -4,7 +4,9 @@ import jax
 import pytest
 
 from model import describe
-from model.lm import shapes
+from model.gla import GLA
+from model.lm import LM, shapes
+from model.mamba import Mamba
 from model.preset import MIXERS, SIZES, preset, twin
 from model.softmax import Softmax
 
@@ -65,6 +67,25 @@ def test_the_parts_are_the_whole():
     hybrid = describe.parts(preset("hybrid-10M"), 1024)
     assert set(hybrid) == {"embedding", "GLA", "Softmax", "mlp", "norms", "output (tied)"}
     assert hybrid["GLA"]["state"] == 8 * 4 * (32 * 64) * 4  # layers, heads, K V, bytes
+
+
+def test_operations_are_counted_once():
+    """By hand, a token at D=16 and T=8: products and convolutions, then what the state takes."""
+    D, F, T, I, R, K = 16, 24, 8, 32, 1, 4
+    mlp, output = 2 * 3 * D * F, 2 * 11 * D
+    scan = 2 * (D * 2 * I + 4 * I + I * (R + 2 * K) + R * I + I * D) + 6 * I * K
+    attention = 2 * (3 * D * D + D * D) + 4 * T / 2 * D
+    contextual = attention + 2 * D * 5  # q . e of each of 5 places
+    k, V, C = 4, 8, T  # one pair of heads: a state of (4, 8) in and out, half of a square of T x T
+    gla = 2 * (D * (8 + 8 + 16 + 16 + 16) + 16 * 8 + 16 * D) + 2 * (4 * k * V + C * (k + V))
+    for mixer, own in (
+        (Mamba(state=K), scan),
+        (Softmax(heads=2), attention),
+        (Softmax(heads=2, cope=5), contextual),
+        (GLA(heads=2), gla),
+    ):
+        rows = describe.parts(LM(W=11, D=D, F=F, layers=1, mixer=mixer), T).values()
+        assert sum(row["flops"] for row in rows) == mlp + output + own, mixer
 
 
 def test_a_recurrent_state_keeps_its_size_and_a_cache_grows():

@@ -1,5 +1,7 @@
 """Decoding against the parallel form, prompt by prompt."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,11 @@ import pytest
 
 from model.gla import GLA
 from model.linear import LinearAttention
-from model.lm import LM, apply, init
+from model.lm import LM, apply, fresh, init, shapes
 from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.retnet import RetNet
-from model.sample import Greedy, Sample, generate, noise
+from model.sample import Greedy, Sample, decode, generate, noise, prefill
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer
@@ -19,8 +21,8 @@ from model.transnormer import TransNormer
 MIXERS = (
     GLA(heads=2),
     GLA(heads=2, convolution=4),
-    # No rotary share: GLA's decays differ within a pair, so that it knows where in a row it is.
-    GLA(heads=4, kv_heads=2, expand_k=1.0),
+    # Its decays differ within a rotated pair, so that it knows where in a row it is.
+    GLA(heads=4, kv_heads=2, expand_k=1.0, rotary=0.5),
     SimpleGLA(heads=2),
     LinearAttention(heads=2),
     RetNet(heads=2),
@@ -31,6 +33,7 @@ MIXERS = (
     Softmax(heads=4, kv_heads=2, rotary=0.0, cope=4),
     Softmax(heads=2, window=5),
     Softmax(heads=2, window=12),
+    (GLA(heads=2), Softmax(heads=2, window=5)),
 )
 LENGTHS = np.array([9, 1, 4])
 W, STEPS = 17, 5
@@ -39,7 +42,8 @@ parallel = jax.jit(apply, static_argnums=0)
 
 
 def model(mixer):
-    cfg = LM(W=W, D=16, layers=1, mixer=mixer)
+    layers = len(mixer) if isinstance(mixer, tuple) else 1
+    cfg = LM(W=W, D=16, layers=layers, mixer=mixer)
     return cfg, init(cfg, jax.random.key(0))
 
 
@@ -163,6 +167,34 @@ def test_only_answers_of_the_set_are_said():
         assert found[0].tolist() in [[3, 4, 0, 0, 0], [3, 5, 6, 0, 0], [7, 0, 0, 0, 0]]
         assert found[1].tolist() == [1, 2, 0, 0, 0]
         assert found[2].tolist() == [3, 4, 5, 0, 0]
+
+
+def test_more_tokens_than_a_cache_has_room_for_are_refused():
+    """What is written past the end would be written over the last tokens."""
+    cfg, text = LM(W=W, D=16, layers=1, mixer=Softmax(heads=2)), prompts(0)
+
+    def say(cfg, room, steps):
+        def run(params):
+            logits, state = prefill(cfg, params, text, jnp.array(LENGTHS), room)
+            return decode(cfg, params, logits, state, steps).tokens
+
+        return jax.eval_shape(run, shapes(cfg)).shape
+
+    assert say(cfg, 12, 3) == (3, 3)
+    with pytest.raises(ValueError, match=r"steps=4 are more than the 3 places left"):
+        say(cfg, 12, 4)
+    with pytest.raises(ValueError, match=r"prompts of 9 tokens do not fit room=8"):
+        say(cfg, 8, 1)
+    (cache,) = fresh(cfg, 3, 12)
+    more = lambda seen: jax.eval_shape(
+        lambda params: apply(cfg, params, text[:, :4], None, (cache._replace(seen=seen),)),
+        shapes(cfg),
+    )
+    more(jnp.int32(8))
+    with pytest.raises(ValueError, match=r"4 more tokens do not fit a cache of 12 places, 3 of"):
+        more(jnp.int32(9))
+    narrow = dataclasses.replace(cfg, mixer=Softmax(heads=2, window=5))
+    assert say(narrow, 9, 4) == (3, 4), "a window has room for ever"
 
 
 def test_a_draw_without_a_key_is_refused():
