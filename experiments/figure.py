@@ -24,21 +24,23 @@ STYLE = {
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
-ROW = 5  # panels
+ROW = 6  # panels
 DASHES = ("-", "--", ":")
 COLORS = ("#2f6db3", "#d8822a", "#2a9d8f", "#8c5fa8", "#b34b5b", "#6b6b6b", "#9aa33b", "#c77ba8")
 BINS = {"right": "#2a9d8f", "other": "#e9b44c", "wrong": "#d9d9d9"}
 
 
 def _canvas(panels: int, width: float, height: float, **share) -> tuple[Figure, list]:
-    """Panels side by side; more than ROW of them in rows, unless they share the axis below."""
-    columns = panels if share.get("sharex") else min(panels, ROW)
-    rows = -(-panels // columns)
+    """Panels side by side; more than ROW of them in rows of about as many."""
+    rows = -(-panels // ROW)
+    columns = -(-panels // rows)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **share).ravel()
         for empty in axes[panels:]:
             empty.set_visible(False)
+        for axis in axes[:panels]:  # who shares an axis shows its numbers still
+            axis.xaxis.set_tick_params(labelbottom=True)
         return figure, list(axes[:panels])
 
 

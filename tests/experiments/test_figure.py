@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from experiments import figure
 
 
@@ -11,9 +13,13 @@ def test_curves_shows_every_label_however_many_there_are():
     assert all(f"arm {n}" in drawn for n in range(len(lines)))
 
 
-def test_many_panels_stand_in_rows_a_page_is_wide_enough_for():
+@pytest.mark.parametrize("kind", ["curves", "dots"])
+def test_many_panels_stand_in_rows_a_page_is_wide_enough_for(kind):
     panels = {f"arm {n}": {"loss": [([1, 2], [1.0, 0.5])]} for n in range(9)}
-    drawn = figure.curves(panels)
+    if kind == "dots":
+        panels = {name: {"loss": ([1.0, 0.5], True)} for name in panels}
+    drawn = figure.curves(panels) if kind == "curves" else figure.dots(panels, "accuracy")
     assert all(f"arm {n}" in drawn for n in range(9))
-    width, height = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn).groups())
-    assert width < 5.5 * 4.2 * 72 and height > 2 * 2.6 * 72
+    shape = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn).groups())
+    (width, height), (one, high) = shape, (4.2, 2.6) if kind == "curves" else (2.4, 1.1)
+    assert width < 5.5 * one * 72 and height > 2 * high * 72
