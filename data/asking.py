@@ -19,8 +19,8 @@ from data.task import TASKS, Items, Positional, Task, held_out
 
 class Questions(NamedTuple):
     """N questions in tokens: where each is asked, how and in which language; whether it is `of` the
-    tasks of the world (N, tasks): those that ask it in these words; and whether it is an item that
-    is `kept` for evaluation."""
+    tasks of the world (N, tasks): those that ask it in these words; whether it is an item that is
+    `kept` for evaluation, and whether it is `worded` by a template that is."""
 
     row: np.ndarray
     position: np.ndarray
@@ -28,6 +28,7 @@ class Questions(NamedTuple):
     language: np.ndarray
     of: np.ndarray
     kept: np.ndarray
+    worded: np.ndarray
 
 
 def questions(corpus: Corpus, tokens: np.ndarray) -> Questions:
@@ -48,9 +49,10 @@ def questions(corpus: Corpus, tokens: np.ndarray) -> Questions:
                     same = lambda value, n=len(begin): np.full(n, value)
                     where = words.row[begin], words.position[begin]
                     told = same(tables.register[z]), same(language)
-                    found.append(Questions(*where, *told, of, kept))
+                    found.append(Questions(*where, *told, of, kept, same(tables.held_out[z])))
     none = np.zeros(0, np.int64)
-    empty = Questions(*[none] * 4, np.zeros((0, len(corpus.world.tasks)), bool), none > 0)
+    no = none > 0
+    empty = Questions(*[none] * 4, np.zeros((0, len(corpus.world.tasks)), bool), no, no)
     seen = Questions(*(np.concatenate(column) for column in zip(empty, *found, strict=True)))
     # Words in the place of a task that asks nothing so are another template's.
     return Questions(*(column[seen.of.any(1)] for column in seen))

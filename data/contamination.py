@@ -4,7 +4,8 @@ out, and tasks in registers and languages that a mixture holds out.
     python -m data.contamination NAME --tokens 1e8
 
 searches the corpus of the experiment NAME with every core. It trusts neither the generator nor its
-provenance: data/search.py reads the tokens.
+provenance: data/search.py reads the tokens. Held out are cells of facts, items and tasks, and the
+templates that `Vocabulary.held_out` leaves to evaluation, whatever is stated or asked in them.
 """
 
 import functools
@@ -33,8 +34,9 @@ _SPAN = 2**22  # tokens a process searches before it reports
 def contamination(
     source: Documented, start: int, stop: int, cells: np.ndarray | None = None
 ) -> pa.Table:
-    """Every place in the tokens of rows start..stop where a held-out cell is stated, none if all is
-    well. `cells` (facts, languages, directions) bool is by default what the groups do not state.
+    """Every place in the tokens of rows start..stop where a held-out cell is stated, or any cell in
+    a template that is held out; none if all is well. `cells` (facts, languages, directions) bool is
+    by default what the groups do not state.
 
     In a corpus of transformed documents a statement may have its words in any order.
 
@@ -79,15 +81,23 @@ def trespasses(source: Documented, start: int, stop: int) -> pa.Table:
 
 
 class Proof(NamedTuple):
-    """What a search found: statements of held-out cells, and how many statements in all; the places
-    (n, 2), as row and position, of items that are kept for evaluation and of tasks that the mixture
-    holds out, and how many questions in all."""
+    """What a search found: statements of held-out cells or in held-out templates, and how many
+    statements in all; the places (n, 2), as row and position, of items that are kept for
+    evaluation, of tasks that the mixture holds out and of questions in held-out templates, and how
+    many questions in all."""
 
     hits: search.Statements
     statements: int
     kept: np.ndarray
     asked: np.ndarray
+    worded: np.ndarray
     questions: int
+
+    @property
+    def places(self) -> np.ndarray:
+        """(n, 2) all places where something is that is held out."""
+        hits = np.stack([self.hits.row, self.hits.position], 1)
+        return np.concatenate([hits, self.kept, self.asked, self.worded])
 
 
 def proof(source: Documented, rows: int, processes: int = 1) -> Proof:
@@ -107,16 +117,17 @@ def _search(
     for first, last in blocks(source, *span, _BLOCK):
         tokens = source.rows(first, last)["tokens"]
         said, none = _statements(source, tokens), np.zeros((0, 2), np.int64)
-        kept, forbidden, count = none, none, 0
+        kept, forbidden, worded, count = none, none, none, 0
         if asked:
             found = questions(corpus, tokens)
             place, count = np.stack([found.row + first, found.position], 1), len(found.row)
-            kept, forbidden = place[found.kept], place[_forbidden(source, found)]
+            kept, worded = place[found.kept], place[found.worded]
+            forbidden = place[_forbidden(source, found)]
         language = corpus.tables.language[said.template]
-        chosen = cells[said.fact, language, said.direction]
+        chosen = cells[said.fact, language, said.direction] | corpus.tables.held_out[said.template]
         hits = search.Statements(*(column[chosen] for column in said))
         hits = hits._replace(row=hits.row + first)
-        parts.append(Proof(hits, len(said.fact), kept, forbidden, count))
+        parts.append(Proof(hits, len(said.fact), kept, forbidden, worded, count))
     return _joined(parts)
 
 
@@ -172,6 +183,7 @@ def _joined(parts: list[Proof]) -> Proof:
         statements=sum(part.statements for part in parts),
         kept=places("kept"),
         asked=places("asked"),
+        worded=places("worded"),
         questions=sum(part.questions for part in parts),
     )
 
@@ -179,8 +191,8 @@ def _joined(parts: list[Proof]) -> Proof:
 def main(
     name: tyro.conf.Positional[str], tokens: float = 1e8, processes: int = os.cpu_count() or 1
 ) -> None:
-    """Searches the tokens of an experiment's corpus for statements, items and tasks that are held
-    out; exits with 1 if there are any.
+    """Searches the tokens of an experiment's corpus for statements, items, tasks and templates that
+    are held out; exits with 1 if there are any.
 
     Args:
         name: an experiment, as in experiments/<name>.py
@@ -193,8 +205,7 @@ def main(
     except ValueError as error:
         sys.exit(f"data.contamination: {error}")
     said = f"{found.statements:,} statements, {found.questions:,} questions in {tokens:,.0f} tokens"
-    wrong = np.concatenate([np.stack(found.hits[:2], 1), found.kept, found.asked])
-    if len(wrong):
+    if len(wrong := found.places):
         row, token = wrong[0]
         sys.exit(f"{said}, {len(wrong):,} of them held out, the first in row {row}, token {token}")
     print(f"{said}, none of them held out")

@@ -7,6 +7,8 @@
     alternating         Alternating(block): blocks of one language and the other
     schedule            Ramp(rows, start=0.1, stop=0.9): from ratio to ratio, in equal steps
 
+Curricula are of two languages: a ratio is the share of the second.
+
 Row i is row i of the base with the ratio of its phase: the same random numbers, so that runs under
 two curricula differ in nothing else.
 """
@@ -120,6 +122,12 @@ class Curriculum(Documented):
         if not hasattr(self.base, "ratio"):
             raise ValueError(
                 f"{type(self.base).__name__} has no ratio of languages; choose a corpus that does"
+            )
+        languages = len(self.base.legend["language"])
+        if languages > 2:
+            raise ValueError(
+                f"a curriculum changes the ratio of two languages, and there are {languages}; "
+                f"choose a Pair, or the Corpus itself with ratio a tuple of {languages} shares"
             )
         self.corpora  # noqa: B018  every phase checks its ratio
 

@@ -42,10 +42,12 @@ def facts(
         open        question parent x ?
         choice      question choose parent x a b c d ?  with the options in OPTIONS orders, so that
                     the answer stands in every place once
-        context     parent of x is y , parent of x is   told in either direction, of bijections
+        context     parent of x is y , parent of x is   told in either direction
 
     All but the first ask what the world has tasks for (data/task/retrieval.py, context.py), and
-    leave the other facts out. Where a type has fewer entities than OPTIONS, options are empty.
+    leave the other facts out: of EVERY (data/task/every.py), a choice those whose answer is one of
+    fewer than OPTIONS, a context those of fewer than twice what is told, 6. Where a type has fewer
+    entities than OPTIONS, options are empty.
 
     Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
     entities have the same form in all languages), stated (in pretraining, in this very cell),

@@ -16,7 +16,10 @@ from data.world import World
 
 @dataclass(frozen=True)
 class Lexicon(Feature):
-    """The twin has words of its own, but for a share `overlap` of the nouns (the anchors)."""
+    """The twin has words of its own, but for a share `overlap` of the nouns (the anchors). Of its
+    other words (relations, tasks, function words, verbs) none is shared at any overlap; names and
+    what is written (marks, numerals, chat markers) stay the base's, and have features of their own.
+    """
 
     overlap: float = 0.3
 
@@ -203,7 +206,8 @@ _LATIN, _CYRILLIC = "abcdefghijklmnopqrstuvwxyzäëïöü", "абцдефгхи�
 class Script(Feature):
     """How the twin is written. "disjoint": words that are no words of the base have letters, and so
     syllables, of their own; shared words stay. "mapped": every word, names and anchors too, in
-    other code points, one for one, so that no form is shared but marks and chat markers."""
+    other code points, one for one, so that no form is shared but what has no letters: marks,
+    numerals, brackets and chat markers."""
 
     script: str = "disjoint"
     stage: ClassVar[int] = 3
@@ -231,15 +235,18 @@ class Script(Feature):
 @dataclass(frozen=True)
 class Case(Feature):
     """Nouns and names take suffixes: with 2 cases all that is not a clause's subject, with 4 its
-    object (accusative), the complement of "of" (genitive) and what is asked about (dative)."""
+    object (accusative), the complement of "of" (genitive) and what is asked about (dative); with 0
+    none does."""
 
     cases: int = 4
 
     def __post_init__(self) -> None:
-        if self.cases not in (2, 4):
-            raise ValueError(f"cases={self.cases}: there are systems of 2 and of 4; choose one")
+        if self.cases not in (0, 2, 4):
+            raise ValueError(f"cases={self.cases}: there are systems of 0, 2 and 4; choose one")
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        if not self.cases:
+            return twin
         suffixes = "nnn" if self.cases == 2 else "nsk"
         return replace(twin, case=tuple(zip(_ROLES, suffixes, strict=True)))
 
@@ -250,18 +257,20 @@ _ROLES = ("object", "complement", "argument")
 @dataclass(frozen=True)
 class Agreement(Feature):
     """The verb shows the "number" of what its clause is about, or "gender x number": the gender of
-    its first noun (closest conjunct agreement). Articles then show their noun's gender."""
+    its first noun (closest conjunct agreement). Articles then show their noun's gender. With "none"
+    it shows nothing."""
 
     shown: str = "number"
 
     def __post_init__(self) -> None:
-        if self.shown not in ("number", "gender x number"):
-            raise ValueError(
-                f"shown={self.shown!r} is no agreement; choose 'number' or 'gender x number'"
-            )
+        if self.shown not in _SHOWN:
+            raise ValueError(f"shown={self.shown!r} is no agreement; choose among {(*_SHOWN,)}")
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
-        return replace(twin, agreement=("", "m", "l", "r")[: 2 if self.shown == "number" else 4])
+        return replace(twin, agreement=("", "m", "l", "r")[: _SHOWN[self.shown]])
+
+
+_SHOWN = {"none": 0, "number": 2, "gender x number": 4}  # and how many suffixes tell it
 
 
 @dataclass(frozen=True)

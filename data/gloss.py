@@ -5,11 +5,23 @@ hyphens in the words and in their glosses, grammatical categories are abbreviate
 GEN, DAT and OBL (of two cases) are cases, SG and PL numbers, I and II genders, DEF the article.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from data.language import Leaf
 from data.lexicon import HAS, THE, VERB, gender
-from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Say, Story
+from data.meaning import (
+    Alias,
+    Chat,
+    Dictionary,
+    Fact,
+    Meaning,
+    Parallel,
+    Question,
+    Quiz,
+    Say,
+    Story,
+)
 from data.speaker import Speaker
 
 ROLES = ("given", "relation", "answer", "function")
@@ -44,6 +56,13 @@ def interlinear(both: Speaker, meaning: Meaning, language: int) -> list[Word]:
     ['relation', 'function', 'given', 'function', 'answer']
     """
     return [_word(both, leaf) for leaf in both.leaves(meaning, language)]
+
+
+def begun(meaning: Meaning, drawn: int, language: int) -> Meaning:
+    """A meaning that is drawn in a language, to be said in another one: a document of two languages
+    that begins in the second of them ends in the first."""
+    two = isinstance(meaning, Dictionary | Parallel) and meaning.target == language
+    return replace(meaning, target=drawn) if two else meaning
 
 
 def _word(both: Speaker, leaf: Leaf) -> Word:
@@ -86,6 +105,8 @@ def translation(both: Speaker, meaning: Meaning) -> str:
     >>> both = speaker(Pair(), World())
     >>> translation(both, Fact("parent", "x3", "y7", focus="y7"))
     'The child of y7 is x3.'
+    >>> translation(both, Alias(Fact("parent", "x3", "y7", focus="y7"), "noun1"))
+    'noun1 is y7. The child of noun1 is x3.'
     >>> translation(both, Quiz(Question("swap", ("noun1", "noun2"))))
     'Question: swap noun1 noun2? noun2 noun1.'
     """
@@ -94,6 +115,10 @@ def translation(both: Speaker, meaning: Meaning) -> str:
         if meaning.focus == meaning.subject:
             return f"The {relation.name} of {meaning.subject} is {meaning.object}."
         return f"The {relation.converse} of {meaning.object} is {meaning.subject}."
+    if isinstance(meaning, Alias):
+        return f"{meaning.noun} is {meaning.fact.focus}. {translation(both, meaning.renamed)}"
+    if isinstance(meaning, Parallel):
+        return f"{translation(both, meaning.meaning)} And again in another language."
     said = [leaf.concept for leaf in both.leaves(meaning, 0) if leaf.answer]
     answer = " ".join(c for c in said if c in both.kind and both.kind[c] != "function")
     match meaning:
@@ -141,6 +166,10 @@ def formula(meaning: Meaning) -> str:
             return f"{ask(question)}? {ask(follow)}?"
         case Dictionary(concepts, _):
             return f"define {', '.join(concepts)}"
+        case Alias(fact, noun):
+            return f"define {noun} as {fact.focus}, {formula(meaning.renamed)}"
+        case Parallel(said, target):
+            return f"{formula(said)}, and again in L{target + 1}"
         case Say(verb, agent, theme, recipient, double, content):
             roles = [part.noun for part in (agent, theme, recipient) if part]
             roles += [formula(content)] if content else []

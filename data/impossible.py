@@ -4,10 +4,19 @@ Language Models"), under the paper's names, as features of the twin. At most one
 Each moves the words of a whole document, or puts markers between them, by their count alone, after
 all other grammar. What they do depends on a document's number of words and not on chance, so every
 one can be undone (`parse` of what is rendered is the meaning) and compiles to a template like any
-grammar. The paper's NonDeterministicShuffle draws anew for every sentence: it cannot be undone, and
-it is not here. Its marker of reversal stands at a place drawn for every sentence; here for every
-length. Whoever is in focus is still mentioned first: of a fact's two wordings, the one is perturbed
-that then has the focus first, so a direction means what it means in every other language.
+grammar. The paper's NonDeterministicShuffle draws anew for every sentence and cannot be undone: it
+is no feature but a transform of the finished corpus, `Shuffle` of data/reorder.py. Deviations:
+
+    marker of reversal   the paper draws its place for every sentence; here for every length
+    incomplete hops      where fewer than four words follow a verb, as in "parent of x is y", the
+                         marker ends the document; the paper's filter (`filter_hop`) leaves such
+                         sentences out, and here facts would be left out with them
+    TokenHop, WordHop    a word is one token, so the two coincide where nothing but words follows
+                         the verb: in all that the default world says; they differ where a comma or
+                         a question mark comes within four words (told facts; lists, verb first)
+
+Whoever is in focus is still mentioned first: of a fact's two wordings, the one is perturbed that
+then has the focus first, so a direction means what it means in every other language.
 """
 
 from dataclasses import dataclass, replace

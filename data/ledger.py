@@ -42,8 +42,8 @@ def ledger(source: Documented, start: int, stop: int) -> pa.Table:
     source tells of its documents (`transform`, `phase`, `replayed`), stated (whether the world's
     groups allow the cell), exposures, and mates: how many of the exposures come after another
     statement of the same fact, in whatever words, in the same row. A template that states its fact
-    in two languages has a row for each. `switched` counts apart the statements that have words of
-    another language: they are no exposures.
+    in two languages has a row for each, and of the second all exposures have a mate. `switched`
+    counts apart the statements that have words of another language: they are no exposures.
 
     Every fact has a row for each template of its relation, and for each way in which some fact of
     its relation is stated: turned round by a transform, in a phase.
@@ -198,6 +198,7 @@ def _table(source: Documented, facts: np.ndarray, ways: np.ndarray, counted: np.
     language = np.tile(language, len(facts))
     counted = counted[np.arange(len(facts)).repeat(len(way) // len(facts)), way]
     template, direction = template[way], direction[way]
+    exposures, again = counted[:, :2].sum(1), np.tile(again, len(facts))
     own = zip(_more(source).items(), more, strict=True)
     return pa.table(
         dict(
@@ -210,8 +211,8 @@ def _table(source: Documented, facts: np.ndarray, ways: np.ndarray, counted: np.
             register=named(REGISTERS, tables.register[template]),
             **{name: named((None, *names), code[way]) for (name, names), code in own},
             stated=base.stated[fact, language, direction],
-            exposures=counted[:, :2].sum(1),
-            mates=counted[:, 1],
+            exposures=exposures,
+            mates=np.where(again, exposures, counted[:, 1]),
             switched=counted[:, 2],
         )
     )

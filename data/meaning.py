@@ -147,6 +147,13 @@ class Alias:
     fact: Fact
     noun: Concept
 
+    @property
+    def renamed(self) -> Fact:
+        """The fact, the entity in focus called by the noun."""
+        places = ("subject", "object", "focus")
+        called = {p: self.noun for p in places if getattr(self.fact, p) == self.fact.focus}
+        return replace(self.fact, **called)
+
 
 @dataclass(frozen=True)
 class Parallel:

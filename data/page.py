@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from data import plot
-from data.gloss import Word, interlinear, translation
+from data.gloss import Word, begun, interlinear, translation
 from data.lexicon import inventory
-from data.meaning import Dictionary, Meaning
+from data.meaning import Meaning
 from data.speaker import Speaker, speaker
-from data.survey import Cell, Survey
+from data.survey import Cell, Survey, both_ways, chances
 from data.task import HELD_OUT_ONE_IN
 from data.template import REGISTERS
 from data.world import DIRECTIONS
@@ -31,7 +31,9 @@ _SAID = {
 
 def page(seen: Survey, title: str) -> str:
     """The page, of some hundred kilobytes."""
-    told = heat(seen.corpus.pair.names, seen.cells, seen.mates)
+    told = heat(seen.corpus.pair.names, seen.cells, seen.mates) + "".join(
+        f"<p>{html.escape(line)}</p>" for line in (both_ways(seen.corpus), chances(seen.corpus))
+    )
     sections = (
         ("The languages", _languages(seen)),
         ("What documents say", _documents(seen)),
@@ -83,7 +85,9 @@ def _languages(seen: Survey) -> str:
     rows = [f"<tr><th>{base}<td>the base, drawn at random; its clauses are {order}"]
     for name, features in zip(names, seen.corpus.pair.twins, strict=True):
         what = [f"<li><code>{html.escape(str(f))}</code> {described(f)}" for f in features]
-        told = f"{base} with {len(features)} change{'s' * (len(features) > 1)}<ul>{''.join(what)}</ul>"
+        told = (
+            f"{base} with {len(features)} change{'s' * (len(features) > 1)}<ul>{''.join(what)}</ul>"
+        )
         rows.append(f"<tr><th>{name}<td>{told if features else f'an exact copy of {base}'}")
     return f"<table class=plain>{''.join(rows)}</table>"
 
@@ -122,11 +126,8 @@ def _documents(seen: Survey) -> str:
 def _document(both: Speaker, names: Sequence[str], drawn: int, meaning: Meaning) -> str:
     cells = []
     for i, name in enumerate(names):
-        said = meaning
-        if isinstance(meaning, Dictionary) and i == meaning.target:
-            said = Dictionary(meaning.concepts, drawn)
         mark = " <mark>drawn</mark>" if i == drawn else ""
-        words = "".join(map(_word, interlinear(both, said, i)))
+        words = "".join(map(_word, interlinear(both, begun(meaning, drawn, i), i)))
         cells.append(f"<div class=line><b>{name}{mark}</b><div class=words>{words}</div></div>")
     free = html.escape(translation(both, meaning))
     return f"<div class=document>{''.join(cells)}<p class=free>‘{free}’</p></div>"
@@ -192,15 +193,14 @@ def _proof(seen: Survey) -> str:
     control += (
         f" Of {seen.proof.questions:,} questions {len(seen.proof.kept):,} are items kept for "
         f"evaluation, which are one in {HELD_OUT_ONE_IN} of every task; {len(seen.proof.asked):,} "
-        "ask what the mixture never asks."
+        f"ask what the mixture never asks, {len(seen.proof.worded):,} in a template held out."
     )
     for cell in seen.corpus.mixture.held_out:
         control += f" Never said: <code>{html.escape(str(cell))}</code>."
-    if not hits and not len(seen.proof.kept) and not len(seen.proof.asked):
+    if not len(seen.proof.places):
         found = f"None of the {held_out:,} held-out statements is in {searched}."
         return f"<p class='verdict good'>✓ {found}</p><p>{control}</p>"
-    places = (np.stack(seen.proof.hits[:2], 1), seen.proof.kept, seen.proof.asked)
-    row, token = np.concatenate(places)[0]
+    row, token = seen.proof.places[0]
     found = (
         f"{hits:,} held-out statements are in {searched}; what is held out is first said in row "
         f"{row} at token {token}."
@@ -223,15 +223,18 @@ def _distances(seen: Survey) -> str:
     head = "".join(f"<th>{name} from {base}" for name in names)
     rows = []
     for what in seen.distances[0] if seen.distances else ():
-        values = "".join(
-            f"<td class=bar style='--share:{100 * min(abs(found[what]), 1):.0f}%'>{found[what]:.2f}"
-            for found in seen.distances
-        )
+        values = "".join(map(_bar, (found[what] for found in seen.distances)))
         rows.append(f"<tr><th>{what}{values}<td class=note>{_DISTANCES.get(what, '')}")
     return (
         "<p>Measured on documents said in both languages, and not read from the changes above.</p>"
         f"<div class=wide><table><thead><tr><th>{head}<th><tbody>{''.join(rows)}</table></div>"
     )
+
+
+def _bar(value: float) -> str:
+    if np.isnan(value):
+        return "<td class=held>not said"
+    return f"<td class=bar style='--share:{100 * min(abs(value), 1):.0f}%'>{value:.2f}"
 
 
 def _numbers(seen: Survey) -> str:

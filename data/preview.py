@@ -18,13 +18,13 @@ from rich.table import Table
 from data import spec
 from data.bench import DEFAULT
 from data.corpus import Corpus
-from data.gloss import formula, interlinear
+from data.gloss import begun, formula, interlinear
 from data.lexicon import inventory
-from data.meaning import Dictionary, Meaning
+from data.meaning import Meaning
 from data.outline import outline, sheet
 from data.page import page
 from data.speaker import Speaker, speaker
-from data.survey import Survey, survey
+from data.survey import Survey, both_ways, chances, survey
 from data.template import REGISTERS
 from data.world import DIRECTIONS
 
@@ -51,7 +51,7 @@ def preview(corpus: Corpus, rows: int = 20_000, console: Console | None = None) 
         print_(f"{name} differs from L1 by: {escape(features)}")
     seen = survey(corpus, rows)
     print_("", _documents(seen), _vocabulary(corpus), _distances(seen), _shares(seen))
-    print_(_ledger(seen), _proof(seen))
+    print_(_ledger(seen), both_ways(corpus), chances(corpus), _proof(seen), sep="\n")
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -66,16 +66,14 @@ def _documents(seen: Survey) -> Table:
     table = _table(title, "meaning (* mentioned first)", *names)
     for examples in seen.examples.values():
         for language, meaning in examples[:_SHOWN]:
-            cells = [_styled(both, meaning, i, drawn=i == language) for i in range(len(names))]
+            cells = [_styled(both, meaning, language, i) for i in range(len(names))]
             table.add_row(escape(formula(meaning)), *cells)
     return table
 
 
-def _styled(both: Speaker, meaning: Meaning, language: int, drawn: bool) -> str:
-    if isinstance(meaning, Dictionary):
-        meaning = Dictionary(meaning.concepts, int(not language))
-    style = lambda role: f"{'bold ' * drawn}{_STYLES[role]}"
-    words = interlinear(both, meaning, language)
+def _styled(both: Speaker, meaning: Meaning, drawn: int, language: int) -> str:
+    style = lambda role: f"{'bold ' * (language == drawn)}{_STYLES[role]}"
+    words = interlinear(both, begun(meaning, drawn, language), language)
     return " ".join(f"[{style(word.role)}]{escape(word.form)}[/]" for word in words)
 
 
@@ -142,8 +140,12 @@ def _proof(seen: Survey) -> str:
         f"tokens; the same search finds {seen.proof.statements:,} statements, and the ledger "
         f"counts {seen.exposures:,}"
     )
-    if not len(hits.row):
+    if not len(seen.proof.places):
         return f"[green]No held-out statement is in the corpus[/] ({searched})."
+    if not len(hits.row):
+        row, token = seen.proof.places[0]
+        asked = f"{len(seen.proof.places):,} held-out questions in the corpus"
+        return f"[red]{asked}[/], first in row {row} at token {token} ({searched})."
     relation, subject, *_ = seen.corpus.world.fact(int(hits.fact[0]))
     where = f"{relation} of {subject} in row {hits.row[0]}"
     return (

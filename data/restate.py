@@ -33,7 +33,8 @@ from data.world import World
 
 @dataclass(frozen=True)
 class Swap:
-    """The other direction, in the same language."""
+    """The other direction, in the same language, in the template of its wording that was drawn; the
+    clauses have the order that is the language's own."""
 
     offers: ClassVar[tuple[str, ...]] = ("spans", "say")
     words: ClassVar[tuple[str, ...]] = ()
@@ -48,11 +49,12 @@ class Swap:
     ) -> Documents:
         said = {name: column[chosen] for name, column in documents.said.items()}
         relation = base.world.facts.relation[said["fact"]]
-        template = base.tables.ids[0, said["language"], relation, 1 - said["direction"], 0, 0]
+        wording = base.tables.wording[said["template"]]
+        template = base.tables.ids[0, said["language"], relation, 1 - said["direction"], wording, 0]
         made = base.say(template, ends(base.world)[said["fact"]])
         documents.said["template"][chosen] = template
         _said_once(documents, chosen)
-        return _replaced(documents, chosen, made)
+        return _replaced(documents, chosen, made, _scored(base, template, made))
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Bridge:
         for name in ("fact", "template", "direction"):
             documents.said[name][chosen] = -1
         _said_once(documents, chosen)
-        return _replaced(documents, chosen, made)
+        return _replaced(documents, chosen, made, _scored(base, template, made))
 
 
 def _states(documents: Documents) -> np.ndarray:
@@ -136,14 +138,24 @@ def _relations(pair: Pair, world: World) -> np.ndarray:
     return found
 
 
-def _replaced(documents: Documents, chosen: np.ndarray, made: Said) -> Documents:
-    """The documents with those that are `chosen` as they are said in `made`."""
+def _scored(base: Corpus, template: np.ndarray, made: Said) -> np.ndarray:
+    """(n) the weights of what templates say: of a corpus that scores responses, the answer's."""
+    if base.loss == "all":
+        return np.ones(len(made.tokens), np.float32)
+    prompt = np.repeat(base.tables.prompt[template], made.length)
+    return (made.word >= prompt).astype(np.float32)
+
+
+def _replaced(
+    documents: Documents, chosen: np.ndarray, made: Said, weights: np.ndarray
+) -> Documents:
+    """The documents with those that are `chosen` as they are said in `made`, of such weights."""
     kept = documents.take(np.flatnonzero(~chosen[documents.document]))
     document = np.concatenate([kept.document, np.repeat(np.flatnonzero(chosen), made.length)])
     n = len(made.tokens)
     joined = Documents(
         tokens=np.concatenate([kept.tokens, made.tokens]),
-        weights=np.concatenate([kept.weights, np.ones(n, np.float32)]),
+        weights=np.concatenate([kept.weights, weights]),
         document=document,
         word=np.concatenate([kept.word, made.word]),
         slot=np.concatenate([kept.slot, made.slot]),

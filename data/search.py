@@ -1,7 +1,9 @@
 """What rendered tokens say of the world, read (data/reader.py) without trust in what was drawn.
 
 A match of a template of facts that is true in the world is a statement, in the order of a grammar
-or, where documents are transformed, with its words in any order.
+or, where documents are transformed, with its words in any order. What stands behind an opener is
+what a template without it says, and is found as that, unless the template with the opener is one
+that no corpus may say.
 """
 
 import functools
@@ -11,10 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from data.corpus import Corpus, Said
-from data.lexicon import FRAMES
-from data.meaning import Fact, Parallel, Story, slots
+from data.meaning import Parallel, slots
 from data.reader import matches, read, span
-from data.template import Tables, Template
+from data.template import Tables
 from data.world import World
 
 
@@ -31,11 +32,11 @@ class Statements(NamedTuple):
 
 def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
     """Every place in rows of tokens (B, T) where a fact of the world is stated, in any template of
-    any language. What several languages would say alike is found in each of them."""
+    any language, held out or not. What several languages would say alike is found in each of them.
+    """
     words, tables, first = read(corpus, tokens), corpus.tables, corpus.sampler.concept
-    found = [np.zeros((5, 0), np.int64)]
-    alone = [z for z in fact_templates(tables) if not _holds_another(tables.templates[z])]
-    for z, begin, filled in matches(corpus, words, alone):
+    found, searched = [np.zeros((4, 0), np.int64)], _searched(corpus)
+    for z, begin, filled in matches(corpus, words, [*searched]):
         entities, slot = tables.templates[z].entities, span(tables.slot, tables, z)
         number = [filled[:, e.index] - first[f"{e.kind}0"] for e in entities]
         subject, object = (np.argmax(slot == e.index) for e in entities)
@@ -43,9 +44,21 @@ def statements(corpus: Corpus, tokens: np.ndarray) -> Statements:
         fact = _facts(corpus.world, relation, *number)
         begin, fact = begin[fact >= 0], fact[fact >= 0]
         same = np.ones_like(fact)
-        where = words.row[begin], words.position[begin]
-        found.append(np.stack([*where, fact, same * z, same * int(object < subject)]))
-    return Statements(*np.concatenate(found, 1))
+        found.append(np.stack([begin, fact, same * z, same * int(object < subject)]))
+    begin, *said = _once(np.concatenate(found, 1), searched)
+    return Statements(words.row[begin], words.position[begin], *said)
+
+
+def _once(found: np.ndarray, searched: dict[int, int]) -> np.ndarray:
+    """Statements (begin, fact, template, direction; n) without those that are part of another."""
+    begin, fact, template, _ = found
+    within = np.full(template.max(initial=0) + 1, -1)
+    for z in searched.keys() & {*template.tolist()}:
+        within[z] = searched[z]
+    skip, facts = within[template], fact.max(initial=0) + 1
+    outer = skip >= 0
+    inner = np.isin(begin * facts + fact, ((begin + skip) * facts + fact)[outer]) & ~outer
+    return found[:, ~inner]
 
 
 def fact_templates(tables: Tables) -> list[int]:
@@ -53,14 +66,22 @@ def fact_templates(tables: Tables) -> list[int]:
     return [z for z, template in enumerate(tables.templates) if template.relation >= 0]
 
 
-def _holds_another(template: Template) -> bool:
-    """Whether what stands behind an opener, or in half of a parallel document, is what another
-    template says: it is found as that."""
-    said = template.meaning
-    first = isinstance(said, Fact) or (
-        isinstance(said, Story) and not any(isinstance(arg, Fact) for arg in said.question.args)
-    )
-    return isinstance(said, Parallel) or (first and template.wording.template >= FRAMES)
+@functools.lru_cache(maxsize=4)
+def _searched(corpus: Corpus) -> dict[int, int]:
+    """The templates of facts that are looked for, and where in each what another template says
+    begins, -1 where nothing does: behind an opener, or before one in a language that reverses all.
+    Such are found as that other one, and a parallel one as its halves; what no corpus may say is
+    looked for all the same."""
+    tables = corpus.tables
+    columns = tables.literal, tables.slot, tables.tongue
+    said = lambda z, part: tuple(span(column, tables, z)[part].tobytes() for column in columns)
+    single = [
+        z for z in fact_templates(tables) if not isinstance(tables.templates[z].meaning, Parallel)
+    ]
+    known, parts = {said(z, slice(None)) for z in single}, (slice(0, -1), slice(1, None))
+    inner = lambda z: max(part.start if said(z, part) in known else -1 for part in parts)
+    found = {z: inner(z) for z in single}
+    return {z: begin for z, begin in found.items() if begin < 0 or tables.held_out[z]}
 
 
 def scattered(corpus: Corpus, tokens: np.ndarray) -> Statements:

@@ -154,12 +154,7 @@ class Speaker:
             leaf._replace(answer=False, given=True, **dict(concept=entity) if leaf.answer else {})
             for leaf in said
         ]
-        called = {
-            place: alias.noun
-            for place in ("subject", "object", "focus")
-            if getattr(alias.fact, place) == entity
-        }
-        return defined + self._untagged(replace(alias.fact, **called), language, wording)
+        return defined + self._untagged(alias.renamed, language, wording)
 
     def _untagged(self, meaning: Meaning, language: int, wording: Wording) -> list[Leaf]:
         own = self.languages[language]

@@ -1,4 +1,5 @@
-"""Rows on disk: any corpus written once and read back by range, with the corpus's own contract.
+"""Rows on disk: any corpus written once and read back by range. What is read has its rows, its
+tokenizer, T and legend, and nothing else of it: no documents, spans or ledger.
 
     folder/manifest.json      the source, its tokenizer, the columns, and a checksum of every shard
     folder/rows/              one zarr3 array (rows, bytes), by TensorStore

@@ -107,6 +107,34 @@ def cells(corpus: Corpus, said: pa.Table) -> dict[tuple[str, str], list[Cell]]:
     return found
 
 
+def both_ways(corpus: Corpus) -> str:
+    """Of every relation that is asked in both directions, where some group states it in both: else
+    a question in reverse is one in a form that was never trained, and proves nothing of the fact.
+    """
+    spoken, found = np.array(corpus.shares) > 0, []
+    for i, relation in enumerate(corpus.world.relations):
+        if len(relation.asked) == len(DIRECTIONS):
+            stated = corpus.stated[corpus.world.facts.relation == i].all(2).any(0) & spoken
+            names = ", ".join(itertools.compress(corpus.pair.names, stated))
+            found.append(f"{relation.name} in {names or 'no language'}")
+    if not found:
+        return "No relation is asked in both directions."
+    return (
+        f"A group is stated in both directions: {'; '.join(found)}. Where none is, the form of a "
+        "question in reverse is never trained."
+    )
+
+
+def chances(corpus: Corpus) -> str:
+    """How often a guess is right, by relation and direction: high where objects are few."""
+    guess = lambda r, way: f"{corpus.world.chance(r.name, way):.2%} {DIRECTIONS[way]}"
+    found = (
+        f"{r.name} {', '.join(guess(r, way) for way in r.asked) or 'is not asked'}"
+        for r in corpus.world.relations
+    )
+    return f"Chance, a guess among all entities of the answer's type: {'; '.join(found)}."
+
+
 def _counted(corpus: Corpus, rows: int) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
     """Uses of every token by language, <doc> left out, and lengths of documents by register."""
     size, T = corpus.tokenizer.size, corpus.T

@@ -225,6 +225,12 @@ def ends(world: World) -> np.ndarray:
 
 def _shapes(both: Speaker) -> Shapes:
     asked = [(task, q) for task in both.world.tasks for q in task.shapes(both.world, ARITIES)]
+    for task, question in asked:
+        if not slots(question):
+            raise ValueError(
+                f"{task}: the shape {question} has no slot, so it would ask one thing for ever and "
+                "nothing of it could be held out; choose a shape with a Slot among its arguments"
+            )
     questions = tuple(question for _, question in asked)
     indices = lambda q, said: {s.index for s in slots(q) if (s.index >= SAID) == said}
     size = np.array([len(indices(q, False)) for q in questions])

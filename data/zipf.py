@@ -18,7 +18,7 @@ _WHOLE = 2**30  # weights are integers that sum to about this, so that draws are
 class Zipf:
     """Exponents of the `nouns` of list tasks and plain sentences, and of the other `words` of plain
     sentences. In the base the first word of a class is the most frequent. Of facts, and so of
-    names, `Mixture.exposures` says how often each is stated."""
+    names, `Mixture.statements.exposures` says how often each is stated."""
 
     nouns: float = 0.0
     words: float = 0.0

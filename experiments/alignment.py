@@ -112,6 +112,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview alignment` shows."""
+    return spoken(SIZES["toy"], seed=0)
+
+
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()

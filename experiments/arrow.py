@@ -102,6 +102,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview arrow` shows: the twins, read forward."""
+    return corpus(SIZES["toy"], seed=0)
+
+
 def arrows(items: pa.Table) -> pa.Table:
     """`arrow` of every document, its loss read backward minus its loss read forward: both models
     are asked the same documents in the same rows, so their difference is taken one by one."""

@@ -105,6 +105,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview cognates` shows: the arm of words."""
+    return arm(SIZES["toy"], 0, "words")
+
+
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()

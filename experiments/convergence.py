@@ -77,6 +77,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview convergence` shows."""
+    return text(SIZES["toy"], 0, "standard")
+
+
 def cells(items: pa.Table, tuned: str, language: str | None = None) -> list[np.ndarray]:
     """By seed, one row a cell (a base, a task and a language): the base's log-odds with examples,
     its exact match after tuning, and its loss in L1."""

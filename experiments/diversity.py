@@ -101,6 +101,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Rewrite:
+    """What `python -m data.preview diversity` shows: the most rules."""
+    return LADDERS["toy"].text
+
+
 def _asked(arm: str, given: int, language: str = "L1", rules: str = "unseen") -> dict[str, object]:
     return dict(arm=arm, given=given, language=language, rules=rules)
 

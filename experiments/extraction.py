@@ -91,6 +91,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Biography:
+    """What `python -m data.preview extraction` shows: every life told in many ways."""
+    return corpus("toy", 0, "augmented")
+
+
 def _asked(arm: str, asked: str = "no", language: str = "L1", **more: str) -> dict[str, str]:
     return {"measure": "extraction", "arm": arm, "asked": asked, "language": language,
             "inverse": "no", "told": "yes"} | more  # fmt: skip

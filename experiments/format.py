@@ -98,6 +98,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview format` shows."""
+    return corpus(SIZES["toy"], seed=0)
+
+
 def _asked(format: str, group: str, way: str, **more: object) -> dict[str, object]:
     cell = {"format": format, "relation": "parent", "group": group, "direction": way}
     return cell | ({"told": "forward"} if format == "context" else {}) | more

@@ -103,6 +103,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview incidental` shows: the arm of most parallel documents."""
+    return arm(SIZES["toy"], 0, "parallel .05")
+
+
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()

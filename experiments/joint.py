@@ -99,6 +99,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview joint` shows: what the base reads."""
+    return corpus(SIZES["toy"], seed=0)
+
+
 def healing(text: Corpus, arm: str) -> Documented:
     """What is trained on: plainly, or with every row's facts again, reversed in some languages."""
     more, languages = dataclasses.replace(text, mixture=CONTINUED), HEALED[arm]

@@ -116,6 +116,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview mitigation` shows: what remedies change."""
+    return corpus(SIZES["toy"], seed=0)
+
+
 def healing(text: Corpus, arm: str) -> Documented:
     """What an arm trains on: the documents in rows, each row twice if an arm changes the data."""
     more = dataclasses.replace(text, mixture=CONTINUED)

@@ -125,6 +125,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> MQAR:
+    """What `python -m data.preview mqar` shows."""
+    return SIZES["toy"].text
+
+
 def carried(cfg: LM, T: int) -> int:
     """How many numbers a layer carries of one row of T tokens: the memory of a recurrent mixer with
     the inputs that its convolution waits with, or the keys and values of all tokens."""

@@ -108,6 +108,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview preference` shows: what a base reads."""
+    return text(SIZES["toy"], 0, "parallel")
+
+
 def reduction(means: np.ndarray) -> np.ndarray:
     """1 - after / before of arms (before, after)."""
     return 1 - means[:, 1] / np.maximum(means[:, 0], 1e-9)

@@ -89,6 +89,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview reversal` shows: the arm of several templates."""
+    return corpus(SIZES["toy"], 0, "templates")
+
+
 def _held(arm: str, way: str) -> dict[str, object]:
     return {"arm": arm, "group": "held", "direction": way}
 

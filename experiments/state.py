@@ -26,6 +26,7 @@ Result    2026-11-27, 43b71a0+changes, toy, 5 seeds, 2 CPU cores, 842 s. A5 gla:
 import dataclasses
 import itertools
 
+from data.recall import MQAR
 from experiments import figure, mqar, report, stats
 from experiments.claim import Claim, above, below
 from experiments.measure.associative import Associative
@@ -59,6 +60,11 @@ def stages(settings: Settings) -> list[Stage]:
             labels=(("arm", arm), ("seed", seed)),
         ))  # fmt: skip
     return found
+
+
+def preview() -> MQAR:
+    """What `python -m data.preview state` shows."""
+    return SIZES["toy"].text
 
 
 def _read(arm: str, step: int, place: str = "state", labels: str = "own") -> dict[str, object]:

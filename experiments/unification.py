@@ -102,6 +102,11 @@ def stages(settings: Settings) -> list[Stage]:
     return found
 
 
+def preview() -> Corpus:
+    """What `python -m data.preview unification` shows: the arm of parallel documents."""
+    return arm(SIZES["toy"], 0, "parallel")
+
+
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()

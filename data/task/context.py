@@ -67,7 +67,10 @@ class Told(Task):
 
 @dataclass(frozen=True)
 class InContext(Told):
-    """What pretraining never says: a fact of a bijection, told in one direction, asked in either.
+    """What pretraining never says: facts of a relation, told in one direction or the other. No two
+    that are told have one object, so also of a relation that is no bijection each is asked for by
+    `name`; the converse may ask where the relation is invertible. That takes twice as many objects
+    as may be told, to have a false one for each.
 
     >>> from data.world import World
     >>> told = Fact("parent", "x0", "y7", focus="x0")
@@ -82,14 +85,20 @@ class InContext(Told):
 
     def relation(self, world: Any) -> tuple[Relation, bool]:
         known = lookup(world, self.name)
-        return world.relations[known.relation], bool(known.direction)
+        relation, least = world.relations[known.relation], 2 * max(STATEMENTS)
+        if world.kinds[relation.object] < least:
+            raise ValueError(
+                f"{self}: {world.kinds[relation.object]} {relation.object} are too few to be told "
+                f"what is false of each; choose {least} or more, or another relation"
+            )
+        return relation, bool(known.direction)
 
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         relation, converse = self.relation(world)
         true, n = lookup(world, relation.name).answer, max(STATEMENTS)
         subject = draws.distinct(n, len(true))
         object = draws.distinct(2 * n, world.kinds[relation.object])
-        # Of a bijection, so who is not the object of a subject may stand for who is.
+        # All different, so who is not the object of a subject may stand for who is.
         object = np.where(object[:n] == true[subject], object[n:], object[:n])
         ends = subject + ids[f"{relation.subject}0"], object + ids[f"{relation.object}0"]
         return self.items(draws, *ends, converse)

@@ -125,6 +125,11 @@ class Choose(Task):
     def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
         for name in self.names:
             known = lookup(world, name)
+            if world.kinds[known.asked] < OPTIONS:
+                raise ValueError(
+                    f"{self}: {world.kinds[known.asked]} {known.asked} are no {OPTIONS} options; "
+                    f"choose a relation of {OPTIONS} or more"
+                )
             options = (Slot(known.asked, 1 + i) for i in range(OPTIONS))
             asked = Question(name, (Slot(known.given, 0),))
             yield Question(self.name, (asked, *options), said=said(1, known.asked))
@@ -159,9 +164,12 @@ class Choose(Task):
 
 def options_of(known: Known, right, place, draws: Draws, world: Any) -> np.ndarray:
     """(OPTIONS, N) different entities of the answer's type, the right one at its place."""
-    options = draws.distinct(OPTIONS, world.kinds[known.asked] - 1)
+    others, column = world.kinds[known.asked] - 1, np.arange(len(right))
+    options = draws.distinct(min(OPTIONS, others), others)
     options += options >= right
-    options[place, np.arange(len(right))] = right
+    if others < OPTIONS:  # just enough: whoever stands where the right one goes is the last
+        options = np.concatenate([options, options[np.minimum(place, others - 1), column][None]])
+    options[place, column] = right
     return options
 
 

@@ -10,21 +10,26 @@ import pytest
 from data.asking import questions
 from data.contamination import contamination, main, proof
 from data.corpus import Corpus
+from data.feature import Lexicon, Names
+from data.impossible import FullReverse
 from data.language import Pair
 from data.ledger import ledger
 from data.meaning import Chat, Fact, Question, Quiz, Story
 from data.mixture import Mixture
+from data.preview import _proof
 from data.relation import CLASSES, RELATIONS
 from data.reorder import ReverseTokens
 from data.sample import drawn_questions
 from data.search import statements
 from data.speaker import speaker
+from data.survey import Survey
+from data.syntax import Wording
 from data.task import TASKS, held_out
 from data.task.every import EVERY
 from data.tokenizer import BPE
 from data.transform import Transformed
-from data.world import World
-from tests.data.test_ledger import CORPORA, FAR, NAMES, PLAIN, read
+from data.world import DIRECTIONS, Vocabulary, World
+from tests.data.test_ledger import CORPORA, FAR, NAMES, PLAIN, cells, read
 
 
 def test_held_out_statements_are_in_no_row():
@@ -120,6 +125,87 @@ def test_a_held_out_item_is_found_when_planted():
     found = questions(PLAIN, rows)
     kept = zip(found.row[found.kept].tolist(), found.position[found.kept].tolist(), strict=True)
     assert len(planted) >= 6 and {*kept} == {*planted}
+
+
+KEPT = Corpus(
+    World(pairs=16, cities=4, nouns=8, vocabulary=Vocabulary(templates=6, held_out=2)),
+    PLAIN.pair,
+    T=96,
+)
+
+
+def planted(corpus: Corpus, meaning, language: int, template: int) -> np.ndarray:
+    """A row of other things in which a document is said in the words of a template."""
+    words = speaker(corpus.pair, corpus.world).render(meaning, language, Wording(template))
+    row = corpus.row(0)["tokens"].copy()
+    said = [0, *corpus.tokenizer.encode(" ".join(words)), 0]
+    row[7 : 7 + len(said)] = said
+    return row
+
+
+class Planted:
+    """Rows of tokens as a source that speaks of what KEPT does."""
+
+    base, T, legend = KEPT, KEPT.T, KEPT.legend
+
+    def __init__(self, rows: list[np.ndarray]) -> None:
+        self.tokens = np.stack(rows)
+
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        return {"tokens": self.tokens[start:stop]}
+
+
+@pytest.mark.parametrize("template", range(6))
+def test_a_statement_in_a_template_that_is_held_out_is_found_though_its_cell_is_not(template):
+    """All of a group that may state everything, so that nothing but the template is held out."""
+    facts = np.flatnonzero(KEPT.stated.all((1, 2)))
+    ways = [*itertools.product(facts.tolist(), (0, 1), (0, 1))]
+    rows = []
+    for fact, language, direction in ways:
+        relation, *ends, _ = KEPT.world.fact(fact)
+        said = Fact(relation, *ends, focus=ends[direction])
+        rows.append(planted(KEPT, said, language, template))
+    hits, kept = contamination(Planted(rows), 0, len(rows)).to_pylist(), template >= 4
+    assert len(hits) == kept * len(ways) and len(ways) == 8
+    found = statements(KEPT, np.stack(rows))
+    here = np.isin(found.position, (8, 9))
+    assert sorted(found.row[here]) == [*range(8)], "each once, and not again behind its opener"
+    named = dict(zip(KEPT.tables.names, KEPT.tables.wording.tolist(), strict=True))
+    assert all(hit["position"] == 8 and named[hit["template"]] == template for hit in hits)
+    found = [(hit["fact"], int(hit["language"] == "L2"), DIRECTIONS.index(hit["direction"]))
+             for hit in sorted(hits, key=lambda hit: hit["row"])]  # fmt: skip
+    assert found == ways * kept
+
+
+@pytest.mark.parametrize("template", range(6))
+def test_a_question_in_a_template_that_is_held_out_is_found(template):
+    asked = Question("swap", ("noun1", "noun2"))
+    kinds = (Story(asked), Quiz(asked), Quiz(asked, Question("dup", ("noun1", "noun2"))))
+    rows = [planted(KEPT, m, l, template) for m in kinds for l in (0, 1)]
+    found = proof(Planted(rows), len(rows))
+    assert {*found.places[:, 0].tolist()} == ({*range(6)} if template >= 4 else set())
+    assert not len(found.kept) and not len(found.asked)
+    if template >= 4:
+        assert "8 held-out questions in the corpus" in _proof(_seen(found))
+
+
+def _seen(found):
+    """As much of a survey as its proof."""
+    none = dict.fromkeys(Survey._fields)
+    return Survey(**none | dict(corpus=KEPT, rows=6, exposures=0, proof=found))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [Pair(PLAIN.pair.features, tagged=True), Pair((Lexicon(0), Names(0.5), FullReverse()))],
+    ids=["tagged", "reversed"],
+)
+def test_an_opener_hides_no_statement_where_it_does_not_come_first(pair):
+    """Guards against taking what stands behind an opener for a document of its own."""
+    world = dataclasses.replace(KEPT.world, vocabulary=Vocabulary(templates=6))
+    told, read = cells(Corpus(world, pair, T=96), 500)
+    np.testing.assert_array_equal(told, read)
+    assert told.sum() > 500
 
 
 WORLD = World(pairs=16, cities=6, nouns=8, relations=(*RELATIONS, *CLASSES), tasks=EVERY)

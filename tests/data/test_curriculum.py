@@ -10,7 +10,7 @@ import pytest
 from data.corpus import Corpus
 from data.curriculum import Alternating, Curriculum, Ramp, Sequential
 from data.feature import Lexicon
-from data.language import Pair
+from data.language import Family, Pair
 from data.reorder import ReverseEntities
 from data.tally import tally
 from data.transform import Transformed
@@ -87,6 +87,9 @@ def test_impossible_orders_are_refused_with_the_way_out():
         Ramp(rows=3)
     with pytest.raises(ValueError, match=r"ratio=1\.5"):
         Curriculum(BASE, Sequential(3, then=1.5))
+    three = replace(BASE, pair=Family(((), ())), ratio=(0.5, 0.3, 0.2))
+    with pytest.raises(ValueError, match=r"of two languages, and there are 3; choose a Pair, or"):
+        Curriculum(three, Sequential(3))
     with pytest.raises(ValueError, match="has no ratio"):
         Curriculum(Curriculum(BASE, Sequential(3)), Sequential(3))
 

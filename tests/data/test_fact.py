@@ -25,8 +25,10 @@ from data.meaning import Fact, Question, Quiz, Story
 from data.probe import Probe
 from data.relation import CLASSES, RELATIONS
 from data.speaker import speaker
+from data.task.context import InContext
 from data.task.every import EVERY
-from data.task.retrieval import OPTIONS
+from data.task.retrieval import OPTIONS, Choose
+from data.template import compile
 from data.tokenizer import Character
 from data.world import World
 
@@ -141,12 +143,22 @@ def test_open_questions_choices_and_contexts_cover_every_fact_that_has_a_task():
     facts_of = collections.Counter(
         r for i in range(len(ASKED.facts.group)) for r in [ASKED.fact(i)[0]]
     )
-    for relation, directions in (("parent", 2), ("home", 1)):
-        cells = 2 * directions * facts_of[relation]
-        assert count("completion")[relation] == count("open")[relation] == cells
-        assert count("choice")[relation] == cells * OPTIONS
-    assert count("context") == {"parent": 2 * 2 * 2 * facts_of["parent"]}
-    assert "realm" in count("completion") and "realm" not in count("choice")
+    cells = {r.name: 2 * len(r.asked) * facts_of[r.name] for r in ASKED.relations}
+    assert [*cells] == ["parent", "home", "class", "realm"]
+    assert count("completion") == count("open") == cells
+    less = lambda times, *names: {r: times * n for r, n in cells.items() if r not in names}
+    assert count("choice") == less(OPTIONS, "realm"), "two realms are no four options"
+    assert count("context") == less(2, "class", "realm"), "too few to be told what is false"
+
+
+def test_tasks_without_room_for_a_relation_are_refused_with_the_way_out():
+    world = lambda task: dataclasses.replace(ASKED, tasks=(task,))
+    with pytest.raises(ValueError, match=r"2 realm are no 4 options; choose a relation of 4"):
+        compile(TWIN, world(Choose(("realm",))))
+    with pytest.raises(ValueError, match=r"4 class are too few .*; choose 6 or more"):
+        compile(TWIN, world(InContext("class")))
+    with pytest.raises(ValueError, match="a city has several x; ask the converse"):
+        compile(TWIN, world(InContext("resident")))
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -30,7 +30,8 @@ from data.feature import (
 from data.language import Pair
 from data.lexicon import MARKS, inventory
 from data.speaker import speaker
-from data.world import World
+from data.task.form import Bracketed
+from data.world import Vocabulary, World
 
 WORLD = World(pairs=16, cities=4, nouns=10)
 LEXICAL = (Lexicon(0.3), Names(0.5), Cognates(0.5), FalseFriends(0.3), Script("disjoint"))
@@ -45,14 +46,25 @@ def distance(*features) -> dict[str, float]:
     return distances(dataclasses.replace(SMALL, pair=Pair(features)), rows=40)
 
 
-@pytest.mark.parametrize(
-    "zero", [Cognates(0), FalseFriends(0), Script("same"), Lexicon(1), Names(1)], ids=str
-)
+ZERO = (Cognates(0), FalseFriends(0), Script("same"), Names(1), Case(0), Agreement("none"))
+
+
+@pytest.mark.parametrize("zero", [*ZERO, Lexicon(1)], ids=str)
 def test_a_knob_at_zero_changes_no_word_of_its_kind(zero):
     one, two = forms(zero)
     kinds = inventory(WORLD)
     spared = {*kinds["noun"], *kinds["x"], *kinds["y"], *kinds["city"]}
     assert all(one[c] == two[c] for c in (spared if zero == Lexicon(1) else one))
+    if zero == Lexicon(1):
+        words = [c for kind in ("relation", "task", "function") for c in kinds[kind]]
+        assert all(one[c] != two[c] for c in words), "anchors are nouns alone"
+
+
+@pytest.mark.parametrize("zero", ZERO, ids=str)
+def test_a_twin_of_knobs_at_zero_is_a_clone(zero):
+    base, twin = Pair((zero,)).languages(WORLD)
+    assert base == twin
+    assert Pair((zero, Articles())).languages(WORLD) == Pair((Articles(),)).languages(WORLD)
 
 
 @hypothesis.given(st.permutations([*LEXICAL, Order("SOV"), PossessorFirst(), Punctuation()]))
@@ -98,6 +110,9 @@ def test_a_mapped_script_is_the_same_language_letter_for_letter():
     letters = {pair for c in {*one} - same for pair in zip(one[c], two[c], strict=True)}
     assert len({a for a, _ in letters}) == len({b for _, b in letters}) == len(letters)
     assert same == {*MARKS, "user", "assistant"}
+    written = World(pairs=16, vocabulary=Vocabulary(numerals=True), tasks=(Bracketed(),))
+    one, two = speaker(Pair((Script("mapped"),)), written).form
+    assert {one[c] for c in one if one[c] == two[c]} == {*"?,()0123456789", "<u>", "<a>"}
 
 
 def test_a_clone_has_every_form_of_its_own_and_the_same_grammar():
@@ -153,5 +168,9 @@ def test_contradictions_are_refused_with_the_way_out():
         Pair((FalseFriends(0.1),)).languages(WORLD)
     with pytest.raises(ValueError, match="choose 'same', 'disjoint' or 'mapped'"):
         Script("latin")
+    with pytest.raises(ValueError, match="cases=3: there are systems of 0, 2 and 4; choose one"):
+        Case(3)
+    with pytest.raises(ValueError, match=r"choose among \('none', 'number', 'gender x number'\)"):
+        Agreement("gender")
     with pytest.raises(ValueError, match=r"consonants=2 is not a share"):
         Cognates(0.5, 2)

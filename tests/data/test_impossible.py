@@ -29,6 +29,9 @@ from data.ledger import ledger
 from data.meaning import Fact
 from data.mixture import Mixture
 from data.speaker import speaker
+from data.task import LISTS
+from data.task.context import InContext
+from data.template import compile
 from data.world import World
 
 EVERY = (
@@ -118,6 +121,16 @@ def test_hops_count_words_from_the_verb():
     assert said(WordHop(), "a is b , c d e f") == "a is b , c d e <sg> f"
     assert said(WordHop(), "a is b c") == said(TokenHop(), "a is b c") == "a is b c <sg>"
     assert said(TokenHop(), "a b ?") == "a b ?"
+
+
+def test_token_and_word_hops_differ_only_where_a_mark_follows_the_verb():
+    """What the module says of them: a reader of a null result between the two has to know it."""
+    told = (*LISTS, InContext("child"))
+    asked = lambda hop, tasks, *f: compile(Pair((hop(), *f)), World(16, 4, 6, tasks=tasks)).names
+    assert asked(TokenHop, LISTS) == asked(WordHop, LISTS)
+    assert asked(TokenHop, LISTS, Order("VSO")) != asked(WordHop, LISTS, Order("VSO"))
+    assert asked(TokenHop, told) != asked(WordHop, told)
+    assert "parent of x is y <sg>" in asked(TokenHop, LISTS), "an incomplete hop ends the document"
 
 
 @pytest.mark.parametrize("feature", [DeterministicShuffle(), FullReverse(), WordHop()], ids=str)

@@ -118,15 +118,26 @@ def scanned(corpus: Corpus, rows: int, step: int = 2000) -> tuple[np.ndarray, np
     return counts.reshape(2, -1, Z)
 
 
+def halves(corpus: Corpus) -> list[tuple[int, int]]:
+    """The rows of the ledger that a fact of its relation has, in their order: the template, and
+    the one that a reader finds, which of a parallel template is either half."""
+    meeting, joined = corpus.sampler.meeting, {}
+    for first, second in np.argwhere(meeting.joined >= 0):
+        joined[meeting.joined[first, second]] = first, meeting.twin[first, second]
+    return [(z, half) for z in fact_templates(corpus.tables) for half in joined.get(z, (z,))]
+
+
 def agree(corpus: Corpus, rows: int) -> None:
-    table, (exposures, mates) = ledger(corpus, 0, rows), scanned(corpus, rows)
-    fact, cells = np.array(table["fact"]), fact_templates(corpus.tables)
-    relation = np.array([corpus.tables.templates[z].relation for z in cells])
+    table, found = ledger(corpus, 0, rows), scanned(corpus, rows)
+    template, half = np.array(halves(corpus)).T
+    relation = np.array([t.relation for t in corpus.tables.templates])[template]
     own = corpus.world.facts.relation[:, None] == relation
-    for name, found in (("exposures", exposures), ("mates", mates)):
-        np.testing.assert_array_equal(np.array(table[name]), found[:, cells][own])
-        assert not found[:, cells][~own].any()
-    assert len(fact) == own.sum() and exposures.sum() > rows
+    for name, scan in zip(("exposures", "mates"), found, strict=True):
+        told, each = np.zeros_like(scan), np.zeros(own.shape, int)
+        each[own] = np.array(table[name])
+        np.add.at(told, (slice(None), half), each)
+        np.testing.assert_array_equal(told, scan)
+    assert table.num_rows == own.sum() and found[0].sum() > rows
 
 
 @pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
@@ -149,6 +160,19 @@ def test_facts_in_answers_and_of_many_relations_are_counted_and_found():
     asked = said.filter(pc.is_in(said["register"], pa.array(["quiz", "chat"])))
     assert sum(asked["exposures"].to_pylist()) > 1000
     assert proof(corpus, 500).hits.row.size == 0
+
+
+@pytest.mark.parametrize("packing", ["packed", "single"])
+def test_what_is_said_again_in_its_document_has_a_mate_there(packing):
+    mixture = Mixture(1, 0, 0, dictionary=0, contact=Contact(parallel=0.5, scope=SCOPE))
+    corpus = Corpus(World(pairs=16), TWIN, mixture=mixture, packing=packing)
+    agree(corpus, 1500)
+    begins = dict(zip(corpus.tables.names, corpus.tables.language, strict=True))
+    said = [r for r in ledger(corpus, 0, 1500).to_pylist() if " / " in r["template"]]
+    second = [r for r in said if r["language"] != corpus.pair.names[begins[r["template"]]]]
+    assert len(second) == len(said) / 2 and all(r["mates"] == r["exposures"] for r in second)
+    if packing == "single":  # no document stands before another one's
+        assert sum(r["mates"] for r in said) == sum(r["exposures"] for r in second) > 100
 
 
 WORDED = World(

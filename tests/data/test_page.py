@@ -2,23 +2,29 @@
 
 import dataclasses
 import html.parser
+import io
 import itertools
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from data.bench import DEFAULT, RICH
+from data.contact import SCOPE, Contact
+from data.coverage import Statements
 from data.feature import Case, Lexicon, Names, Order
 from data.gloss import ROLES, interlinear
 from data.impossible import FullReverse
 from data.language import Family, Pair
 from data.ledger import census, ledger
+from data.mixture import Mixture
 from data.name import Naming
 from data.page import page
-from data.preview import main
+from data.preview import main, preview
+from data.relation import RELATIONS
 from data.speaker import speaker
-from data.survey import survey
-from data.world import World
+from data.survey import both_ways, survey
+from data.world import GROUPS, Vocabulary, World
 
 SMALL = dataclasses.replace(DEFAULT, world=World(pairs=16, cities=4, nouns=8))
 THREE = dataclasses.replace(
@@ -29,6 +35,14 @@ CORPORA = {
     "three": THREE,
     "clone": dataclasses.replace(SMALL, pair=Pair()),
     "names": dataclasses.replace(SMALL, pair=Pair((Case(2),), naming=Naming(words=2))),
+    "parallel": dataclasses.replace(
+        SMALL, mixture=Mixture(contact=Contact(parallel=0.5, scope=SCOPE))
+    ),
+    "opaque": dataclasses.replace(
+        SMALL,
+        world=dataclasses.replace(SMALL.world, vocabulary=Vocabulary(aliases=True)),
+        mixture=Mixture(statements=Statements(opaque=0.5)),
+    ),
     "impossible": dataclasses.replace(SMALL, pair=Pair((FullReverse(),))),
 }
 
@@ -64,6 +78,24 @@ def test_a_page_is_self_contained_and_shows_every_language(name):
         forms = [word.form for word in interlinear(both, meaning, i)]
         assert own in seen and all(form in seen for form in forms)
     assert ("✓ None of the" in seen) == (name != "clone")
+
+
+def test_a_page_and_a_preview_say_what_a_reverse_question_is_worth():
+    text, out = page(survey(SMALL, 20), "small"), io.StringIO()
+    preview(SMALL, 20, Console(file=out, width=400))
+    lines = ["both directions: parent in L1, L2. Where none is",
+             "parent 6.25% forward, 6.25% reverse; home 25.00% forward."]  # fmt: skip
+    for line in lines:
+        assert line in text and line in out.getvalue()
+    forward = dataclasses.replace(SMALL.world, groups=GROUPS[1:2])
+    assert "parent in no language." in both_ways(dataclasses.replace(SMALL, world=forward))
+    reverse_in_one = dataclasses.replace(SMALL.world, groups=(GROUPS[3], GROUPS[4]))
+    assert "parent in L1." in both_ways(dataclasses.replace(SMALL, world=reverse_in_one))
+    assert "parent in L1." in both_ways(dataclasses.replace(SMALL, ratio=0.0))
+    homes = dataclasses.replace(SMALL.world, relations=RELATIONS[1:])
+    assert both_ways(dataclasses.replace(SMALL, world=homes)) == (
+        "No relation is asked in both directions."
+    )
 
 
 @pytest.mark.parametrize("name", CORPORA)

@@ -22,11 +22,12 @@ from data.reorder import (
 )
 from data.restate import Bridge, Swap
 from data.speaker import speaker
+from data.syntax import Wording
 from data.template import KINDS
 from data.text import Text
 from data.tokenizer import BPE, Character, Word
 from data.transform import Transformed, extended
-from data.world import RELATIONS, World
+from data.world import RELATIONS, Vocabulary, World
 
 SMALL = World(pairs=16, cities=4, nouns=8)
 TWIN = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
@@ -377,3 +378,39 @@ def test_words_of_text_are_where_the_tokenizer_begins_one(tmp_path, tokenizer):
     assert said == {"owl lower the", "lower the lowest"}
     assert row["line"].tolist()[:2] in ([0, 1], [1, 0])
     assert (row["transform"][row["line"] >= 0] == 1).all()
+
+
+@pytest.mark.parametrize("transform", [Swap(), Bridge(names=("√", "ν"))], ids=str)
+def test_what_is_stated_anew_in_a_corpus_of_responses_scores_its_answer_alone(transform):
+    base = replace(BASES["plain"], loss="response")
+    rows = Transformed(base, transform, share=1).rows(0, 100)
+    seen = 0
+    for i, m in np.argwhere(rows["transform"] == 1):
+        (at,) = np.nonzero(rows["segments"][i] == m + 1)
+        assert rows["weights"][i, at[1:]].tolist() == [0] * (len(at) - 2) + [1]
+        seen += 1
+    assert seen > 100
+    mean = lambda r: r["weights"].sum() / (r["kind"] >= 0).sum()
+    assert mean(rows) == pytest.approx(mean(base.rows(0, 100)), rel=0.05)
+
+
+def test_a_swapped_fact_keeps_its_wording():
+    world = replace(SMALL, vocabulary=Vocabulary(templates=5, held_out=1))
+    said = Transformed(Corpus(world, TWIN, T=48), Swap(), share=1, room=16)
+    before, after = (source.rows(0, 200) for source in (said.base, said))
+    swapped, wording = after["transform"] == 1, said.base.tables.wording
+    of = lambda rows: wording[rows["template"][swapped]]
+    np.testing.assert_array_equal(of(before), of(after))
+    assert {*of(after)} == {0, 1, 2, 3}
+    both, checked = speaker(TWIN, world), 0
+    for i, m in np.argwhere(swapped)[:60]:
+        relation, *ends, _ = world.fact(after["fact"][i, m])
+        focus = ends[after["direction"][i, m]]
+        words = both.render(
+            Fact(relation, *ends, focus),
+            after["language"][i, m],
+            Wording(wording[after["template"][i, m]]),
+        )
+        tokens = documents(after, i)[m][1:]
+        checked += said.tokenizer.decode(tokens).split() == [*words]
+    assert checked == 60

@@ -1,5 +1,6 @@
 """The step compiled for machines that are not here: libtpu for TPUs, the CUDA plugin for Hopper."""
 
+import collections
 import dataclasses
 import importlib.util
 import os
@@ -28,6 +29,21 @@ def needs(package: str) -> None:
         if os.environ.get("DIGLOSSIA_COMPILERS") == "required":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.mark.parametrize("topology", ["v5e:2x2", pytest.param("h100:4", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("member, data", [(4, 1), (2, 2), (1, 4)])
+def test_kernels_are_in_the_step_wherever_members_and_rows_lie(topology, member, data):
+    """Mosaic's kernels refuse devices that the compiler would have to split them over."""
+    needs("libtpu" if topology.startswith("v") else "jax_cuda13_plugin")
+    layout = Layout(member=member, data=data)
+    mesh = layout.mesh(plan._devices(topology))
+    wide = dataclasses.replace(SMALL.model, D=256)  # 64 key channels a head, which kernels take
+    given = plan.arguments(dataclasses.replace(SMALL, model=wide), 4, mesh)
+    step = chunk(wide, SMALL.recipe, layout, mesh)
+    with jax.set_mesh(mesh):
+        text = step.lower(*given).as_text()
+    assert "tpu_custom_call" in text or "mosaic_gpu" in text
 
 
 @pytest.mark.slow
@@ -64,6 +80,18 @@ def test_what_1_and_2_layers_need_foretells_what_more_need(monkeypatch):
     assert guess.layers == (1, 2) and whole.layers == (5,)
     assert guess.state == whole.state and guess.collectives == whole.collectives
     assert guess.total == pytest.approx(whole.total, rel=0.05)
+
+
+def test_a_layer_that_takes_less_than_its_state_foretells_nothing(monkeypatch, capsys):
+    needs = {1: collections.Counter(state=2, total=9), 2: collections.Counter(state=3, total=9)}
+    monkeypatch.setattr(plan, "_devices", lambda _: jax.devices()[:1])
+    monkeypatch.setitem(plan.HBM, "cpu", plan.GIB)
+    monkeypatch.setattr(plan, "_needs", lambda part, *_: needs[part.model.layers])
+    deep = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, layers=5))
+    row = plan.compiled(deep, "here")
+    plan.show(deep, [row])
+    assert row.total is None and not row.fits and row.state == 6
+    assert "unknown: compile all layers, --exact" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unknown_topology_is_refused_with_those_there_are():
