@@ -34,7 +34,20 @@ Measures  recall of G0, G1 (forward only) and G2 (forward in L1 only): exact mat
 
 Run       python -m experiments.run mitigation --size toy --seeds 5
 
-Result    not yet run
+Result    2026-11-27, 90f429d, toy, 5 seeds, gla, 2 CPU cores, 2,343 s. D2 gla: control, facts
+          stated both ways (G0) are answered reversed after more of the same documents: 1.00 [1.00,
+          1.00] EM, reproduced. D2 gla: twice as many plain documents do not heal (margin 0.5 nat):
+          0.56 [-0.42, 1.64] nat log-odds, inconclusive. D2 gla: entities heals: reversed, entities
+          minus none: 2.92 [1.91, 4.18] nat log-odds, reproduced. D2 gla: permuted heals: reversed,
+          permuted minus none: 1.76 [0.75, 3.02] nat log-odds, inconclusive. D2 gla: bridge heals:
+          reversed, bridge minus none: 0.25 [-0.77, 1.11] nat log-odds, inconclusive. D2 gla: MLM-U
+          heals: reversed, MLM-U minus none: 0.09 [-0.89, 1.26] nat log-odds, inconclusive. D2 gla:
+          BICO-like heals: reversed, BICO-like minus none: -0.10 [-1.26, 1.08] nat log-odds,
+          inconclusive. D2 gla: names of two words: entities minus words, reversed: 0.12 [0.06,
+          0.24] EM, inconclusive. D2 gla: entities at matched compute costs forward recall nothing
+          (G1, margin 0.05): 0.00 [0.00, 0.00] EM, reproduced. D2 gla: nor the language model: loss
+          on unseen stories, entities minus none (margin 0.05 nat): 0.03 [0.00, 0.05] nat a token,
+          inconclusive.
 """
 
 import dataclasses
