@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -36,7 +37,9 @@ import tyro
 from experiments import catalogue, launch, report, stage
 from experiments.catalogue import find, names
 from experiments.claim import decide, interval
+from experiments.display import Display
 from train import store
+from train.lock import whole, writing
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -88,13 +91,15 @@ def environment() -> dict[str, str]:
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
     kind = jax.devices()[0].device_kind
+    # This process may have fewer than the machine; macOS does not say.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     changed = "+changes" if git("status", "--porcelain") else ""
     return {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "commit": (git("rev-parse", "--short", "HEAD") or "unknown") + changed,
         "jax": jax.__version__,
         "python": platform.python_version(),
-        "device": f"{os.cpu_count()} CPU cores"
+        "device": f"{cores} CPU core{'s' if cores > 1 else ''}"
         if kind == "cpu"
         else f"{jax.device_count()} x {kind}",
     }
@@ -116,16 +121,17 @@ def gather(
         "ledger": _joined([stage.ledger(kept, each) for each in stages]),
     }
     tables["results"] = summarise(tables["items"])
-    for name, value in tables.items():
-        pq.write_table(value, folder / f"{name}.parquet")
+    with writing(folder):
+        for name, value in tables.items():
+            pq.write_table(value, folder / f"{name}.parquet")
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     spec["run"]["seconds"] += round(seconds)
     if lost:
         spec["run"]["lost"] = "; ".join(each.title for each in lost)
-    (folder / "spec.json").write_text(json.dumps(spec, indent=1), encoding="utf-8")
+    whole(folder / "spec.json", json.dumps(spec, indent=1))
     results = report.Results(spec=spec, claims=[], **tables)
     claims = decide(module.claims(results))
-    (folder / "claims.json").write_text(json.dumps(claims, indent=1), encoding="utf-8")
+    whole(folder / "claims.json", json.dumps(claims, indent=1))
 
 
 def _joined(tables: Sequence[pa.Table | None]) -> pa.Table:
@@ -194,10 +200,10 @@ def run(
     start = time.monotonic()
     complete = _complete if cluster is None else functools.partial(launch.complete, cluster=cluster)
     lost = complete(stages, kept)
-    whole = undisturbed(stages, lost)
-    if whole:
-        gather(folder, kept, module, whole, time.monotonic() - start, lost)
-    path = report.write(folder) if whole else None
+    paired = undisturbed(stages, lost)
+    if paired:
+        gather(folder, kept, module, paired, time.monotonic() - start, lost)
+    path = report.write(folder) if paired else None
     if lost:
         kept = f"{path} is of the seeds that lost none" if path else "no seed is without a loss"
         raise FloatingPointError(
@@ -212,7 +218,7 @@ def _complete(
 ) -> dict[stage.Stage, FloatingPointError]:
     """All stages in this process; those that were lost, with the reason."""
     lost: dict[stage.Stage, FloatingPointError] = {}
-    with stage.Display(stages) as display:
+    with Display(stages) as display:
         for group in stage.groups(stages, stage.room):
             ready = [each for each in group if lost.keys().isdisjoint(each.needs)]
             lost |= {each: lost[n] for each in group for n in each.needs if n in lost}
@@ -309,7 +315,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[0] == "all":
             return _launch_all(arguments[1:])
         return _launch_one(arguments[0], arguments[1:])
-    except (ValueError, NotImplementedError, FloatingPointError, launch.Failed) as error:
+    except (ValueError, NotImplementedError, FloatingPointError, OSError, launch.Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -318,4 +324,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Training saves first (train/loop.py); elsewhere every file is whole at any moment.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     sys.exit(main(sys.argv[1:]))

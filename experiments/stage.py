@@ -12,11 +12,9 @@ Stages that differ only in seeds, text and numbers train together as members of 
 
 import collections
 import dataclasses
-import math
 import os
 import pathlib
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -24,18 +22,16 @@ import jax
 import jax.numpy as jnp
 import pyarrow as pa
 import pyarrow.parquet as pq
-import rich.console
-import rich.live
-import rich.progress
-import rich.table
 
 from data.ledger import ledger as count
 from data.ledger import speakers
 from data.preference import Preference
 from data.stream import Documented, stream
+from experiments.display import Display
 from model.lm import LM, shapes
+from train.lock import Lock, writing
 from train.loop import fit
-from train.member import Member, NotFinite, Progress
+from train.member import Member, NotFinite
 from train.mesh import Layout
 from train.plan import memory
 from train.recipe import Recipe
@@ -129,7 +125,11 @@ def room(stage: Stage) -> int:
     """How many members like this one fit: 4/5 of the accelerators' memory, half of a host's."""
     device = jax.local_devices()[0]
     together = device.platform != "cpu"  # on a CPU members take turns: one's activations at a time
-    held, used = memory(stage.model, stage.recipe.batch, stage.corpus.T)
+    objective = stage.recipe.objective
+    rows = objective.rows(stream(stage.corpus, stage.recipe.batch)[0], 0)  # of its own B and T
+    held, used = memory(stage.model, *rows["tokens"].shape)
+    if objective.relative:  # to the base, which stays
+        held += sum(4 * leaf.size for leaf in jax.tree.leaves(shapes(stage.model)))
     if together:
         free = 0.8 * device.memory_stats()["bytes_limit"]
         return _accelerators() * max(1, int(free / (held + used)))
@@ -149,9 +149,7 @@ def _accelerators() -> int:
     return 1 if devices[0].platform == "cpu" else len(devices)
 
 
-def complete(
-    group: Sequence[Stage], out: pathlib.Path, display: "Display"
-) -> dict[Stage, NotFinite]:
+def complete(group: Sequence[Stage], out: pathlib.Path, display: Display) -> dict[Stage, NotFinite]:
     """Trains and measures what is missing of a group; what it needs must be complete.
 
     Returns the stages that were lost, with the reason; the others are complete.
@@ -211,7 +209,9 @@ def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
 def _member(stage: Stage, folder: pathlib.Path, missing: Sequence[int]) -> Member:
     resumed = [int(p.name) for p in (folder / "checkpoints").glob("[0-9]*") if p.name.isdigit()]
     if (folder / "params").is_dir() or any(step < max(resumed, default=0) for step in missing):
+        lock = Lock(folder)  # refuses where another process is at it
         shutil.rmtree(folder)  # asked for a step that has gone by: only a new training passes it
+        lock.release()
     return Member(
         recipe=stage.recipe,
         batches=stream(stage.corpus, stage.recipe.batch),
@@ -247,8 +247,9 @@ def _measure(stage: Stage, folder: pathlib.Path, step: int, params: dict) -> Non
 def _write(table: pa.Table, path: pathlib.Path) -> None:
     """Whole or not at all: a kill between leaves no half file under the final name."""
     part = path.with_suffix(".part")
-    pq.write_table(table, part)
-    part.rename(path)
+    with writing(path.parent):
+        pq.write_table(table, part)
+        part.rename(path)
 
 
 def items(out: pathlib.Path, stage: Stage) -> pa.Table | None:
@@ -279,81 +280,3 @@ def _labelled(table: pa.Table, stage: Stage, **more: str | int) -> pa.Table:
     for name, value in (dict(stage.labels) | more).items():
         table = table.append_column(name, pa.array([value] * len(table)))
     return table
-
-
-class Display:
-    """Where a run is: members that train together as rows, tokens/s, the time left of the run."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self.console = rich.console.Console()
-        columns = (
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.TaskProgressColumn(),
-            rich.progress.TextColumn("{task.fields[note]}"),
-            rich.progress.TimeElapsedColumn(),
-            rich.progress.TextColumn("left"),
-            rich.progress.TimeRemainingColumn(),
-        )
-        self.progress = rich.progress.Progress(*columns, console=self.console)
-        total = sum(stage.tokens for stage in stages)
-        self.all = self.progress.add_task("all stages", total=total, note="")
-        self.live = rich.live.Live(self, console=self.console, refresh_per_second=2)
-        self.losses: dict[Stage, list[float]] = {}
-        self.done: dict[Stage, int] = {}
-
-    def __enter__(self) -> "Display":
-        self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
-
-    def __rich__(self) -> rich.console.Group:
-        rows = rich.table.Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        for stage, losses in self.losses.items():
-            loss = f"loss {losses[-1]:.3f}" if losses else ""
-            step = f"{self.done[stage]}/{stage.recipe.steps}"
-            rows.add_row(stage.title, sparkline(losses), loss, step)
-        return rich.console.Group(rows, self.progress)
-
-    def begin(self, group: Sequence[Stage]) -> None:
-        self.started = time.monotonic()
-        self.losses = {stage: [] for stage in group}
-        self.done = dict.fromkeys(group, 0)
-
-    def advance(self, group: Sequence[Stage], progress: Progress) -> None:
-        for stage, step, loss in zip(group, progress.step, progress.loss, strict=True):
-            self._spent(stage, step)
-            if not math.isnan(loss):
-                self.losses[stage].append(float(loss))
-        note = f"{progress.tokens_per_second / 1e3:.1f}k tok/s"
-        self.progress.update(self.all, note=note)
-
-    def _spent(self, stage: Stage, step: int) -> None:
-        share = (step - self.done[stage]) / stage.recipe.steps
-        self.progress.advance(self.all, stage.tokens * share)
-        self.done[stage] = step
-
-    def end(self, stage: Stage) -> None:
-        self._spent(stage, stage.recipe.steps)
-        losses = self.losses[stage]
-        note = f"{sparkline(losses)}  loss {losses[-1]:.3f}" if losses else "already there"
-        seconds = time.monotonic() - self.started
-        self.console.print(f"{stage.title:28s} {note:28s} {seconds:6.1f} s", highlight=False)
-
-
-def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """At most `width` values spread over the series, from the lowest to the highest bar.
-
-    >>> sparkline([4.0, 3.0, 2.0, 1.0])
-    '█▆▃▁'
-    """
-    bars = "▁▂▃▄▅▆▇█"
-    if not values:
-        return ""
-    count = min(width, len(values))
-    shown = [values[i * len(values) // count] for i in range(count)]
-    low, high = min(shown), max(shown)
-    scale = (len(bars) - 1) / (high - low) if high > low else 0
-    return "".join(bars[round((value - low) * scale)] for value in shown)

@@ -3,6 +3,8 @@
 import importlib
 import os
 import pathlib
+import shutil
+import subprocess
 
 # Before jax is imported: a persistent compilation cache keeps the second run of the suite short.
 # The thresholds are zero because toy programs compile fast and are many.
@@ -41,6 +43,24 @@ def corpora() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip(f"no corpora at {path}; set DIGLOSSIA_CORPORA to the folder that holds them")
     return path
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts a small file system; skips where only root could."""
+
+    def mount(options):
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(tmp_path)], capture_output=True
+        )
+        if done.returncode:
+            pytest.skip(f"cannot mount a tmpfs here: {done.stderr.decode().strip()}")
+        return tmp_path
+
+    if not shutil.which("mount"):
+        pytest.skip("no mount command")
+    yield mount
+    subprocess.run(["umount", "-l", str(tmp_path)], capture_output=True)
 
 
 @pytest.fixture(autouse=True)

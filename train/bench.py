@@ -5,7 +5,7 @@ matrix-product peak, measured in turns with it: the best of each counts. Operati
 
     tokens x (6 x parameters in matrices + 3 x mixer)
 
-where the matrices are all parameters of two axes, the embedding counted once, as the output layer;
+where the matrices are all parameters named w, the embedding counted once, as the output layer;
 the mixer's forward operations a token are its own formula (`flops`), and a backward pass costs
 twice a forward one. Norms, activations, the loss and the optimizer count as nothing. Memory is the
 program's own: state, batches and what it needs besides. Input is the share of the step's time that
@@ -97,8 +97,8 @@ class Found:
 
 def flops(cfg: LM, T: int, B: int) -> float:
     """Floating point operations of one step, by the formula above."""
-    leaves = jax.tree.leaves(shapes(cfg))
-    matrices = sum(leaf.size for leaf in leaves if leaf.ndim == 2)
+    leaves = jax.tree_util.tree_leaves_with_path(shapes(cfg))
+    matrices = sum(leaf.size for path, leaf in leaves if path[-1].key == "w")
     if not cfg.tied:
         matrices -= cfg.W * cfg.D  # the lookup multiplies nothing
     mixers = sum(mixer.flops(cfg.D, T) for mixer in cfg.mixers)

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from model.lm import LM
 from train.member import Ahead, Member, NotFinite, Progress, Record
@@ -40,8 +41,16 @@ def fit(
 
     A member whose loss or gradient is not finite stays as it was before that step and the others
     go on; NotFinite names member and step, and the batch and the state are in its store's
-    not-finite-<step>.npz. SIGTERM and Ctrl-C save before they end the run.
+    not-finite-<step>.npz. That alone is divergence here: a loss that rises and stays finite is
+    trained on, and seen in the metrics.
+
+    SIGTERM and Ctrl-C end the run after the call in progress, once the members with a store are
+    saved; of several processes one may be asked alone, and all end after the same step. Without a
+    store, or outside of the main thread (where Python lets nobody listen), nothing is saved and
+    they act as in any program.
     """
+    if steps_per_call < 1:
+        raise ValueError(f"steps_per_call={steps_per_call} must be at least 1")
     with contextlib.ExitStack() as stack:
         ensemble = _Ensemble(cfg, members, params, layout)
         stores = [member.store for member in members if member.store is not None]
@@ -54,9 +63,13 @@ def fit(
         for spans, feed in ahead:
             spans = ensemble.moving(spans)
             record.add(spans, ensemble.advance(spans, feed))
-            ensemble.pass_marks(spans, record, bool(requests))
-            if requests:
-                raise requests[0]
+            ends = _agreed(requests)
+            ensemble.pass_marks(spans, record, ends is not None)
+            if ends is not None:
+                raise ends
+    ends = _agreed(requests)  # asked after the last step, while it was saved
+    if ends is not None:
+        raise ends
     return ensemble.state, ensemble.lost
 
 
@@ -139,7 +152,7 @@ class _Ensemble:
             stops = self._judge(s, step)
             if store is not None:
                 ends = now or stops or step == self.members[s].recipe.steps
-                store.save(step, self._own(s), force=ends)
+                store.save(step, self._own(s), loss=record.loss[s], force=ends)
 
     def _mark(self, s: int, step: int) -> bool:
         member = self.members[s]
@@ -224,6 +237,14 @@ def _saves_finished(stores: Sequence[Store]) -> Iterator[None]:
     finally:
         for store in stores:
             store.wait()
+
+
+def _agreed(requests: Sequence[BaseException]) -> BaseException | None:
+    """What ends the run now, the same step for all processes: whoever saves needs the others."""
+    asked = bool(requests)
+    if jax.process_count() > 1:
+        asked = bool(multihost_utils.process_allgather(np.array(asked)).any())
+    return (requests[0] if requests else SystemExit(0)) if asked else None
 
 
 @contextlib.contextmanager

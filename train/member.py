@@ -113,6 +113,7 @@ class Record:
         self._members, self._lost, self._on_step = members, lost, on_step
         self._pending: tuple[tuple[range, ...], Metrics] | None = None
         self._steps = [0] * len(members)
+        self.loss = np.full(len(members), np.nan)  # of each one's last chunk, the mean
         self._tokens = np.size(members[0].rows(0)["tokens"])
         self._clock = time.perf_counter()
 
@@ -133,6 +134,7 @@ class Record:
             if good:
                 loss[s], gradient[s] = (x[s, :good].mean() for x in values)
                 self._steps[s], steps = span.start + good, steps + good
+                self.loss[s] = loss[s]
         now = time.perf_counter()
         speed, self._clock = steps * self._tokens / (now - self._clock), now
         if self._on_step is not None and steps:

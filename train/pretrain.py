@@ -6,6 +6,10 @@ spreads it over the devices there are (train/mesh.py) and is no part of what is 
 `--log tensorboard wandb trackio` and `--trace 100 110`, a profile of these steps (train/log.py).
 The run continues where it was, in whatever layout, if DIR holds its beginning.
 
+A checkpoint is due `--every 200` steps, and at SIGTERM, which is answered between calls of
+`--steps-per-call 20` steps: choose so few that a call and a save fit into the time that is given
+before SIGKILL (SLURM's KillWait: 30 s). Neither changes a bit of the result.
+
 Under SLURM, GKE and Cloud TPU the same command in every process is one run over all of their
 devices; elsewhere tell each where the first one listens, how many there are, and which it is:
 JAX_COORDINATOR_ADDRESS=host:port JAX_NUM_PROCESSES=2 JAX_PROCESS_ID=0.
@@ -24,6 +28,7 @@ from typing import Any
 
 import jax
 import tyro
+from jax.experimental import multihost_utils
 
 from data.stream import stream
 from model.lm import LM
@@ -50,12 +55,15 @@ def peers() -> None:
     own = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
     if None not in own:
         jax.distributed.initialize(num_processes=int(own[0]), process_id=int(own[1]))
-        return
-    try:
-        jax.distributed.initialize()
-    except ValueError as error:
-        if "coordinator_address should be defined" not in str(error):
-            raise  # a cluster is there, and something about it is wrong
+    else:
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:
+            if "coordinator_address should be defined" not in str(error):
+                raise  # a cluster is there, and something about it is wrong
+            return
+    # Connected now: once they compile, one may come later to the other than gloo waits.
+    multihost_utils.sync_global_devices("peers")
 
 
 def launched(function: str, *folders: str) -> tuple[Any, Any]:
@@ -73,6 +81,8 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
         ("layout", Layout, Layout()),
         ("log", tuple[Kind, ...], ()),
         ("trace", tuple[int, int] | None, None),
+        ("every", int, 200),
+        ("steps_per_call", int, 20),
         *((name, pathlib.Path | None, None) for name in folders),
     ]
     launch = dataclasses.make_dataclass(name, [(n, t) for n, t, _ in fields], frozen=True)
@@ -114,7 +124,7 @@ def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
         )
     claim(out, spec)
     print(f"{spec.recipe.steps} steps in {out}; the first compiles", flush=True)
-    store = Store(out)
+    store = Store(out, every=options.every)
     first = jax.process_index() == 0  # one process speaks for all
     logs = [writer(kind, out, describe(spec)) for kind in options.log if first]
     trace = Trace(out, *options.trace) if options.trace else None
@@ -134,7 +144,10 @@ def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
         base = jax.tree.map(lambda leaf: leaf[None], base)
     batches = stream(spec.corpus, spec.recipe.batch)
     member = Member(recipe=spec.recipe, batches=batches, name=str(out), store=store)
-    state, lost = fit(spec.model, [member], params=base, layout=options.layout, on_step=show)
+    state, lost = fit(
+        spec.model, [member], params=base, layout=options.layout, on_step=show,
+        steps_per_call=options.steps_per_call,
+    )  # fmt: skip
     if trace is not None:
         trace.close()
     for error in lost.values():

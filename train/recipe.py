@@ -16,7 +16,7 @@ import optax
 import optax.contrib
 from jaxtyping import Float
 
-from train.adapter import Embeddings, Full, LoRA, Only
+from train.adapter import Adapter, Full
 from train.objective import NextToken
 
 
@@ -148,7 +148,7 @@ class Recipe:
     optimizer: AdamW | Muon = AdamW()
     schedule: Cosine | WSD | Constant = Cosine()
     objective: NextToken = dataclasses.field(default=NextToken())
-    adapter: Full | Only | LoRA | Embeddings = dataclasses.field(default=Full())
+    adapter: Adapter = dataclasses.field(default=Full())
     seed: int = 0
 
     def __post_init__(self):

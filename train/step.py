@@ -142,8 +142,10 @@ def _chunk(cfg: LM, recipe: Recipe, layout: Layout, mesh: Mesh | None, backend: 
     if mesh is None:
         return jax.jit(run, donate_argnums=0)
     if layout.member > 1:  # members meet nobody: each device runs its own
+        # Mosaic's kernels are for devices that share nothing: an axis of one must be manual too.
+        own = {"member"} if layout.shared > 1 else set(mesh.axis_names)
         run = jax.shard_map(
-            run, in_specs=P("member"), out_specs=P("member"), axis_names={"member"}, check_vma=False
+            run, in_specs=P("member"), out_specs=P("member"), axis_names=own, check_vma=False
         )
     S = layout.member
     after = placed(abstract(cfg, recipe, S)[0], mesh)

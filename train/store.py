@@ -1,6 +1,6 @@
 """What is kept of a run: its identity, its checkpoints, its metrics, its parameters.
 
-    folder/checkpoints/<step>/    states, by Orbax; the two newest
+    folder/checkpoints/<step>/    states, by Orbax; the two newest and the one of the lowest loss
     folder/metrics.jsonl          one row a step
     folder/params/                the parameters a finished stage hands on, by Orbax
     folder/lock                   who is writing (train/lock.py)
@@ -8,23 +8,21 @@
 This is the only file that imports Orbax.
 """
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
-import logging
 import pathlib
 import sys
-from collections.abc import Callable
 from typing import Any
 
-import absl.logging
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from train.damage import Damaged, noted, quiet, verified
 from train.lock import Lock, whole, writing
 
 
@@ -92,32 +90,62 @@ class Store:
         self._lock: Lock | None = None
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._open()
 
-    def _open(self) -> None:
-        policies = ocp.training
-        self._checkpoints = policies.Checkpointer(
-            self.folder / "checkpoints",
-            # The default policy skips steps silently while a save is running.
-            save_decision_policy=policies.save_decision_policies.FixedIntervalPolicy(self.every),
-            preservation_policy=policies.preservation_policies.LatestN(2),
-        )
+    @functools.cached_property
+    def _checkpoints(self) -> ocp.training.Checkpointer:
+        """Opened when first asked for, behind the lock: who reads only metrics never does."""
+        try:
+            return self._opened()
+        except (KeyError, ValueError, TypeError, OSError) as error:  # of notes that are damaged
+            found = [step for step in self._steps() if not readable(self._path(step))]
+            if not found:
+                raise
+            for step in found:
+                self._set_aside(step, str(error))
+            return self._opened()
 
-    def save(self, step: int, state: Any, *, force: bool = False) -> None:
-        """Save in the background if `step` is due, or now because `force`."""
+    def _opened(self) -> ocp.training.Checkpointer:
+        due, keep = ocp.training.save_decision_policies, ocp.training.preservation_policies
+        best = keep.BestN(
+            n=1, get_metric_fn=lambda metrics: metrics.get("loss", float("inf")), reverse=True,
+            keep_checkpoints_without_metrics=False,
+        )  # fmt: skip
+        with writing(self.folder), quiet():
+            return ocp.training.Checkpointer(
+                self.folder / "checkpoints",
+                # The default policy skips steps silently while a save is running.
+                save_decision_policy=due.FixedIntervalPolicy(self.every),
+                preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
+            )
+
+    def _path(self, step: int) -> pathlib.Path:
+        return self.folder / "checkpoints" / str(step)
+
+    def _steps(self) -> list[int]:
+        """Of the checkpoints there are, the newest first."""
+        names = [path.name for path in (self.folder / "checkpoints").glob("*")]
+        return sorted(map(int, filter(str.isdigit, names)), reverse=True)
+
+    def save(
+        self, step: int, state: Any, *, loss: float | None = None, force: bool = False
+    ) -> None:
+        """Save in the background if `step` is due, or now because `force`; the state of the lowest
+        `loss` so far stays when newer ones come."""
         if not force and step % self.every:
             return
         with writing(self.folder):
             self._checkpoints.save_checkpointables_async(
-                step, {"state": state}, force=True, overwrite=True, custom_metadata=_notes(state)
-            )
+                step, {"state": state}, force=True, overwrite=True, custom_metadata=noted(state),
+                metrics=None if loss is None else {"loss": float(loss)},
+            )  # fmt: skip
 
     def restore(self, like: Any) -> Any | None:
         """The newest good state, None if there is none; metrics after it are dropped. From now
         until `close`, or the end of the process however it comes, no other process may.
 
         A damaged one is named on stderr and set aside, and the one before is taken. ValueError: a
-        good checkpoint of another shape than `like` (arrays or ShapeDtypeStructs).
+        good checkpoint of another shape than `like` (arrays or ShapeDtypeStructs), or one that
+        cannot be read for a reason outside of it; and a damaged one, of several processes.
         """
         first = jax.process_index() == 0  # one process writes what all of them read
         if first and self._lock is None:
@@ -134,22 +162,27 @@ class Store:
         steps = sorted((c.step for c in self._checkpoints.checkpoints), reverse=True)
         for step in steps:
             try:
-                with _reading():
-                    return step, self._load(step, like)
-            except _Damaged as error:
+                return step, self._load(step, like)
+            except Damaged as error:
                 why = str(error)
-            aside = self.folder / f"damaged-{step}"
-            print(f"checkpoint {step} in {self.folder} is damaged ({why}); moved to {aside.name}, "
-                  "going on from the one before", file=sys.stderr)  # fmt: skip
-            self._checkpoints.close()
-            (self.folder / "checkpoints" / str(step)).rename(_free(aside))
-            self._open()
+            self._shut()
+            self._set_aside(step, why)
         return None
 
+    def _set_aside(self, step: int, why: str) -> None:
+        aside, why = self.folder / f"damaged-{step}", why.split("\n")[0][:120]
+        said = f"checkpoint {step} in {self.folder} is damaged ({why})"
+        if jax.process_count() > 1:  # not all of them need have seen it
+            raise ValueError(
+                f"{said}; move it to {aside.name}, and the same command goes on from the one before"
+            )
+        print(f"{said}; moved to {aside.name}, going on from the one before", file=sys.stderr)
+        self._path(step).rename(_free(aside))
+
     def _load(self, step: int, like: Any) -> Any:
-        notes = self._checkpoints.metadata(step).custom_metadata or {}
+        notes = lambda: self._checkpoints.metadata(step).custom_metadata or {}
         read = lambda target: self._checkpoints.load_checkpointables(step, {"state": target})
-        return _verified(notes, like, lambda target: read(target)["state"], self.folder)
+        return verified(notes, like, lambda target: read(target)["state"], self.folder)
 
     @property
     def _metrics(self) -> pathlib.Path:
@@ -172,8 +205,13 @@ class Store:
         with writing(self.folder):
             self._checkpoints.wait()
 
+    def _shut(self) -> None:
+        if "_checkpoints" in vars(self):
+            self._checkpoints.close()
+            del self._checkpoints
+
     def close(self) -> None:
-        self._checkpoints.close()
+        self._shut()
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -183,121 +221,53 @@ def save_params(folder: str | pathlib.Path, params: Any) -> None:
     """Write parameters to folder/params, replacing those there."""
     path = pathlib.Path(folder).absolute() / "params"
     with writing(folder):
-        ocp.save(path, params, overwrite=True, custom_metadata=_notes(params))
+        ocp.save(path, params, overwrite=True, custom_metadata=noted(params))
 
 
 def load_params(folder: str | pathlib.Path, like: Any) -> Any:
     """The parameters in folder/params; `like` has their shapes (arrays or ShapeDtypeStructs).
 
-    ValueError if there are none, if they have other shapes, or if they are damaged.
+    Where `like` says nothing of it they lie on the first device; of several processes, whole on
+    every one. ValueError if there are none, if they have other shapes, or if they are damaged.
     """
     path = pathlib.Path(folder).absolute() / "params"
     if not path.is_dir():
         raise ValueError(f"{folder} holds no finished parameters (no folder {path.name} in it)")
+    notes = lambda: ocp.metadata(path).custom_metadata or {}
     try:
-        with _reading():
-            notes = ocp.metadata(path).custom_metadata or {}
-            return _verified(notes, like, lambda target: ocp.load(path, target), path)
-    except _Damaged as error:
+        return verified(notes, like, lambda target: ocp.load(path, target), path)
+    except Damaged as error:
         raise ValueError(f"{path} is damaged ({error}); train it again") from error
+
+
+def readable(path: pathlib.Path) -> bool:
+    """Whether what Orbax notes beside a checkpoint can be read."""
+    metrics = path / "metrics" / "metrics"
+    try:
+        with quiet():
+            ocp.checkpointables_metadata(path)
+            return not metrics.exists() or "loss" in json.loads(metrics.read_text())
+    except Exception:
+        return False
 
 
 def dump(path: pathlib.Path, spec: Any, **arrays: Any) -> None:
     """A numpy archive of trees, leaves named by their path, and a spec (JSON): what is looked at
-    after a failure (train/replay.py)."""
+    after a failure (train/replay.py). Of several processes all call it, and the first writes."""
     leaves = jax.tree_util.tree_leaves_with_path(arrays)
     name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    named = {name(keys): np.asarray(leaf) for keys, leaf in leaves}
-    with writing(path.parent):
-        np.savez(path, spec=np.array(json.dumps(spec)), **named)
+    named = {name(keys): _whole(leaf) for keys, leaf in leaves}
+    if jax.process_index() == 0:
+        with writing(path.parent):
+            np.savez(path, spec=np.array(json.dumps(spec)), **named)
 
 
-class _OtherShape(ValueError):
-    """A good checkpoint, of another run."""
-
-
-class _Damaged(Exception):
-    """A checkpoint whose files are not what was written."""
-
-
-@contextlib.contextmanager
-def _reading():
-    """What Orbax says of damaged files as one error: it raises any of four, by the byte."""
-    try:
-        with _quiet():
-            yield
-    except _OtherShape:
-        raise
-    except Exception as error:
-        known = type(error) is Exception or isinstance(error, KeyError | ValueError | OSError)
-        if not known:
-            raise
-        while error.__cause__ is not None:
-            error = error.__cause__
-        raise _Damaged(str(error).split("\n")[0][:120]) from None
-
-
-def _notes(tree: Any) -> dict[str, Any]:
-    return {"fingerprint": _fingerprint(tree), "leaves": _leaves(tree)}
-
-
-def _verified(notes: dict, like: Any, load: Callable[[Any], Any], where: pathlib.Path) -> Any:
-    """What `load` gives for the shapes of `like`, if it is what was saved."""
-    if "fingerprint" not in notes:
-        raise ValueError("its metadata are unreadable")
-    wrong = differences(notes["leaves"], _leaves(like))
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise _OtherShape(
-            f"{where} holds other shapes than asked for ({'; '.join(wrong[:3])}{more}); choose "
-            "another folder, or the spec that made it"
-        )
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    place = lambda x: getattr(x, "sharding", None) or here
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), like)
-    tree = load(target)
-    if _fingerprint(tree) != notes["fingerprint"]:
-        raise ValueError("its contents are not what was saved")
-    return tree
-
-
-def _leaves(tree: Any) -> dict[str, str]:
-    named = jax.tree_util.tree_leaves_with_path(tree)
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    return {name(keys): f"{leaf.dtype}{list(leaf.shape)}" for keys, leaf in named}
+def _whole(leaf: Any) -> np.ndarray:
+    """On the host, with what other processes have of it."""
+    apart = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+    return multihost_utils.process_allgather(leaf, tiled=True) if apart else np.asarray(leaf)
 
 
 def _free(path: pathlib.Path) -> pathlib.Path:
     names = [path, *(path.with_name(f"{path.name}-{i}") for i in range(2, 100))]
     return next(p for p in names if not p.exists())
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Orbax logs hundreds of lines about one damaged file; ours says it in one."""
-    asynchronous = logging.getLogger("asyncio")
-    before = absl.logging.get_verbosity(), asynchronous.level
-    absl.logging.set_verbosity(absl.logging.FATAL)
-    asynchronous.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        absl.logging.set_verbosity(before[0])
-        asynchronous.setLevel(before[1])
-
-
-def _fingerprint(tree: Any) -> int:
-    """A checksum that any changed bit changes; Orbax itself reads a flipped bit without a word."""
-    return int(_checksum(jax.tree.leaves(tree)))
-
-
-@jax.jit
-def _checksum(leaves: list) -> jax.Array:
-    total = jnp.uint32(0)
-    for leaf in leaves:
-        bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}"))
-        bits = bits.astype(jnp.uint32).ravel()
-        # Odd weights: a single changed bit cannot vanish modulo 2^32, a swap of values shows.
-        place = jnp.arange(bits.size, dtype=jnp.uint32) * jnp.uint32(2654435761) | jnp.uint32(1)
-        total = total * jnp.uint32(31) + jnp.sum(bits * place)
-    return total

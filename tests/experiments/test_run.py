@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -142,6 +143,28 @@ def test_the_list_names_every_experiment_with_rows_and_cost(capsys):
         assert run.find(name).ROWS and run.find(name).COST
 
 
+def test_tables_that_do_not_fit_on_the_disk_are_one_line(flagship, mounted, capsys):
+    """Its stages are finished elsewhere, so only what is gathered is written."""
+    room = (flagship / "spec.json").stat().st_size + 2**15  # for the record, and too little else
+    disk = mounted(f"size={room}")
+    words = ["flagship", "--size", "smoke", "--seeds", "2", "--mixers", "gla,softmax"]
+    assert run.main([*words, "--stages", str(flagship), "--out", str(disk / "out")]) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"error: the disk of \S+ is full; .*goes on\n", error), error
+
+
+def test_the_record_counts_the_cores_that_the_process_may_use(monkeypatch):
+    for cores, said in (({0, 1, 5}, "3 CPU cores"), ({3}, "1 CPU core")):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, own=cores: own, raising=False)
+        assert run.environment()["device"] == said
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert run.environment()["device"] == "7 CPU cores"
+
+
+ENDS = {signal.SIGINT: 130, signal.SIGTERM: 0, signal.SIGKILL: -signal.SIGKILL}
+
+
 def start(out):
     command = [sys.executable, "-m", "experiments.run", "flagship", "--size", "smoke"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -152,7 +175,7 @@ def start(out):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", ENDS)
 def test_a_run_interrupted_at_any_stage_ends_like_one_that_was_not(how, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole).wait() == 0
@@ -161,7 +184,7 @@ def test_a_run_interrupted_at_any_stage_ends_like_one_that_was_not(how, tmp_path
         while process.poll() is None and len(list(broken.glob("stages/*/metrics.jsonl"))) < stages:
             time.sleep(0.05)
         process.send_signal(how)
-        process.wait()
+        assert process.wait() == ENDS[how]
     assert start(broken).wait() == 0
     for name in ("items.parquet", "ledger.parquet", "curves.parquet"):
         assert pq.read_table(broken / name).equals(pq.read_table(whole / name)), name

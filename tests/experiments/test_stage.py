@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import pathlib
+import subprocess
+import sys
 import types
 
 import jax
@@ -13,14 +16,23 @@ import pytest
 from data.corpus import Corpus
 from data.feature import Lexicon
 from data.language import Pair
+from data.preference import Preference
+from data.task import LISTS
+from data.task.style import Marked
 from data.world import World
 from experiments import flagship, run, stage
-from experiments.stage import Stage, groups, home, sparkline
-from model.lm import LM
+from experiments.display import Display
+from experiments.stage import Stage, groups, home
+from model.lm import LM, shapes
 from model.softmax import Softmax
+from train.denoise import Masked
+from train.objective import NextToken
 from train.plan import memory
+from train.preference import DPO, Near
 from train.recipe import AdamW, Constant, Recipe
 from train.store import load_params
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +94,69 @@ def test_room_is_what_half_of_this_machine_s_memory_holds(monkeypatch):
     assert stage.room(one) == 5
 
 
+def rows(objective, pairs=False):
+    """A stage on an objective, and what the estimate of its memory is asked."""
+    one = toy(objective=objective)
+    corpus = one.corpus
+    if pairs:
+        world = dataclasses.replace(corpus.world, tasks=(*LISTS, Marked()))
+        corpus = Preference(dataclasses.replace(corpus, world=world))
+    return dataclasses.replace(one, corpus=corpus)
+
+
+@pytest.mark.parametrize(
+    ("objective", "pairs", "B", "T", "copies"),
+    [
+        (NextToken(), False, 2, 32, 0),
+        (Masked(mask=1), False, 2, 64, 0),
+        (Near(), False, 2, 32, 1),
+        (DPO(), True, 4, 32, 1),
+    ],
+)
+def test_room_is_for_the_rows_the_objective_makes_and_its_base(
+    objective, pairs, B, T, copies, monkeypatch
+):
+    one = rows(objective, pairs)
+    held, used = memory(one.model, B, T)
+    held += copies * 4 * sum(leaf.size for leaf in jax.tree.leaves(shapes(one.model)))
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 2 * (used + 5 * held + held // 2)}
+    monkeypatch.setattr(stage.os, "sysconf", pages.get)
+    assert stage.room(one) == 5
+
+
+HOLD = """
+import pathlib, sys, time
+from train.lock import Lock
+lock = Lock(pathlib.Path(sys.argv[1]))
+print("locked", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_folder_that_another_process_is_at_is_not_thrown_away(tmp_path):
+    """A measurement is missing of a step that has gone by: only a new training would pass it."""
+    one = toy()
+    folder = home(tmp_path, one)
+    (folder / "checkpoints" / "3").mkdir(parents=True)
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(ValueError, match=rf"written by process {other.pid} on"):
+            stage._member(one, folder, [2])
+        assert (folder / "checkpoints" / "3").is_dir()
+        other.kill()
+    stage._member(one, folder, [2]).store.close()
+    assert not (folder / "checkpoints" / "3").exists()
+
+
+def test_a_table_that_does_not_fit_on_the_disk_is_one_line(mounted):
+    disk = mounted("size=1m")
+    table = pa.table({"x": np.random.default_rng(0).random(300_000)})
+    with pytest.raises(ValueError, match=r"the disk of \S+ is full"):
+        stage._write(table, disk / "table.parquet")
+    assert not (disk / "table.parquet").exists()
+
+
 def files(folder):
     names = [p for p in folder.rglob("*") if p.suffix in (".jsonl", ".parquet")]
     return {str(p.relative_to(folder)): p.read_bytes() for p in names}
@@ -94,12 +169,12 @@ def test_a_stage_s_files_do_not_tell_who_trained_beside_it(tmp_path):
     group = [toy(0), broken, toy(1, steps=3, optimizer=AdamW(lr=1e-4))]
     group[2] = dataclasses.replace(group[2], at=(0, 3))
     together, alone = tmp_path / "together", tmp_path / "alone"
-    with stage.Display(group) as display:
+    with Display(group) as display:
         lost = stage.complete(group, together, display)
     assert list(lost) == [broken] and str(lost[broken]).startswith(broken.title)
     assert not (home(together, broken) / "params").exists()
     for each in (group[0], group[2]):
-        with stage.Display([each]) as display:
+        with Display([each]) as display:
             assert stage.complete([each], alone, display) == {}
         assert files(home(together, each)) == files(home(alone, each)) != {}
         params = [load_params(home(out, each), stage._stacked(each.model)) for out in
@@ -118,7 +193,7 @@ def test_members_are_dealt_out_over_the_accelerators_there_are(tmp_path, monkeyp
     )  # fmt: skip
     for name, devices in (("one", 1), ("two", 2)):
         monkeypatch.setattr(stage, "_accelerators", lambda devices=devices: devices)
-        with stage.Display(group) as display:
+        with Display(group) as display:
             assert stage.complete(group, tmp_path / name, display) == {}
     assert seen == [(3, 1), (2, 2), (1, 1)]
     for each in group:
@@ -146,24 +221,3 @@ def test_a_seed_that_lost_a_stage_is_left_out_of_the_tables_and_named(tmp_path, 
     record = json.loads((tmp_path / "spec.json").read_text())["run"]
     assert record["lost"] == wanted[3].title
     assert (home(tmp_path, bases[1]) / "params").is_dir(), "what it did finish is kept"
-
-
-def test_a_sparkline_spans_lowest_to_highest():
-    assert sparkline([4.0, 3.0, 2.0, 1.0]) == "█▆▃▁"
-    assert len(sparkline(list(range(100)))) == 16 and sparkline([]) == ""
-    assert sparkline([1.0, 1.0]) == "▁▁"
-
-
-@pytest.mark.parametrize("steps", [5, 40])
-def test_the_display_shows_members_as_rows_with_their_losses(steps, tmp_path):
-    pair = [toy(0), toy(1, steps=steps)]
-    display = stage.Display(pair)
-    display.console.width = 120
-    display.begin(pair)
-    display.advance(pair, stage.Progress([2, 3], np.array([3.0, np.nan]), np.zeros(2), 1e4))
-    display.advance(pair, stage.Progress([4, 3], np.array([2.5, 2.0]), np.zeros(2), 1e4))
-    with display.console.capture() as text:
-        display.console.print(display)
-    shown = text.get()
-    assert "█▁" in shown and "loss 2.500" in shown and "4/4" in shown
-    assert f"3/{steps}" in shown and "10.0k tok/s" in shown and "left" in shown

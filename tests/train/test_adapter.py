@@ -1,6 +1,7 @@
 """What is trained and what is not, for every mixer."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -9,30 +10,14 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from model.gla import GLA
-from model.linear import LinearAttention
 from model.lm import LM, apply, init
-from model.mamba import Mamba
-from model.mamba2 import Mamba2
-from model.retnet import RetNet
-from model.simple import SimpleGLA
 from model.softmax import Softmax
-from model.transnormer import TransNormer
+from tests.train.every import MIXERS
 from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Only, divide
 from train.loop import Member, fit
 from train.recipe import AdamW, Constant, Recipe
 from train.step import keys, parameters, result
 
-MIXERS = [
-    Softmax(heads=2),
-    Softmax(heads=2, rotary=0.0, cope=4),
-    GLA(heads=2, convolution=4),
-    SimpleGLA(heads=2),
-    LinearAttention(heads=2),
-    RetNet(heads=2),
-    TransNormer(heads=2, depth=0.5),
-    Mamba(state=4),
-    Mamba2(state=4, width=8),
-]
 SLICES = [Full(), Only(r"blocks/1/.*"), BIAS_ONLY, Embeddings((3, 1))]
 ADAPTERS = [*SLICES, LoRA(rank=1), LoRA(rank=3)]
 SEEDS = (0, 5)
@@ -99,6 +84,18 @@ def test_only_what_is_trained_moves_and_the_rest_stays_bit_for_bit(mixer, adapte
     }
     assert changed(before, after) == expected
     assert not any("norm" in path for path in expected) or adapter is BIAS_ONLY
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=repr)
+def test_every_adapter_trains_something_and_what_it_freezes_stays_bit_for_bit(adapter, copying):
+    before, after = tuned(model(Softmax(heads=2)), adapter, copying(0))
+    assert changed(before, after)
+    if adapter in SLICES:  # what is frozen is a part of the parameters, by leaf or by row
+        one, other = (divide(adapter, params, keys(SEEDS))[1] for params in (before, after))
+        equal(one, other)
+    else:
+        named = {path for path in flat(before) if re.fullmatch(adapter.pattern, path)}
+        assert changed(before, after) == named
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
-"""The identity of a stage covers what changes results and nothing else: every field is in a list.
+"""The identity of a stage covers what changes results and nothing else.
 
-A new field of a spec is in neither list and fails here: say whether it changes results.
+Every field of a stage, a model or a training is in a list: a new one is in neither and fails here
+until somebody says whether it changes results. Of data only what does not is listed, since nearly
+all of it does: a new field of data is in the identity, and one that is marked as no part of it
+fails here.
 """
 
 import dataclasses

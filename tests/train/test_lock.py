@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 
 from train.lock import Lock, whole, writing
+from train.loop import fit
+from train.member import Member
 from train.store import Store
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -69,24 +70,6 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path):
         Store(tmp_path / "file" / "run")
 
 
-@pytest.fixture
-def mounted(tmp_path):
-    """Mounts a small file system; skips where only root could."""
-
-    def mount(options):
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(tmp_path)], capture_output=True
-        )
-        if done.returncode:
-            pytest.skip(f"cannot mount a tmpfs here: {done.stderr.decode().strip()}")
-        return tmp_path
-
-    if not shutil.which("mount"):
-        pytest.skip("no mount command")
-    yield mount
-    subprocess.run(["umount", "-l", str(tmp_path)], capture_output=True)
-
-
 TREE = {"w": jax.random.normal(jax.random.key(0), (250, 1000))}  # a megabyte
 
 
@@ -108,6 +91,25 @@ def test_a_full_disk_is_named_and_older_checkpoints_go_on_when_there_is_room(mou
     again.wait()
     np.testing.assert_array_equal(again.restore(TREE)["w"], TREE["w"])
     again.close()
+
+
+def test_a_training_on_a_full_disk_goes_on_when_there_is_room(mounted, cfg, recipe, copying):
+    disk = mounted("size=2m")
+    run = lambda folder: fit(
+        cfg, [Member(recipe=recipe, batches=copying(0), store=Store(folder, every=5))],
+        steps_per_call=5,
+    )[0]  # fmt: skip
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(2 * 2**20 - 150_000))  # room for two checkpoints of 55 kB or so
+    with pytest.raises(ValueError, match=r"the disk of \S+ is full; the checkpoints before"):
+        run(disk / "run")
+    ballast.unlink()
+    kept = [int(p.name) for p in (disk / "run" / "checkpoints").glob("*") if p.name.isdigit()]
+    assert kept and max(kept) < 30
+    end, straight = run(disk / "run"), fit(cfg, [Member(recipe=recipe, batches=copying(0))])[0]
+    jax.tree.map(np.testing.assert_array_equal, end, straight)
+    rows = [json.loads(row) for row in (disk / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 31))
 
 
 def test_a_read_only_folder_is_one_line(mounted):

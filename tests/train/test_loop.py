@@ -10,8 +10,9 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
-from train.loop import _spans, fit
+from train.loop import _agreed, _spans, fit
 from train.member import Member
 from train.step import parameters
 from train.store import Store
@@ -241,3 +242,46 @@ def test_no_members_or_parameters_of_others_are_refused(cfg, recipe, copying):
         fit(cfg, [])
     with pytest.raises(ValueError, match="params of 2 members for 1"):
         train(cfg, recipe, copying(0), options={"params": parameters(cfg, (0, 1))})
+    with pytest.raises(ValueError, match="steps_per_call=0 must be at least 1"):
+        train(cfg, recipe, copying(0), options={"steps_per_call": 0})
+
+
+def test_a_state_is_saved_with_the_mean_loss_of_the_call_before_it(
+    cfg, recipe, copying, tmp_path, monkeypatch
+):
+    store, seen = Store(tmp_path, every=10), {}
+    save = store.save
+
+    def saved(step, state, *, loss, **more):
+        seen[step] = loss
+        save(step, state, loss=loss, **more)
+
+    monkeypatch.setattr(store, "save", saved)
+    train(cfg, recipe, copying(0), stores=[store], options={"steps_per_call": 5})
+    losses = np.array([row["loss"][0] for row in store.metrics()]).reshape(6, 5).mean(1)
+    assert seen == pytest.approx({10: losses[1], 20: losses[3], 30: losses[5]})
+    store.close()
+
+
+def test_a_signal_while_the_last_step_is_saved_is_not_lost(cfg, recipe, copying, tmp_path):
+    def on_step(progress):
+        if progress.step[0] == 30:
+            signal.raise_signal(signal.SIGTERM)
+
+    store = Store(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        train(cfg, recipe, copying(0), stores=[store], options={"on_step": on_step})
+    assert ended.value.code == 0 and (tmp_path / "checkpoints" / "30").is_dir()
+    store.close()
+
+
+def test_processes_end_together_when_one_of_them_is_asked(monkeypatch):
+    asked = KeyboardInterrupt()
+    assert _agreed([]) is None and _agreed([asked]) is asked
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for other in (False, True):
+        say = lambda own, other=other: np.array([own, other])
+        monkeypatch.setattr(multihost_utils, "process_allgather", say)
+        ends = _agreed([])
+        assert (isinstance(ends, SystemExit) and ends.code == 0) if other else ends is None
+        assert _agreed([asked]) is asked

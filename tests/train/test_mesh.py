@@ -15,6 +15,8 @@ import pytest
 from model.gla import GLA
 from model.lm import LM, shapes
 from model.softmax import Softmax
+from tests.train import every
+from train import replay
 from train.loop import fit
 from train.member import Member
 from train.mesh import Layout, placed, rule
@@ -25,10 +27,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 MIXERS = {"gla": GLA(heads=2), "short": GLA(heads=2, convolution=4), "softmax": Softmax(heads=2)}
 
 
-def ensemble(copying, stores=(None, None), steps=4):
+def ensemble(copying, stores=(None, None), steps=4, broken=None):
+    """Two members; the second has a loss that is NaN in the step `broken`."""
     recipe = Recipe(steps=steps, batch=4, schedule=Cosine(warmup=2))
     seeded = lambda s: dataclasses.replace(recipe, seed=s)
-    return [Member(recipe=seeded(s), batches=copying(s), store=stores[s]) for s in range(2)]
+    batches = [copying(0), copying(1, broken_at=broken)]
+    return [Member(recipe=seeded(s), batches=batches[s], store=stores[s]) for s in range(2)]
 
 
 def model(mixer):
@@ -42,10 +46,10 @@ def losses(cfg, members, layout=Layout()):
     return np.array(found)
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize("mixer", every.MIXERS, ids=repr)
 def test_every_parameter_is_matched_by_exactly_one_rule(mixer):
     for tied in (True, False):
-        cfg = dataclasses.replace(model(mixer), tied=tied)
+        cfg = LM(W=16, D=16, layers=1, mixer=mixer, F=32, tied=tied)
         for keys, _ in jax.tree_util.tree_leaves_with_path(shapes(cfg)):
             rule(jax.tree_util.keystr(keys, simple=True, separator="/"))
 
@@ -122,9 +126,11 @@ def test_a_checkpoint_moves_between_layouts(copying, tmp_path):
 PROCESS = """
 import json, sys
 import jax
-number, port, folder, layout, stop = int(sys.argv[1]), *sys.argv[2:]
+from jax.experimental import multihost_utils
+number, port, folder, layout, stop, broken = int(sys.argv[1]), *sys.argv[2:]
 if port != "alone":
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, number, initialization_timeout=60)
+    multihost_utils.sync_global_devices("peers")  # before compiling sets them apart
 from tests.train.conftest import Copying
 from tests.train.test_mesh import ensemble, model
 from train.loop import fit
@@ -139,7 +145,8 @@ def see(progress):
 stores = [Store(f"{folder}/{s}", every=2) for s in range(2)]
 layout = Layout(**json.loads(layout))
 try:
-    fit(model("gla"), ensemble(Copying, stores, 6), layout=layout, steps_per_call=1, on_step=see)
+    members = ensemble(Copying, stores, 6, json.loads(broken))
+    fit(model("gla"), members, layout=layout, steps_per_call=1, on_step=see)
 except Stopped:
     pass
 print("losses", json.dumps(found), flush=True)
@@ -148,7 +155,7 @@ if port != "alone":
 """
 
 
-def in_processes(count, devices, folder, layout, stop):
+def in_processes(count, devices, folder, layout, stop, broken=None):
     """The ensemble in so many processes with so many fake devices each; losses of the first."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -160,7 +167,7 @@ def in_processes(count, devices, folder, layout, stop):
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": flags,
     }
-    words = [port, str(folder), json.dumps(layout), str(stop)]
+    words = [port, str(folder), json.dumps(layout), str(stop), json.dumps(broken)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS, str(i), *words],
@@ -183,3 +190,17 @@ def test_two_processes_train_as_one_and_their_checkpoint_goes_on_in_one(copying,
     alone = in_processes(1, 2, tmp_path, {"data": 2}, stop=99)
     np.testing.assert_allclose(alone, want[-len(alone) :], rtol=2e-5)
     assert len(alone) < 6, "it went on from the checkpoint of two processes"
+
+
+@pytest.mark.slow
+def test_a_member_lost_over_two_processes_leaves_one_file_that_is_whole(tmp_path):
+    """Each holds half of every matrix, and neither could write what it has."""
+    in_processes(2, 1, tmp_path / "both", {"fsdp": 2}, stop=99, broken=3)
+    in_processes(1, 1, tmp_path / "alone", {}, stop=99, broken=3)
+    both, alone = (dict(np.load(tmp_path / name / "1" / "not-finite-3.npz")) for name in
+                   ("both", "alone"))  # fmt: skip
+    assert both.keys() == alone.keys()
+    for name in both.keys() - {"spec"}:
+        np.testing.assert_allclose(both[name], alone[name], rtol=2e-5, atol=1e-6, err_msg=name)
+    found = replay.replay(tmp_path / "both" / "1" / "not-finite-3.npz")
+    assert found.step == 3 and np.isnan(found.loss) and not found.values

@@ -1,11 +1,14 @@
 """Identity, checkpoints and their damage."""
 
 import dataclasses
+import errno
+import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments import flagship
 from model.gla import GLA
@@ -97,7 +100,7 @@ def stored(folder, steps=(2, 4)):
     store = Store(folder, every=2)
     for step in steps:
         store.log([{"step": step - 1}, {"step": step}])
-        store.save(step, shifted(step))
+        store.save(step, shifted(step), loss=1 / step)
     store.wait()
     store.close()
     return Store(folder, every=2)
@@ -108,6 +111,23 @@ def test_the_newest_state_comes_back_and_two_are_kept(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, store.restore(TREE), shifted(6))
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["4", "6"]
     store.close()
+
+
+def test_the_state_of_the_lowest_loss_stays_beside_the_two_newest(tmp_path):
+    kept = lambda: sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir())
+    store = Store(tmp_path, every=2)
+    for step, loss in ((2, 3.0), (4, 1.0), (6, 2.0), (8, 2.5)):
+        store.save(step, shifted(step), loss=loss)
+    store.wait()
+    store.close()
+    assert kept() == [4, 6, 8]
+    again = Store(tmp_path, every=2)
+    jax.tree.map(np.testing.assert_array_equal, again.restore(TREE), shifted(8))
+    again.save(10, shifted(10), loss=1.5)
+    again.save(12, shifted(12))  # as before there were losses
+    again.wait()
+    again.close()
+    assert kept() == [4, 10, 12], "what was the best before is found again"
 
 
 def test_nothing_stored_is_none(tmp_path):
@@ -168,9 +188,53 @@ def test_any_truncated_or_flipped_file_is_named_and_passed_over_or_harmless(tmp_
 
 def test_a_checkpoint_of_another_shape_is_an_error_and_stays(tmp_path):
     store = stored(tmp_path)
-    with pytest.raises(ValueError, match=r"w: .float32\[30, 100\]., not .float32\[5\]"):
+    with pytest.raises(ValueError, match=r"w: float32\[30, 100\], not float32\[5\]"):
         store.restore({"w": jnp.zeros(5), "step": jnp.arange(2)})
     jax.tree.map(np.testing.assert_array_equal, store.restore(TREE), shifted(4))
+    store.close()
+
+
+def laid(spec):
+    """TREE as it should lie on eight devices."""
+    place = NamedSharding(jax.make_mesh((8,), ("data",)), spec)
+    lay = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+    return {"w": lay(TREE["w"]), "step": TREE["step"]}
+
+
+def test_what_is_no_damage_is_not_set_aside(tmp_path, monkeypatch, capsys):
+    """A layout that does not fit and a limit of the machine raise what damage raises."""
+    store = stored(tmp_path)
+    with pytest.raises(ValueError, match="evenly divide"):
+        store.restore(laid(PartitionSpec("data")))
+    load = store._checkpoints.load_checkpointables
+
+    def unlucky(step, target):
+        if not all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(target)):
+            raise ValueError("no such device")
+        return load(step, target)
+
+    monkeypatch.setattr(store._checkpoints, "load_checkpointables", unlucky)
+    found = store.restore(laid(PartitionSpec(None)))
+    jax.tree.map(np.testing.assert_array_equal, found, shifted(4))
+    assert len(found["w"].sharding.device_set) == 8
+
+    def full(step, target):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(store._checkpoints, "load_checkpointables", full)
+    with pytest.raises(ValueError, match="cannot be read: Too many open files; mend that"):
+        store.restore(TREE)
+    assert not list(tmp_path.glob("damaged-*")) and not capsys.readouterr().err
+    store.close()
+
+
+def test_several_processes_are_told_which_checkpoint_to_move(tmp_path, monkeypatch):
+    store = stored(tmp_path)
+    broken = lambda *_: {"state": shifted(9)}
+    monkeypatch.setattr(store._checkpoints, "load_checkpointables", broken)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"checkpoint 4 in \S+ is damaged .*; move it to damage"):
+        store.restore(TREE)
     store.close()
 
 
