@@ -75,7 +75,8 @@ class Constant:
 class AdamW:
     """AdamW (Loshchilov & Hutter 2019) after clipping the gradient's norm to `clip`.
 
-    Only matrices decay: not norms, biases or any other leaf of one axis.
+    Only matrices decay: not norms, biases or any other leaf of one axis, nor the rates at which
+    Mamba forgets, which its authors spare too.
     """
 
     lr: float = 3e-3
@@ -90,7 +91,8 @@ class AdamW:
 
     def transform(self, rate: Any) -> optax.GradientTransformation:
         """One step at the learning rate `rate`, a number that may be traced."""
-        decays = lambda params: jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+        matrix = lambda keys, leaf: leaf.ndim >= 2 and not _name(keys).endswith("mixer/a")
+        decays = lambda params: jax.tree_util.tree_map_with_path(matrix, params)
         step = optax.adamw(rate, self.b1, self.b2, weight_decay=self.weight_decay, mask=decays)
         return optax.chain(optax.clip_by_global_norm(self.clip), step)
 
@@ -131,10 +133,13 @@ class Muon:
         return optax.chain(optax.clip_by_global_norm(self.clip), own)
 
 
+def _name(keys: tuple) -> str:
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
 def _maps(params: Any, yes: Any) -> Any:
     """`yes` for the leaves that are Muon's, None for the others."""
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    label = lambda keys, _: yes if MAPS.fullmatch(name(keys)) else None
+    label = lambda keys, _: yes if MAPS.fullmatch(_name(keys)) else None
     return jax.tree_util.tree_map_with_path(label, params)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from model.gla import GLA
 from model.lm import LM, init
+from model.mamba import Mamba
 from tests.train.every import MIXERS
 from train.adapter import LoRA
 from train.recipe import WSD, AdamW, Constant, Cosine, Muon, Recipe, numbers, with_numbers
@@ -72,8 +73,9 @@ def test_muon_s_update_is_orthogonal_and_scaled():
     assert (singular > 0.6).all() and (singular < 1.3).all(), "Newton-Schulz to its own accuracy"
 
 
-def test_only_matrices_decay():
-    params = init(LM(W=9, D=16, layers=1, mixer=GLA(heads=2)), jax.random.key(0))
+@pytest.mark.parametrize("mixer", [GLA(heads=2), Mamba(state=4)], ids=["gla", "mamba"])
+def test_only_matrices_decay(mixer):
+    params = init(LM(W=9, D=16, layers=1, mixer=mixer), jax.random.key(0))
     params = jax.tree.map(lambda leaf: leaf + 1, params)  # biases start at 0, which hides decay
     optimizer = AdamW(weight_decay=0.5).transform(0.1)
     still = jax.tree.map(jnp.zeros_like, params)
@@ -81,7 +83,8 @@ def test_only_matrices_decay():
     for (path, update), leaf in zip(
         jax.tree_util.tree_leaves_with_path(updates), jax.tree.leaves(params), strict=True
     ):
-        expected = -0.1 * 0.5 * leaf if leaf.ndim >= 2 else jnp.zeros_like(leaf)
+        matrix = leaf.ndim >= 2 and path[-1].key != "a"  # the rates at which Mamba forgets
+        expected = -0.1 * 0.5 * leaf if matrix else jnp.zeros_like(leaf)
         np.testing.assert_allclose(update, expected, rtol=1e-6, err_msg=str(path))
 
 
