@@ -39,6 +39,7 @@ from experiments.catalogue import find, names
 from experiments.claim import decide, interval
 from experiments.display import Display
 from train import store
+from train.damage import differences
 from train.lock import whole, writing
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -67,7 +68,7 @@ def claim_folder(folder: pathlib.Path, module, settings) -> None:
         held = json.loads(path.read_text(encoding="utf-8"))
         spec["run"]["seconds"] = held["run"].get("seconds", 0)  # of all that was run into it
         fixed = lambda s: {key: s[key] for key in ("experiment", "protocol")}
-        lines = store.differences(fixed(held), fixed(spec))
+        lines = differences(fixed(held), fixed(spec))
         if lines:
             more = [f"... and {len(lines) - 8} more"] if len(lines) > 8 else []
             raise ValueError(

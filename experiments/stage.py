@@ -20,6 +20,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -126,7 +127,9 @@ def room(stage: Stage) -> int:
     device = jax.local_devices()[0]
     together = device.platform != "cpu"  # on a CPU members take turns: one's activations at a time
     objective = stage.recipe.objective
-    rows = objective.rows(stream(stage.corpus, stage.recipe.batch)[0], 0)  # of its own B and T
+    pair = (2,) if isinstance(stage.corpus, Preference) else ()
+    blank = np.zeros((stage.recipe.batch, *pair, stage.corpus.T), np.int32)  # no text is made
+    rows = objective.rows({"tokens": blank, "weights": blank, "segments": blank + 1}, 0)
     held, used = memory(stage.model, *rows["tokens"].shape)
     if objective.relative:  # to the base, which stays
         held += sum(4 * leaf.size for leaf in jax.tree.leaves(shapes(stage.model)))

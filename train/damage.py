@@ -7,6 +7,7 @@ cannot be read or laid out here.
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import pathlib
@@ -87,9 +88,7 @@ def _plain(notes: Callable[[], dict], like: Any, load: Callable[[Any], Any]) -> 
 def _matching(notes: dict, like: Any, where: pathlib.Path) -> dict:
     if "fingerprint" not in notes:
         raise ValueError("its metadata are unreadable")
-    held, asked = notes["leaves"], _leaves(like)
-    differ = [name for name in sorted(held | asked) if held.get(name) != asked.get(name)]
-    wrong = [f"{name}: {held.get(name)}, not {asked.get(name)}" for name in differ]
+    wrong = differences(notes["leaves"], _leaves(like))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise _OtherShape(
@@ -97,6 +96,18 @@ def _matching(notes: dict, like: Any, where: pathlib.Path) -> dict:
             "another folder, or the spec that made it"
         )
     return notes
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Where two descriptions differ, one line each: "recipe.steps: 800, not 900"."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = sorted(one.keys() | other.keys())
+        parts = [(f"{path}.{k}".lstrip("."), one.get(k), other.get(k)) for k in keys]
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        parts = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
+    else:
+        return [] if one == other else [f"{path}: {json.dumps(one)}, not {json.dumps(other)}"]
+    return [line for where, a, b in parts for line in differences(a, b, where)]
 
 
 def _target(like: Any) -> Any:

@@ -160,9 +160,9 @@ def compiled(
         own = dataclasses.replace(model, layers=n, mixer=model.mixers[0]) if few else model
         found[n] = _needs(dataclasses.replace(plan, model=own), layout, mesh, members)
     needs = _deep(found[1], found[2], model.layers) if few else found[model.layers]
-    more = {name: found[2][name] - found[1][name] for name in ("state", "total")} if few else None
+    total, more = needs.pop("total"), lambda name: found[2][name] - found[1][name]
     # A layer takes its state at least; where it seems not to, two were laid out unlike one.
-    known, total = not few or more["total"] >= more["state"], needs.pop("total")
+    known = not few or more("total") >= more("state")
     return Row(
         topology=topology, devices=mesh.size, kind=kind, state=needs.pop("state"),
         total=total if known else None, collectives=dict(sorted(needs.items())),

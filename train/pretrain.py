@@ -32,6 +32,7 @@ from jax.experimental import multihost_utils
 
 from data.stream import stream
 from model.lm import LM
+from train.damage import differences
 from train.lock import whole, writing
 from train.log import Kind, Trace, writer
 from train.loop import fit
@@ -39,7 +40,7 @@ from train.member import Member
 from train.mesh import Layout
 from train.recipe import Recipe
 from train.step import result
-from train.store import Store, describe, differences, identity, save_params
+from train.store import Store, describe, identity, save_params
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 

@@ -68,18 +68,6 @@ def rebuild(description: Any) -> Any:
     return getattr(importlib.import_module(module), name)(**fields)
 
 
-def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Where two descriptions differ, one line each: "recipe.steps: 800, not 900"."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = sorted(one.keys() | other.keys())
-        parts = [(f"{path}.{k}".lstrip("."), one.get(k), other.get(k)) for k in keys]
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        parts = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
-    else:
-        return [] if one == other else [f"{path}: {json.dumps(one)}, not {json.dumps(other)}"]
-    return [line for where, a, b in parts for line in differences(a, b, where)]
-
-
 class Store:
     """The checkpoints and metrics of one stage in `folder`; `every` steps a checkpoint is due."""
 
