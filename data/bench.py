@@ -116,7 +116,9 @@ def lines() -> Iterator[Line]:
     every = World(relations=(*RELATIONS, *CLASSES), tasks=EVERY)
     asked = replace(DEFAULT, T=512, world=every)
     yield Line("rows, every task", 512, 64, _rows(asked, 64), 1e6)
-    yield Line("rows, everything on", 512, 64, lambda i: _rows(everything(), 64)(i), 1e6)
+    for batch in (64, 512):
+        step = lambda i, b=batch: _rows(everything(), b)(i)
+        yield Line("rows, everything on", 512, batch, step, 1e6)
     pieces = replace(DEFAULT, T=512, subword=BPE.train(_words(), 1000))
     yield Line("rows, byte pairs", 512, 64, _rows(pieces, 64))
     corpus, n = replace(DEFAULT, T=512), 2048

@@ -128,7 +128,7 @@ class Corpus:
         `provenance`; token t of a row is of its document segments[t] - 1."""
         u, drawn, kept = self._kept(start, stop)
         said = drawn.of(kept.ravel())
-        template, words = said.template, self.sampler.words(u[:, kept.ravel()], said)[0]
+        template, (words, switched) = said.template, self.sampler.words(u[:, kept.ravel()], said)
         length, prompt = self.tables.length[template], self.tables.prompt[template]
         answers = prompt < length if self.loss == "response" else np.ones(len(length), bool)
         if self.loss == "response":
@@ -143,7 +143,7 @@ class Corpus:
         lengths, closed = np.zeros(kept.shape, np.int64), np.zeros(kept.shape, bool)
         lengths[kept], closed[kept] = length, answers
         rows = pack(words, lengths, self.T, scored, closed)
-        return rows | self._provenance(u, drawn, kept)
+        return rows | self._provenance(drawn, kept, switched)
 
     def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """What the documents of rows start..stop say: kind, fact, direction, language, template and
@@ -151,7 +151,11 @@ class Corpus:
 
         With contact of languages also `also`, the language in which a document says the same again,
         and `switched`, how many of its words are of another language."""
-        return self._provenance(*self._kept(start, stop))
+        u, drawn, kept = self._kept(start, stop)
+        switched = None
+        if self.mixture.contact.switched:
+            switched = self.sampler.words(u[:, kept.ravel()], drawn.of(kept.ravel()))[1]
+        return self._provenance(drawn, kept, switched)
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:
@@ -245,7 +249,9 @@ class Corpus:
             return lengths
         return sums(self.pieces.count[self.sampler.words(u, drawn)[0]], lengths)
 
-    def _provenance(self, u: np.ndarray, drawn: Shape, kept: np.ndarray) -> dict[str, np.ndarray]:
+    def _provenance(
+        self, drawn: Shape, kept: np.ndarray, switched: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
         template = np.where(kept, drawn.template.reshape(kept.shape), -1).astype(np.int32)
         column = lambda name: np.append(getattr(self.tables, name), -1).astype(np.int32)[template]
         more, contact = {}, self.mixture.contact
@@ -253,9 +259,7 @@ class Corpus:
             more["also"] = column("also")
         if contact.switched:
             more["switched"] = np.full(kept.shape, -1, np.int32)
-            more["switched"][kept] = self.sampler.words(u[:, kept.ravel()], drawn.of(kept.ravel()))[
-                1
-            ]
+            more["switched"][kept] = switched
         return more | dict(
             kind=column("kind"),
             fact=np.where(kept, drawn.fact.reshape(kept.shape), -1).astype(np.int32),

@@ -74,12 +74,18 @@ class Draws:
 
     def below(self, n: int | np.ndarray) -> np.ndarray:
         """(N) integers from 0 to n - 1."""
-        self.state = self.state + _GOLDEN
-        return below(_mixed(self.state) >> np.uint64(32), n)
+        return self.rows(n, 1)[0]
+
+    def rows(self, n: int | np.ndarray, count: int) -> np.ndarray:
+        """(count, N) integers from 0 to n - 1: what `below` draws, so many times; n may differ by
+        row (count, 1)."""
+        states = self.state + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)[:, None]
+        self.state = states[-1]
+        return below(_mixed(states) >> np.uint64(32), n)
 
     def distinct(self, count: int, n: int) -> np.ndarray:
         """(count, N) different integers from 0 to n - 1, in any order."""
-        return stepped(np.stack([self.below(n - k) for k in range(count)]))
+        return stepped(self.rows(np.arange(n, n - count, -1)[:, None], count))
 
 
 def stepped(args: np.ndarray) -> np.ndarray:

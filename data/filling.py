@@ -97,7 +97,7 @@ class Filling:
     def entries(self) -> Entries:
         return Entries(self.world, self.pair, self.mixture, self.tables)
 
-    @property
+    @functools.cached_property
     def concept(self) -> dict[str, int]:
         return concept_ids(self.world)
 

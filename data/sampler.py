@@ -108,11 +108,11 @@ class Sampler:
             return words, np.zeros(len(slots), np.int64)
         return self.switch.words(rate, self.tables, u, shape.template, slots, words)
 
-    @property
+    @functools.cached_property
     def concept(self) -> dict[str, int]:
         return concept_ids(self.world)
 
-    @property
+    @functools.cached_property
     def tables(self) -> Tables:
         return self.meeting.tables
 
@@ -169,13 +169,13 @@ class Sampler:
         languages = speaker(self.pair, self.world).languages
         return np.array([language.freedom for language in languages])
 
-    @property
+    @functools.cached_property
     def meeting(self) -> Meeting:
         """The templates of the languages, and what contact makes of them."""
         contact = self.mixture.contact
         return meet(self.pair, self.world, contact.parallel > 0 and not contact.adjacent)
 
-    @property
+    @functools.cached_property
     def switch(self) -> Switch:
         """What may be said in another language."""
         contact = self.mixture.contact

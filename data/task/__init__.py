@@ -194,10 +194,10 @@ def held_out(task: np.ndarray, count: np.ndarray, args: np.ndarray) -> np.ndarra
 
 
 def _hash(code: np.ndarray, args: np.ndarray, count: np.ndarray) -> np.ndarray:
+    there = np.arange(len(args)).reshape(-1, *(1,) * count.ndim) < count
     code = code.astype(np.uint64)
-    for k, arg in enumerate(args):
-        said = np.where(k < count, arg + 1, 0)
-        code = code * np.uint64(1_000_003) + said.astype(np.uint64)
+    for said in np.where(there, args + 1, 0).astype(np.uint64):
+        code = code * np.uint64(1_000_003) + said
     return (code ^ (code >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing
 
 

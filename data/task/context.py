@@ -123,6 +123,6 @@ class Boxes(Told):
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         n, column = max(STATEMENTS), np.arange(len(draws))
         two = draws.distinct(2, world.nouns) + ids["noun0"]
-        noun = np.stack([two[draws.below(2), column] for _ in range(n)])
-        box = np.stack([draws.below(self.boxes) for _ in range(n)]) + ids["box0"]
+        noun = two[draws.rows(2, n), column]
+        box = draws.rows(self.boxes, n) + ids["box0"]
         return self.items(draws, box, noun, True)

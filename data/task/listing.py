@@ -97,7 +97,7 @@ class Dedup(Listed):
 
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         arity, args = _lists(world, ids, draws)
-        args = _taken(args, np.stack([draws.below(k + 1) for k in range(LONGEST)]))
+        args = _taken(args, draws.rows(np.arange(1, LONGEST + 1)[:, None], LONGEST))
         new = [~(args[:k] == args[k]).any(0) for k in range(LONGEST)]
         chosen, length = _compact(args, np.stack(new) & _there(arity))
         return Items(self.shape(arity, length), args, chosen)
@@ -210,7 +210,7 @@ def _lists(world: Any, ids: dict[str, int], draws: Draws) -> tuple[np.ndarray, n
 def _counted(world: Any, ids: dict[str, int], draws: Draws) -> tuple[np.ndarray, ...]:
     """Arities, a noun and a list of it and another one (1 + LONGEST, N), how often it is there."""
     arity, args = _lists(world, ids, draws)
-    rest = _taken(args, np.stack([draws.below(2) for _ in range(LONGEST)]))
+    rest = _taken(args, draws.rows(2, LONGEST))
     return arity, np.stack([args[0], *rest]), ((rest == args[0]) & _there(arity)).sum(0)
 
 
