@@ -1,4 +1,4 @@
-"""What a model says when nobody asks it: whole documents, read by the grammars that made its corpus."""
+"""What a model says when nobody asks it, read by the grammars that made its corpus."""
 
 import dataclasses
 
