@@ -11,6 +11,7 @@ Both are pure functions over one member's parameters; `key` is for what starts a
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -65,6 +66,28 @@ class Only:
         return unflatten_dict(_flat(frozen) | _flat(trained), sep="/")
 
 
+@dataclasses.dataclass(frozen=True)
+class Masked:
+    """As `Only`, by a mask that the program takes as an argument: members with patterns of their
+    own train together. All gradients are computed, and what is frozen is put back wherever it is
+    read, so that neither decay nor momentum can move it."""
+
+    pattern: str
+
+    def split(self, params: Tree, key: Key[Array, ""]) -> tuple[Tree, Tree]:
+        chosen = matching(params, self.pattern)
+        mask = {_dotted(path): jnp.asarray(path in chosen) for path in _flat(params)}
+        return params, params | {"mask": mask}
+
+    def join(self, trained: Tree, frozen: Tree) -> Tree:
+        start, mask = _flat({k: v for k, v in frozen.items() if k != "mask"}), frozen["mask"]
+        own = {
+            path: jnp.where(mask[_dotted(path)], w, start[path])
+            for path, w in _flat(trained).items()
+        }
+        return unflatten_dict(own, sep="/")
+
+
 # BitFit (Ben Zaken, Ravfogel & Goldberg 2022, 2106.10199): here norms have gains and no bias, and
 # some mixers no bias at all, so gains are trained with the biases.
 BIAS_ONLY = Only(r".*/(bias|gain)")
@@ -94,8 +117,7 @@ class LoRA:
                 raise ValueError(f"{path} {flat[path].shape} is no matrix; narrow the pattern")
             rows, columns = flat[path].shape
             a = jax.random.normal(jax.random.fold_in(key, i), (rows, self.rank)) * rows**-0.5
-            # Dots, not slashes: these lie on every device (train/mesh.py places paths of a model).
-            trained[path.replace("/", ".")] = {"a": a, "b": jnp.zeros((self.rank, columns))}
+            trained[_dotted(path)] = {"a": a, "b": jnp.zeros((self.rank, columns))}
         return trained, params
 
     def join(self, trained: Tree, frozen: Tree) -> Tree:
@@ -153,16 +175,27 @@ def _flat(params: Tree) -> dict[str, Any]:
     return flatten_dict(params, sep="/")
 
 
-def divide(adapter: Adapter, params: Tree, keys: Any) -> tuple[Tree, Tree]:
-    """(trained, frozen) of members: leaves with a leading axis S, and a raw key (S, 2) for each."""
+def _dotted(path: str) -> str:
+    """A name with dots for slashes: it lies on every device (train/mesh.py places paths)."""
+    return path.replace("/", ".")
 
-    def own(params, key):
+
+def divide(adapters: Sequence[Adapter], params: Tree, keys: Any) -> tuple[Tree, Tree]:
+    """(trained, frozen) of members: leaves with a leading axis S, and an adapter and a raw key
+    (S, 2) for each."""
+
+    def split(adapter, params, keys):
         # Apart from what the parameters were drawn with.
-        return adapter.split(params, jax.random.fold_in(jax.random.wrap_key_data(key), 2**31))
+        own = lambda key: jax.random.fold_in(jax.random.wrap_key_data(key), 2**31)
+        return jax.vmap(lambda params, key: adapter.split(params, own(key)))(params, keys)
 
-    return jax.vmap(own)(params, keys)
+    if len(set(adapters)) == 1:
+        return split(adapters[0], params, keys)
+    alone = lambda tree, s: jax.tree.map(lambda leaf: leaf[s : s + 1], tree)
+    parts = [split(a, alone(params, s), keys[s : s + 1]) for s, a in enumerate(adapters)]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
-def together(adapter: Adapter, trained: Tree, params: Tree, keys: Any) -> Tree:
+def together(adapters: Sequence[Adapter], trained: Tree, params: Tree, keys: Any) -> Tree:
     """The parameters of members, trained from `params`."""
-    return jax.vmap(adapter.join)(trained, divide(adapter, params, keys)[1])
+    return jax.vmap(adapters[0].join)(trained, divide(adapters, params, keys)[1])

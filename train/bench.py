@@ -141,7 +141,7 @@ def _step(cfg: LM, T: int, B: int, members: int) -> tuple[Callable[[], None], in
     }
     own = constants((recipe,) * members)
     seeds = tuple(range(members))
-    trained, still = divided(parameters(cfg, seeds), recipe, keys(seeds))
+    trained, still = divided(parameters(cfg, seeds), (recipe,) * members, keys(seeds))
     state, done = begin(recipe, trained), 0
     rates = jnp.full((members, n), 1e-3)
     span = lambda: Span(batches, rates, jnp.full(members, done), jnp.full(members, n))

@@ -87,7 +87,7 @@ class _Ensemble:
             lambda tree: put(tree, placed(tree, self.mesh))
         )  # fmt: skip
         params = parameters(cfg, seeds, self.mesh) if params is None else place(params)
-        trained, self.still = divided(params, recipes[0], keys(seeds))
+        trained, self.still = divided(params, recipes, keys(seeds))
         self.state, self.constants = (
             begin(recipes[0], trained, self.mesh),
             place(constants(recipes)),

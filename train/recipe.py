@@ -16,7 +16,7 @@ import optax
 import optax.contrib
 from jaxtyping import Float
 
-from train.adapter import Adapter, Full
+from train.adapter import Adapter, Full, Masked
 from train.objective import NextToken
 
 
@@ -172,7 +172,10 @@ class Recipe:
         """The recipe without what a compiled program takes as arguments: equal for recipes whose
         members can train together."""
         plain = with_numbers(self.optimizer, dict.fromkeys(numbers(self.optimizer), 0.0))
-        return dataclasses.replace(self, steps=1, optimizer=plain, schedule=Constant(), seed=0)
+        adapter = Masked(".*") if isinstance(self.adapter, Masked) else self.adapter
+        return dataclasses.replace(
+            self, steps=1, optimizer=plain, schedule=Constant(), adapter=adapter, seed=0
+        )
 
 
 def numbers(spec: Any) -> dict[str, float]:

@@ -9,6 +9,7 @@ another.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -69,10 +70,10 @@ def keys(seeds: tuple[int, ...]) -> np.ndarray:
     return np.stack([jax.random.key_data(jax.random.key(seed)) for seed in seeds])
 
 
-def divided(params: Any, recipe: Recipe, keys: np.ndarray) -> tuple[Any, Still]:
+def divided(params: Any, recipes: Sequence[Recipe], keys: np.ndarray) -> tuple[Any, Still]:
     """What of the members' parameters is trained, and what stands still."""
-    trained, frozen = divide(recipe.adapter, params, keys)
-    return trained, Still(frozen, params if recipe.objective.relative else {})
+    trained, frozen = divide([recipe.adapter for recipe in recipes], params, keys)
+    return trained, Still(frozen, params if recipes[0].objective.relative else {})
 
 
 def result(cfg: LM, recipes: tuple[Recipe, ...], state: State, params: Any = None) -> Any:
@@ -81,7 +82,7 @@ def result(cfg: LM, recipes: tuple[Recipe, ...], state: State, params: Any = Non
         return state.trained
     seeds = tuple(recipe.seed for recipe in recipes)
     params = parameters(cfg, seeds) if params is None else params
-    return together(recipes[0].adapter, state.trained, params, keys(seeds))
+    return together([recipe.adapter for recipe in recipes], state.trained, params, keys(seeds))
 
 
 def constants(recipes: tuple[Recipe, ...]) -> dict[str, Float[Array, " S"]]:
@@ -109,7 +110,7 @@ def _laid(make, mesh, *arguments):
 def abstract(cfg: LM, recipe: Recipe, S: int) -> tuple[State, Still]:
     """Shapes of the state of S members, and of what stands still."""
     add = lambda x: jax.ShapeDtypeStruct((S, *x.shape), x.dtype)
-    own = functools.partial(divided, recipe=recipe, keys=keys((0,) * S))
+    own = functools.partial(divided, recipes=(recipe,) * S, keys=keys((0,) * S))
     trained, still = jax.eval_shape(own, jax.tree.map(add, shapes(cfg)))
     return jax.eval_shape(functools.partial(begin, recipe), trained), still
 

@@ -13,7 +13,7 @@ from model.gla import GLA
 from model.lm import LM, apply, init
 from model.softmax import Softmax
 from tests.train.every import MIXERS
-from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Only, divide
+from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Masked, Only, divide
 from train.loop import Member, fit
 from train.recipe import AdamW, Constant, Recipe
 from train.step import keys, parameters, result
@@ -91,7 +91,7 @@ def test_every_adapter_trains_something_and_what_it_freezes_stays_bit_for_bit(ad
     before, after = tuned(model(Softmax(heads=2)), adapter, copying(0))
     assert changed(before, after)
     if adapter in SLICES:  # what is frozen is a part of the parameters, by leaf or by row
-        one, other = (divide(adapter, params, keys(SEEDS))[1] for params in (before, after))
+        one, other = (divide([adapter] * 2, params, keys(SEEDS))[1] for params in (before, after))
         equal(one, other)
     else:
         named = {path for path in flat(before) if re.fullmatch(adapter.pattern, path)}
@@ -124,9 +124,35 @@ def test_a_member_of_an_ensemble_starts_and_ends_as_alone(copying):
     _, both = tuned(cfg, adapter, copying(0))
     _, alone = tuned(cfg, adapter, copying(0), seeds=SEEDS[1:])
     equal(jax.tree.map(lambda leaf: leaf[1:], both), alone)
-    trained, _ = divide(adapter, parameters(cfg, SEEDS), keys(SEEDS))
+    trained, _ = divide([adapter] * 2, parameters(cfg, SEEDS), keys(SEEDS))
     a = trained["blocks.0.mlp.down.w"]["a"]
     assert (a[0] != a[1]).all(), "each member draws its own"
+
+
+def test_members_with_masks_of_their_own_train_in_one_program_as_each_alone(copying):
+    cfg, patterns = model(GLA(heads=2)), (r"blocks/1/mlp/.*", r".*/gain")
+    recipes = [
+        Recipe(
+            steps=3, batch=4, optimizer=AdamW(lr=0.05), schedule=Constant(), adapter=adapter, seed=7
+        )
+        for adapter in (*map(Masked, patterns), *map(Only, patterns))
+    ]
+    before = parameters(cfg, (10, 10))
+
+    def trained(recipes, params):
+        members = [Member(recipe=recipe, batches=copying(0)) for recipe in recipes]
+        state, lost = fit(cfg, members, params=params, steps_per_call=3)
+        assert not lost
+        return result(cfg, tuple(recipes), state, params)
+
+    both = flat(trained(recipes[:2], before))
+    own = lambda tree, s: jax.tree.map(lambda leaf: leaf[s : s + 1], tree)
+    for s, pattern in enumerate(patterns):
+        alone, start = flat(trained([recipes[2 + s]], own(before, s))), flat(own(before, s))
+        for path in both:
+            np.testing.assert_allclose(both[path][s], alone[path][0], rtol=1e-5, atol=1e-6)
+            moved = (np.asarray(both[path][s]) != start[path][0]).any()
+            assert moved == bool(re.fullmatch(pattern, path)), (pattern, path)
 
 
 def test_what_is_put_together_runs(copying):
