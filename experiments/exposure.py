@@ -3,24 +3,34 @@
 Question  What does a second language do to the first when it comes later, and what does it gain
           from the first having come before? Is what is forgotten gone, or just out of reach?
 
-Design    Four curricula of as many steps, rows and tokens, that differ in the ratio of the
-          languages in a row and in nothing else (data/curriculum.py):
+Design    L2 is a clone: L1's grammar, and a word, mark and name of its own for everything, so that
+          nothing of L1 is heard while L2 is spoken. A training has two halves, each warmed up and
+          brought down by one recipe, and as many rows of documents of its own. Curricula differ in
+          who speaks when and in nothing else (data/curriculum.py):
             together      half and half throughout
-            one by one    L1 alone, then, from the middle on, L2 alone
+            one by one    L1 alone, then L2 alone
             then mixed    L1 alone, then half and half: what B-GPT calls simultaneous (Arnett et al.
                           2025, 2503.03962), three quarters of L1 in all
-            in turns      a batch of L1, a batch of L2, and so on
-          and L2 alone for half of the steps, its learning rate brought down at their end: what L2
-          would be without L1 before it. Checkpoints are dense after the switch. Then the model of
-          `one by one` reads some batches of L1 again, beside that of L2 alone, which reads the same
-          L1 at the same rate for the first time: what comes back sooner was not gone. Every fact is
-          told in both languages, so that what is read in a language is its share of the tokens.
+            10% to 90%    a tenth of L2 at first, a tenth of L1 at last, as much of both in all
+            L2 alone      L2, then L2. After its first half it has read as much L2, at the same
+                          learning rates, as `one by one` has at the end: what L2 is without L1
+            in turns      a batch of L1, a batch of L2, and so on, for a half: a control
+          Checkpoints are dense after the switch. Then the model of `one by one` reads some batches
+          of L1 again, beside that of `L2 alone`, which is as old and reads the same L1 at the same
+          rate for the first time: what comes back sooner was not gone. Every fact is told in both
+          languages, so that what is read in a language is its share of the tokens.
+          Not done: priming after the switch, which B5 names as well. Without documents in two
+          languages none crosses at this size (experiments/priming.py), and there are none here.
 
 Measures  loss: nats a token of unseen documents of either language. Forgetting is the loss after
           less that at the switch; total where it is more than the log of the vocabulary, that of a
           model which has never read a word.
 
 Run       python -m experiments.run exposure --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 50 halves and 10 readings of L1, about 31 min
+          (by FLOPs). small: one GPU, not yet measured. full: B-GPT: 125M parameters, 12B tokens a
+          pair, switch at 64k of 128k steps.
 
 Result    not yet run
 """
@@ -29,16 +39,16 @@ import dataclasses
 import itertools
 import math
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.corpus import Corpus
-from data.curriculum import Alternating, Curriculum, Order, Sequential
+from data.curriculum import Alternating, Curriculum, Order, Ramp, Sequential
+from data.feature import Clone
 from data.mixture import Mixture
 from data.world import GROUPS
 from experiments import figure, report, standard, stats
-from experiments.claim import Claim, above, below
+from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
@@ -47,64 +57,77 @@ from train.recipe import Constant, Recipe
 
 ROWS = ("B5",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min (estimated)",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 31 min (by FLOPs)",
     "small": "one GPU, not yet measured",
     "full": "B-GPT: 125M parameters, 12B tokens a pair, switch at 64k of 128k steps",
 }
 Settings = standard.Settings
 
-AFTER = (1, 2, 5, 10, 20, 50, 100, 200)  # steps after the switch at which loss is measured
+AFTER = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # steps after the switch at which loss is measured
 AGAIN = (0, 1, 2, 5, 10, 20)  # steps of L1 again
+ARMS = {  # who speaks in the first half, and in the second
+    "together": ("half and half", "half and half"),
+    "one by one": ("L1", "L2"),
+    "then mixed": ("L1", "half and half"),
+    "10% to 90%": ("10% to 50%", "50% to 90%"),
+    "L2 alone": ("L2", "L2"),
+}
+FIRST = (*dict.fromkeys(first for first, _ in ARMS.values()), "in turns")
+LATER = 1_000  # the seeds of second halves, beyond those of the first
+
+
+def sized(name: str) -> Size:
+    """A half of a training has three eighths of the standard steps, since ten have to fit."""
+    size = SIZES[name]
+    return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.375))
 
 
 def orders(recipe: Recipe) -> dict[str, Order]:
-    """The curricula, in rows of a recipe."""
-    half = recipe.steps // 2 * recipe.batch
+    """Who speaks in a half of a recipe's rows."""
+    rows = recipe.steps * recipe.batch
     return {
-        "together": Sequential(switch=0, then=0.5),
-        "one by one": Sequential(half),
-        "then mixed": Sequential(half, then=0.5),
+        "L1": Sequential(switch=0, then=0.0),
+        "L2": Sequential(switch=0, then=1.0),
+        "half and half": Sequential(switch=0, then=0.5),
         "in turns": Alternating(recipe.batch),
+        "10% to 50%": Ramp(rows, start=0.1, stop=0.5, steps=5),
+        "50% to 90%": Ramp(rows, start=0.5, stop=0.9, steps=5),
     }
 
 
-def checkpoints(steps: int) -> tuple[int, ...]:
-    """The switch, what comes after it, and the end."""
-    half = steps // 2
-    return (half // 2, half, *(half + n for n in AFTER if half + n < steps), steps)
-
-
 def corpus(size: Size, seed: int) -> Corpus:
-    """Both languages know every fact."""
+    """A language and its clone know every fact."""
     world = dataclasses.replace(size.world, groups=GROUPS[:1])
     mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
-    return standard.corpus(dataclasses.replace(size, world=world), seed, mixture=mixture)
+    return standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), mixture)
 
 
 def stages(settings: Settings) -> list[Stage]:
-    """The curricula, L2 alone, and after it and after `one by one` some L1."""
-    size, found = SIZES[settings.size], []
+    """First halves, second halves, and some L1 after two of them."""
+    size, found = sized(settings.size), []
+    steps, who = size.pretrain.steps, orders(size.pretrain)
+    at = (*(n for n in AFTER if n < steps), steps)
     again = dataclasses.replace(
-        size.pretrain, steps=min(max(AGAIN), size.pretrain.steps), schedule=Constant(),
+        size.pretrain, steps=min(max(AGAIN), steps), schedule=Constant(),
         optimizer=size.tune.optimizer,
     )  # fmt: skip
-    at = tuple(n for n in AGAIN if n <= again.steps)
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         text = corpus(size, seed)
+        later = dataclasses.replace(text, seed=seed + LATER)
         asked = (Loss(text, rows=64),)
-        train = lambda size, read, asked=asked, mixer=mixer, seed=seed, **more: pretrained(
-            size, mixer, seed, read, asked, **more
-        )
-        bases = {
-            arm: train(size, Curriculum(text, order), at=checkpoints(size.pretrain.steps), arm=arm)
-            for arm, order in orders(size.pretrain).items()
+        first = {
+            half: pretrained(size, mixer, seed, Curriculum(text, who[half]), asked, arm=half)
+            for half in FIRST
         }
-        half = dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.5))
-        alone = train(half, dataclasses.replace(text, ratio=1.0), arm="L2 alone")
-        found += [*bases.values(), alone]
-        first = dataclasses.replace(text, ratio=0.0)
-        for arm, base in {"L1 again": bases["one by one"], "L1 at last": alone}.items():
-            found.append(tuned(base, first, again, asked, at, arm=arm))
+        second = {
+            arm: tuned(first[one], Curriculum(later, who[two]), size.pretrain, asked, at, arm=arm)
+            for arm, (one, two) in ARMS.items()
+        }
+        found += [*first.values(), *second.values()]
+        unread = dataclasses.replace(later, ratio=0.0)
+        for arm, base in {"L1 again": "one by one", "L1 at last": "L2 alone"}.items():
+            steps_at = tuple(n for n in AGAIN if n <= again.steps)
+            found.append(tuned(second[base], unread, again, asked, steps_at, arm=arm))
     return found
 
 
@@ -115,7 +138,7 @@ def preview() -> Corpus:
 
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
-    size = SIZES[results.spec["settings"]["size"]]
+    size = sized(results.spec["settings"]["size"])
     words = corpus(size, seed=0).tokenizer.size
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     return [
@@ -125,117 +148,74 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _at(arm: str, language: str, step: int) -> dict[str, object]:
+    """Step 0 of a second half, of an arm of ARMS, is the switch."""
     return {"arm": arm, "language": language, "step": step}
 
 
-def _claims(items: pa.Table, mixer: str, steps: int, words: int) -> list[Claim]:
-    half, last = steps // 2, max(n for n in AGAIN if n <= steps)
-    loss = lambda of, *arms: stats.contrast(items, "loss", *arms, of=of)
-    forgotten = lambda arm: loss(stats.difference, _at(arm, "L1", steps), _at(arm, "L1", half))
-    schaefer = "Schäfer et al. 2024, schedule 0 to 1"
+def _claims(items: pa.Table, mixer: str, end: int, words: int) -> list[Claim]:
+    last = max(n for n in AGAIN if n <= end)
+    loss = lambda *cells, of=stats.difference: stats.contrast(items, "loss", *cells, of=of)
+    forgotten = lambda arm: loss(_at(arm, "L1", end), _at(arm, "L1", 0))
+    ramp = lambda language: loss(*(_at(arm, language, end) for arm in ("10% to 90%", "together")))
+    total = lambda means: means[:, 0] - math.log(words)
+    one_by_one = "Schäfer et al. 2024, schedule 0 to 1"
+    gradual = "Schäfer et al. 2024, schedule 10% to 90%"
     return [
-        Claim(
-            row="B5",
-            claim=f"{mixer}: one by one, L1 is forgotten: loss at the end less that at the switch",
-            unit="nat",
-            estimate=forgotten("one by one"),
-            reproduced=above(1.0),
-            opposite=below(0.1),
-            reference=math.log(9e10 / 25.31),
-            reference_source=f"{schaefer}: perplexity 9e10; 25.31 with half of the text",
-        ),
-        Claim(
-            row="B5",
-            claim=f"{mixer}: and totally: loss at the end less the log of {words} words",
-            unit="nat",
-            estimate=loss(
-                lambda means: means[:, 0] - math.log(words), _at("one by one", "L1", steps)
-            ),
-            reproduced=above(0.0),
-            opposite=below(0.0),
-            reference=math.log(9e10) - math.log(2 * 16_384),
-            reference_source=f"{schaefer}: perplexity 9e10, 2 x 16384 tokens",
-        ),
-        Claim(
-            row="B5",
-            claim=f"{mixer}: then mixed, L1 is not forgotten: loss at the end less that at the "
-            "switch",
-            unit="nat",
-            estimate=forgotten("then mixed"),
-            reproduced=below(0.1),
-            opposite=above(0.1),
-            reference=None,
-            reference_source="Arnett et al. 2025: simultaneous after the switch; direction alone",
-        ),
-        Claim(
-            row="B5",
-            claim=f"{mixer}: L2 after L1 is worse than L2 alone for as many steps",
-            unit="nat",
-            estimate=loss(
-                stats.difference, _at("one by one", "L2", steps), _at("L2 alone", "L2", half)
-            ),
-            reproduced=above(0.0),
-            opposite=below(0.0),
-            reference=math.log(31.39 / 25.31),
-            reference_source=f"{schaefer}: perplexity 31.39 (TE .470); 25.31 with half of the text",
-        ),
-        Claim(
-            row="B5",
-            claim=f"{mixer}: in turns of one batch is together (equal within .1): L1",
-            unit="nat",
-            estimate=loss(
-                stats.difference, _at("in turns", "L1", steps), _at("together", "L1", steps)
-            ),
-            reproduced=stats.within(0.1),
-            opposite=stats.outside(0.1),
-            reference=0.0,
-            reference_source="none: a control",
-        ),
-        Claim(
-            row="B5",
-            claim=f"{mixer}: after {last} batches of L1 again, how much lower its loss is than "
-            "if it had never been read",
-            unit="nat",
-            estimate=loss(
-                stats.difference,
-                _at("L1 at last", "L1", last),
-                _at("L1 again", "L1", last),
-            ),
-            reproduced=above(0.1),
-            opposite=below(0.1),
-            reference=None,
-            reference_source="new; expected positive if what is forgotten is not gone",
-        ),
-    ]
+        Claim("B5", f"{mixer}: one by one, L1 is forgotten: loss at the end less that at the "
+              "switch", "nat", forgotten("one by one"), above(1.0), below(0.1),
+              math.log(9e10 / 25.31),
+              f"{one_by_one}: perplexity 9e10; 25.31 with half of the text"),
+        Claim("B5", f"{mixer}: and totally: loss at the end less the log of {words} words", "nat",
+              loss(_at("one by one", "L1", end), of=total), above(0.0), below(0.0),
+              math.log(9e10) - math.log(2 * 16_384),
+              f"{one_by_one}: perplexity 9e10, 2 x 16384 tokens"),
+        Claim("B5", f"{mixer}: then mixed, L1 is not forgotten: loss at the end less that at the "
+              "switch", "nat", forgotten("then mixed"), below(0.1), above(0.1), None,
+              "Arnett et al. 2025: simultaneous after the switch; direction alone"),
+        Claim("B5", f"{mixer}: L2 after L1 is worse than L2 alone, for as many steps by one recipe",
+              "nat", loss(_at("one by one", "L2", end), _at("L2", "L2", end)),
+              above(0.0), below(0.0), None,
+              f"{one_by_one}: perplexity 31.39 in the second half of one schedule, 25.31 alone; "
+              "direction alone"),
+        Claim("B5", f"{mixer}: from 10% to 90% of L2, against half and half: L1 (equal within .1)",
+              "nat", ramp("L1"), within(0.1), outside(0.1), math.log(26.53 / 26.13),
+              f"{gradual}: perplexity 26.53, and 26.13 at 50/50"),
+        Claim("B5", f"{mixer}: from 10% to 90% of L2, against half and half: L2", "nat",
+              ramp("L2"), below(0.0), above(0.0), math.log(24.44 / 26.14),
+              f"{gradual}: perplexity 24.44, and 26.14 at 50/50"),
+        Claim("B5", f"{mixer}: in turns of one batch is together (equal within .1): L1", "nat",
+              loss(_at("in turns", "L1", end), _at("half and half", "L1", end)),
+              within(0.1), outside(0.1), None, "none: a control"),
+        Claim("B5", f"{mixer}: after {last} batches of L1 again, how much lower its loss is than "
+              "in a model of L2 as old, which had never read it", "nat",
+              loss(_at("L1 at last", "L1", last), _at("L1 again", "L1", last)),
+              above(0.1), below(0.1), None,
+              "new; expected positive if what is forgotten is not gone"),
+    ]  # fmt: skip
 
 
 def sections(results: report.Results) -> list[report.Section]:
-    """Losses of both languages through the switch, and L1 coming back."""
+    """Losses of both languages after the switch, and L1 coming back."""
     found = []
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         items = stats.where(results.items, mixer=mixer)
-        arms = [*orders(SIZES["toy"].pretrain)]
+        lines = lambda arms, language, items=items: {
+            arm: stats.curves(items, "loss", {"arm": arm, "language": language}) for arm in arms
+        }
         note = (
-            "Loss on unseen documents of each language, one line a seed. The switch is in the "
-            "middle; `L2 alone` has read as much L2 as `one by one`, in half of the steps."
+            "Loss on unseen documents of each language, one line a seed, from the switch to the "
+            "end. Where `L2 alone` begins, it has read as much L2 as `one by one` has at the end. "
+            "Every half is warmed up anew."
         )
-        panels = {language: _lines(items, (*arms, "L2 alone"), language) for language in LANGUAGES}
-        body = figure.curves(panels)
-        found.append(report.Section(f"{mixer}: losses through the switch", note, body))
+        body = figure.curves(
+            {own: lines(ARMS, own) for own in LANGUAGES}, xlabel="steps after the switch"
+        )
+        found.append(report.Section(f"{mixer}: losses after the switch", note, body))
         note = (
             "Loss in L1 while L1 is read at a tuning's learning rate, again after it was "
-            "forgotten, and for the first time by a model of L2 alone."
+            "forgotten, and for the first time by a model of L2 alone. Both were trained for as "
+            "many steps."
         )
-        body = figure.curves({"L1": _lines(items, ("L1 again", "L1 at last"), "L1")})
+        body = figure.curves({"L1": lines(("L1 again", "L1 at last"), "L1")})
         found.append(report.Section(f"{mixer}: what comes back", note, body))
     return [*found, report.losses(results.curves, line=("mixer",), panel="arm")]
-
-
-def _lines(items: pa.Table, arms: tuple[str, ...], language: str) -> dict[str, list[tuple]]:
-    lines = {}
-    for arm in arms:
-        own = stats.where(items, arm=arm, language=language)
-        steps = sorted(pc.unique(own["step"]).to_pylist())
-        cells = stats.by_seed(own, "loss", *({"step": step} for step in steps))
-        lines[arm] = [(steps, [np.mean(cell) for cell in seed]) for seed in cells]
-    return lines

@@ -4,6 +4,10 @@
     TE    = L^-1(loss) / n             n: what the model read of that language (Schäfer et al. 2024,
                                        2404.07982, section 3.2)
 
+Models of the fit take as many steps as what is measured by it, on a share of the rows of each
+(`thinner`): they differ in how much they read, and not in how often they learned from it. Schäfer
+et al. take fewer steps instead, so their efficiencies are another quantity.
+
 A fit has three parameters, so of fewer than five points it is noise, and is refused.
 """
 
@@ -16,7 +20,8 @@ from scipy.optimize import least_squares
 
 from train.recipe import Cosine, Recipe
 
-SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)  # of the text of an experiment, that a single language gets
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the text of an experiment, for one language alone
+REACH = 2  # times the most that the fit has seen: further it says nothing
 DRAWS = 1_000  # of a bootstrap: every draw is a fit
 
 
@@ -31,9 +36,12 @@ class Curve(NamedTuple):
         return self.floor + self.scale * np.asarray(tokens) ** -self.slope
 
     def tokens(self, loss: float) -> float:
-        """How many it takes to come to a loss; nan for one at the floor or below."""
+        """How many it takes to come to a loss: infinitely many to the floor or below."""
         above = loss - self.floor
-        return float(np.exp(np.log(self.scale / above) / self.slope)) if above > 0 else np.nan
+        if above <= 0:
+            return np.inf
+        with np.errstate(over="ignore"):
+            return float(np.exp(np.log(self.scale / above) / self.slope))
 
 
 def fit(tokens: Sequence[float], losses: Sequence[float]) -> Curve:
@@ -65,14 +73,18 @@ def efficiency(
     tokens: Sequence[float], seen: Sequence[float]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The statistic (draws, N + M) -> (draws, M) of mean losses: N of one language alone after
-    `tokens`, M of arms that have read `seen` tokens of it; their token efficiencies."""
+    `tokens`, M of arms that have read `seen` tokens of it; their token efficiencies.
+
+    What is better than the fit reaches counts as REACH times its most tokens, so that no draw of a
+    bootstrap is left out for being too good; nan where there is no fit."""
+    most = REACH * max(tokens)
 
     def statistic(means: np.ndarray) -> np.ndarray:
         found = np.empty((len(means), len(seen)))
         for i, row in enumerate(means):
             curve = fit(tokens, row[: len(tokens)])
             found[i] = [curve.tokens(loss) for loss in row[len(tokens) :]]
-        return found / seen
+        return np.minimum(found, most) / seen
 
     return statistic
 
@@ -82,3 +94,8 @@ def shorter(recipe: Recipe, share: float) -> Recipe:
     steps = max(2, round(share * recipe.steps))
     warmup = min(recipe.schedule.warmup, steps // 4)
     return dataclasses.replace(recipe, steps=steps, schedule=Cosine(warmup=warmup))
+
+
+def thinner(recipe: Recipe, share: float) -> Recipe:
+    """A recipe of as many steps, each on a share of the rows, and on one at least."""
+    return dataclasses.replace(recipe, batch=max(1, round(share * recipe.batch)))

@@ -93,6 +93,12 @@ def ratio_of_gains(means: np.ndarray) -> np.ndarray:
     return _share(*means.T)
 
 
+def difference_of_ratios(means: np.ndarray) -> np.ndarray:
+    """First transfer ratio minus second: arms (reached, base, ceiling) twice, (draws, 6) ->
+    (draws,). Two models compared by it may differ in how well they can be tuned at all."""
+    return ratio_of_gains(means[:, :3]) - ratio_of_gains(means[:, 3:])
+
+
 def peak_transfer(means: np.ndarray) -> np.ndarray:
     """The highest transfer ratio along a tuning: arms (reached at each of N steps, ceiling at each,
     base), (draws, 2N + 1) -> (draws,)."""

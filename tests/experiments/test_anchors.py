@@ -1,12 +1,15 @@
 """Arms share what they say they share, and nothing else changes between them."""
 
 import dataclasses
-import doctest
+import itertools
 import json
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from experiments import anchors, run
+from data.probe import tasks
+from experiments import anchors, run, stats
 from experiments.anchors import ARMS, Settings, stages, text
 from experiments.standard import SIZES
 
@@ -52,8 +55,56 @@ def test_no_document_is_in_two_languages():
     assert "dictionary" not in {register[r] for r in rows["register"][rows["register"] >= 0]}
 
 
-def test_the_rank_correlation_is_that_of_the_docstring():
-    assert doctest.testmod(anchors).failed == 0
+ARM, OTHER = "30%, same order", "none, same order"
+
+
+def _answers() -> pa.Table:
+    """Three questions, asked in both languages in two arms: one whose answers coincide where nouns
+    are shared, one that names a shared noun, and one that does not."""
+    rows = []
+    for arm, language, (item, prompt) in itertools.product(
+        (ARM, OTHER), ("L1", "L2"), enumerate(("ask duja ?", "ask duja heni ?", "ask heni ?"))
+    ):
+        ambiguous = "yes" if (arm, item) == (ARM, 0) else "no"
+        rows.append(dict(measure="following", arm=arm, language=language, seed=0, task="copy",
+                         item=item, prompt=prompt, ambiguous=ambiguous))  # fmt: skip
+    for arm, noun in itertools.product((ARM, OTHER), ("duja", "heni")):
+        shared = "yes" if (arm, noun) == (ARM, "duja") else "no"
+        rows.append(dict(measure="alignment", arm=arm, language="L1", seed=0, task=None, item=None,
+                         prompt=noun, ambiguous=None, shared=shared))  # fmt: skip
+    return pa.Table.from_pylist([{"shared": None} | row for row in rows])
+
+
+def test_arms_are_compared_on_the_same_questions():
+    """Those that coincide where nouns are shared are no easier or harder there: they are not asked
+    anywhere."""
+    for found, left in ((anchors.common, {1, 2}), (anchors.unshared, {2})):
+        answers = found(_answers())
+        for arm, language in itertools.product((ARM, OTHER), ("L1", "L2")):
+            assert {*stats.where(answers, arm=arm, language=language)["item"].to_pylist()} == left
+
+
+def test_questions_have_the_same_words_in_l1_in_every_arm():
+    """So that one is known by its seed, task and item."""
+    asked = []
+    for arm in ARMS:
+        corpus = BASES[arm, 1].corpus
+        probe = tasks(corpus, "quiz", items=4)
+        said = [corpus.tokenizer.decode(row[row > 0]) for row in probe.prompts]
+        keys = (probe.slices[name].tolist() for name in ("language", "task", "item"))
+        rows = zip(*keys, said, strict=True)
+        asked.append({(task, i): text for own, task, i, text in rows if own == "L1"})
+    assert asked[0] and all(each == asked[0] for each in asked)
+
+
+def test_transfer_goes_with_alignment_by_its_share_of_the_ceiling():
+    """Three arms that gain 1, 2 and 3 tenths of ceilings of 1, 5 and 10 tenths transfer less and
+    less, whatever they gain."""
+    gains = [(0.1, 0.0, 0.1), (0.2, 0.0, 0.5), (0.3, 0.0, 1.0)]
+    means = np.array([[0.1, 0.2, 0.3, *sum(gains, ())], [0.3, 0.2, 0.1, *sum(gains, ())]])
+    np.testing.assert_allclose(anchors.together(means), [-1, 1])
+    means[0, 5] = 0.01  # a ceiling that gains nothing
+    assert np.isnan(anchors.together(means)[0])
 
 
 @pytest.mark.slow
@@ -62,4 +113,4 @@ def test_the_experiment_runs_from_command_line_to_claims(tmp_path):
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
     assert [c["row"] for c in claims] == ["B2"] * 7
-    assert (tmp_path / "report.html").read_text().count("<svg") == len(ARMS) + 3
+    assert (tmp_path / "report.html").read_text().count("<svg") == len(ARMS) + 4

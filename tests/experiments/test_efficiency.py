@@ -1,6 +1,7 @@
 """A bilingual model and its twin read the same L1."""
 
 import collections
+import dataclasses
 import json
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from data.ledger import ledger
 from data.silence import Silenced
 from experiments import efficiency, run
-from experiments.efficiency import ALONE, WAYS, Settings, curse, stages
+from experiments.efficiency import ALONE, WAYS, YARDSTICK, Settings, curse, stages, worth
+from experiments.scaling import Curve
 from experiments.stage import home
 
 STAGES = stages(Settings(size="smoke", seeds=2))
@@ -19,7 +21,7 @@ LABELS = {(d["way"], d["arm"], d["seed"]): s for s in STAGES for d in [dict(s.la
 def test_every_way_has_a_model_and_its_twin_and_the_yardstick_five_points():
     expected = {(way, arm) for way in WAYS for arm in ("both", "twin")}
     expected |= {("words", arm) for arm in ALONE}
-    assert {key[:2] for key in LABELS} == expected and len(ALONE) == 5
+    assert {key[:2] for key in LABELS} == expected and len(YARDSTICK) == 5
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -35,6 +37,30 @@ def test_ways_are_words_half_the_width_and_few_pieces():
     assert narrow.model.D == words.model.D // 2 and narrow.corpus == words.corpus
     assert cut.model.W == efficiency.PIECES < words.model.W + 257
     assert cut.model.D == words.model.D and cut.corpus.T == 2 * words.corpus.T
+
+
+def test_the_yardstick_takes_as_many_steps_as_the_twin_on_its_share_of_the_rows():
+    toy = stages(Settings(size="toy", seeds=1))
+    toy = {d["arm"]: s for s in toy for d in [dict(s.labels)] if d["way"] == "words"}
+    for arm, share in ALONE.items():
+        assert toy[arm].recipe.batch == share * toy["twin"].recipe.batch
+        assert (toy[arm].recipe.rates() == toy["twin"].recipe.rates()).all()
+        assert toy[arm].corpus.ratio == 0
+
+
+def test_the_twin_is_worth_itself_and_a_bilingual_model_is_compared_with_it():
+    """A twin beside the curve of the others moves the fit, and so not what it is compared by."""
+    curve = Curve(1.5, 0.3, 0.7)
+    losses = np.array([*map(curve.loss, YARDSTICK.values()), curve.loss(0.4)])
+    np.testing.assert_allclose(worth(losses[None]), [[0.8, 1]], rtol=1e-3)
+    moved = losses + 0.02 * (np.array([*YARDSTICK, "both"]) == "twin")
+    assert abs(worth(moved[None])[0, 1] - 1) < 0.1
+
+
+def test_the_languages_share_no_token_but_the_beginning_of_a_document():
+    text = LABELS["words", "both", 0].corpus
+    heard = [{*dataclasses.replace(text, ratio=r).rows(0, 200)["tokens"].ravel()} for r in (0, 1)]
+    assert heard[0] & heard[1] == {0}
 
 
 def test_half_of_what_the_bilingual_model_reads_is_l1():
@@ -65,5 +91,5 @@ def test_the_experiment_runs_from_command_line_to_claims(tmp_path):
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
     assert [c["row"] for c in claims] == ["B6"] * 4
-    assert (tmp_path / "report.html").read_text().count("<svg") == 3
+    assert (tmp_path / "report.html").read_text().count("<svg") == 4
     assert all(home(tmp_path, s).is_dir() for s in stages(Settings(size="smoke", seeds=1)))

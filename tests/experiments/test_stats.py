@@ -85,6 +85,11 @@ def test_a_transfer_ratio_without_a_ceiling_is_undefined_and_not_zero():
     assert stats.bootstrap(half, stats.ratio_of_gains).value == pytest.approx(0.5)
 
 
+def test_of_two_transfer_ratios_each_is_over_its_own_ceiling():
+    means = np.array([[0.2, 0.0, 0.4, 0.3, 0.0, 1.0], [0.5, 0.1, 0.9, 0.3, 0.0, 0.05]])
+    np.testing.assert_allclose(stats.difference_of_ratios(means), [0.2, np.nan])
+
+
 def test_an_arm_without_items_is_refused_by_name():
     with pytest.raises(ValueError, match=r"\(0, 1\)"):
         stats.bootstrap([(np.ones(3), np.ones(0))], stats.difference)
