@@ -20,6 +20,7 @@ def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float
     What the documents say nothing of (all of them dictionary entries, say) is nan.
 
     overlap of types, of tokens: the share of word forms, and of their uses, that both have
+    overlap of stems: the share of uses of concepts whose words are the same but for inflection
     edit distance: mean Levenshtein distance of a concept's two forms, over the longer one's length,
       of some thousand concepts at most
     order (Kendall tau): agreement of the order in which both languages mention the same concepts,
@@ -33,8 +34,8 @@ def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float
     >>> pair = Pair((Lexicon(0), Names(0.5)))
     >>> {k: round(v, 2) for k, v in distances(Corpus(World(), pair), rows=20).items()}
     ... # doctest: +NORMALIZE_WHITESPACE
-    {'overlap of types': 0.19, 'overlap of tokens': 0.12, 'edit distance': 0.48,
-     'order (Kendall tau)': 1.0, 'inflection (bits)': 0.0}
+    {'overlap of types': 0.19, 'overlap of tokens': 0.12, 'overlap of stems': 0.12,
+     'edit distance': 0.48, 'order (Kendall tau)': 1.0, 'inflection (bits)': 0.0}
     """
     both = speaker(corpus.pair, corpus.world)
     said, orders, free = [[], []], [], len(both.languages[twin].orders) > 1
@@ -50,6 +51,7 @@ def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float
         if drawn == twin or not free:
             orders.append(_kendall_tau(*([leaf.concept for leaf in line] for line in leaves)))
     inflection = [_entropy(uses) for uses in said]
+    stems = [both.form[0].get(c) == both.form[twin].get(c) for c, _ in itertools.chain(*said)]
     said = [[word for _, word in uses] for uses in said]
     one, two = map(set, said)
     shared = one & two
@@ -58,6 +60,7 @@ def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float
     return {
         "overlap of types": _mean([word in shared for word in one | two]),
         "overlap of tokens": _mean([word in shared for word in itertools.chain(*said)]),
+        "overlap of stems": _mean(stems),
         "edit distance": _mean([_edits(a, b) / max(len(a), len(b)) for a, b in forms]),
         "order (Kendall tau)": _mean([tau for tau in orders if not np.isnan(tau)]),
         "inflection (bits)": inflection[1] - inflection[0],

@@ -8,9 +8,12 @@ grammar. The paper's NonDeterministicShuffle draws anew for every sentence and c
 is no feature but a transform of the finished corpus, `Shuffle` of data/reorder.py. Deviations:
 
     marker of reversal   the paper draws its place for every sentence; here for every length
+    number               the list that a story tells of has two to four words, so singular is said
+                         of up to three (a paucal), plural of four: both occur in one register
     incomplete hops      where fewer than four words follow a verb, as in "parent of x is y", the
                          marker ends the document; the paper's filter (`filter_hop`) leaves such
-                         sentences out, and here facts would be left out with them
+                         sentences out, which here is left to the mixture: stories whose answer is
+                         two words or more, with articles, have none
     TokenHop, WordHop    a word is one token, so the two coincide where nothing but words follows
                          the verb: in all that the default world says; they differ where a comma or
                          a question mark comes within four words (told facts; lists, verb first)

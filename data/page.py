@@ -212,6 +212,7 @@ def _proof(seen: Survey) -> str:
 _DISTANCES = {
     "overlap of types": "share of word forms that both have",
     "overlap of tokens": "share of the words in texts that both have",
+    "overlap of stems": "the same, before words are inflected",
     "edit distance": "letters to change to get from a word to its translation, of 1",
     "order (Kendall tau)": "1: concepts come in the same order, -1: in the reverse",
     "inflection (bits)": "what a form tells beyond its concept, more than in the base",

@@ -66,10 +66,11 @@ class Syntax:
 
     def _verb(self, concept: Concept, topic: tuple[Concept, ...]) -> Leaf:
         """A verb that agrees with what its clause is about: with its number, and the gender of its
-        first noun (what is known when the answer is asked, so agreement tells nothing new)."""
+        first noun (what is known when the answer is asked, so agreement tells nothing new). The
+        number that impossible languages mark begins above three (data/impossible.py)."""
         verb = self._word(concept, role="verb")
         if self.own.agreement or self.own.perturbation:
-            verb = verb._replace(plural=len(topic) > 1)
+            verb = verb._replace(plural=len(topic) > (3 if self.own.perturbation else 1))
         return verb._replace(controller=topic[0]) if self.own.gendered else verb
 
     def _clause(

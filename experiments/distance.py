@@ -2,23 +2,34 @@
 
 Question  L2 begins as L1 itself. One thing after the other is changed in it: order, head direction,
           case, agreement, script, lexicon. How much of what is tuned in L1 comes out in L2, and
-          what predicts that: words, order or inflection?
+          what predicts that: words, order or inflection? And of facts that only L1 tells?
 
 Design    An arm is a change of L2's features and of nothing else; at distance 0 the two languages
-          are one, and transfer is 1 by construction. Plain sentences are in the mixture, since
-          head direction shows in them, and no document is in two languages. T1 is tuned in L1.
+          are one, so tuning in either is the same, and transfer is 1 exactly. Plain sentences are
+          in the mixture, since all of head direction shows in them, and no document is in two
+          languages. T1 is tuned in L1 and, as the ceiling, in L2 itself, which may be harder to
+          answer in. Head direction does not show in a question, so that arm is not tuned: it is
+          asked for facts, in which the possessor comes first.
           Where languages share their words, right answers are the same in both, so the bins "right"
           and "right in the other language" cannot be told apart: all items count (SCIENCE's
           pitfall 12 asks to report them apart; the share of ambiguous ones is a column). Distances
-          are measured on samples of documents said in both languages, not read from the features.
+          are measured on samples of what is asked, answered quiz questions said in both languages,
+          and not read from the features. A token is a word, so another script is other words, as
+          the lexicon is, and an inflected form is another token: the distance in words is that of
+          stems, and inflection is counted in bits alone.
 
-Measures  following: decoded answers to quiz questions. Transfer of an arm: the gain in L2 over that
-          in L1, after as many steps of tuning in L1. distance: words of L2 that L1 does not have;
-          order, from Kendall's tau; bits of inflection. Least squares of transfer on the three over
-          the arms, each distance from 0 to 1 (its largest): a coefficient is the transfer that it
-          costs to change all of it.
+Measures  following: decoded answers to quiz questions. Transfer of an arm: the gain in L2 by tuning
+          in L1 over that by tuning in L2, after as many steps. distance: stems of L2 that L1 does
+          not have; order, from Kendall's tau; bits of inflection. Least squares of transfer on the
+          three over the tuned arms, each distance from 0 to 1 (its largest): a coefficient is the
+          transfer that it costs to change all of it. recall: facts stated in L1 only (G2), asked
+          in L2, less those that L2 states too (G1). Arms are asked the same items, so intervals
+          are of pairs.
 
 Run       python -m experiments.run distance --size toy --seeds 5
+
+Cost      toy: 2 CPU cores, 40 pretrainings and 70 short tunings, about 41 min a mixer (by FLOPs);
+          small: one GPU, not yet measured; full: as small, with 8 seeds and all mixers
 
 Result    not yet run
 """
@@ -39,13 +50,14 @@ from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.distance import Distance
 from experiments.measure.following import Following
+from experiments.measure.recall import Recall
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
-from experiments.standard import SIZES, Size, mixers, pretrained, tuned, tuning
+from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned, tuning
 
 ROWS = ("B3",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min (estimated)",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 41 min (by FLOPs)",
     "small": "one GPU, not yet measured",
 }
 Settings = standard.Settings
@@ -63,14 +75,21 @@ ARMS = {
     "lexicon": WORDS,
     "all": (Order("SOV"), *HEADS, Case(4), *INFLECTED, *WORDS),
 }
+TUNED = tuple(arm for arm in ARMS if arm != "heads")  # where what is asked differs, or nothing does
 DISTANCES = ("lexicon", "order", "inflection")
 EARLY = 30  # tuning steps, where transfer peaks
 
 
 def sized(name: str) -> Size:
-    """Three fifths of the standard steps, since eight arms have to fit."""
-    size = SIZES[name]
-    return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.6))
+    """Three fifths of the standard steps, since eight arms have to fit, and half of the tuning,
+    which is done twice."""
+    size, half = SIZES[name], SIZES[name].tune.steps // 2
+    return dataclasses.replace(
+        size,
+        pretrain=shorter(size.pretrain, 0.6),
+        tune=dataclasses.replace(size.tune, steps=half),
+        at=tuple(step for step in size.at if step <= half),
+    )
 
 
 def corpus(size: Size, seed: int, arm: str) -> Corpus:
@@ -81,14 +100,18 @@ def corpus(size: Size, seed: int, arm: str) -> Corpus:
 
 
 def stages(settings: Settings) -> list[Stage]:
-    """A base of every arm, and its tuning in L1."""
+    """A base of every arm, and its tunings in L1 and in L2."""
     size, found = sized(settings.size), []
     for seed, mixer, arm in itertools.product(seeds(settings.seeds), mixers(settings.mixers), ARMS):
         text = corpus(size, seed, arm)
-        base = pretrained(size, mixer, seed, text, (Distance(text),), arm=arm, tuned="none")
+        learn = {language: tuning(text, "quiz", language) for language in LANGUAGES}
+        asked = (Distance(learn["L2"]), Recall(text, groups=("G1", "G2")))
+        base = pretrained(size, mixer, seed, text, asked, arm=arm, tuned="none")
+        found.append(base)
         follow = (Following(text, "quiz"),)
-        learn = tuning(text, "quiz", "L1")
-        found += [base, tuned(base, learn, size.tune, follow, size.at, tuned="L1")]
+        for language in LANGUAGES if arm in TUNED else ():
+            own = learn[language]
+            found.append(tuned(base, own, size.tune, follow, size.at, tuned=language))
     return found
 
 
@@ -98,16 +121,15 @@ def preview() -> Corpus:
 
 
 def transfers(means: np.ndarray) -> np.ndarray:
-    """(draws, 4 N) -> (draws, N): of N arms the gain in L2 over the gain in L1, from the means of
-    (L2 tuned, L2 untuned, L1 tuned, L1 untuned); nan where L1 gains less than .1."""
-    reached, base, ceiling, start = np.moveaxis(means.reshape(len(means), -1, 4), 2, 0)
-    gain = ceiling - start
-    return np.where(gain >= 0.1, (reached - base) / np.where(gain >= 0.1, gain, 1), np.nan)
+    """(draws, 3 N) -> (draws, N): of N arms the transfer ratio, from the means in L2 of (tuned in
+    L1, untuned, tuned in L2); nan where tuning in L2 gains less than .1."""
+    return stats.ratio_of_gains(means.reshape(-1, 3)).reshape(len(means), -1)
 
 
 def regression(distances: np.ndarray):
     """The statistic (draws, N) -> (draws, M + 1): coefficients of least squares of N transfers on
-    `distances` (N, M), each over its largest, with an intercept; last the share explained.
+    `distances` (N, M), each over its largest, with an intercept; last the share of variance
+    explained, adjusted for how many they are: 0 is what any M numbers would explain.
 
     >>> far = np.array([[0.0, 0], [2, 0], [0, 1], [2, 1], [1, 0]])
     >>> regression(far)(np.array([[1, 0.5, 0.8, 0.3, 0.75]])).round(6)
@@ -120,26 +142,31 @@ def regression(distances: np.ndarray):
         found = y @ np.linalg.pinv(x).T
         left = ((y - found @ x.T) ** 2).sum(1)
         about = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
-        explained = 1 - left / np.where(about > 0, about, np.nan)
+        free = (len(x) - 1) / (len(x) - x.shape[1])
+        explained = 1 - free * left / np.where(about > 0, about, np.nan)
         return np.hstack([found[:, :-1], explained[:, None]])
 
     return statistic
 
 
 def _cells(items: pa.Table) -> list[dict[str, object]]:
-    """Of every arm the four means that `transfers` asks for."""
+    """Of every tuned arm the three means that `transfers` asks for."""
     steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
     early = EARLY if EARLY in steps else steps[-1]
-    return [
-        {"measure": "following", "arm": arm, "language": language, "step": step}
-        for arm, language, step in itertools.product(ARMS, ("L2", "L1"), (early, 0))
-    ]
+    asked = {"measure": "following", "language": "L2"}
+    three = [("L1", early), ("L2", 0), ("L2", early)]
+    return [asked | {"arm": a, "tuned": t, "step": s} for a in TUNED for t, s in three]
+
+
+def _fact(arm: str, group: str) -> dict[str, object]:
+    return {"measure": "recall", "relation": "parent", "language": "L2", "direction": "forward",
+            "arm": arm, "group": group}  # fmt: skip
 
 
 def measured(items: pa.Table) -> np.ndarray:
-    """(arms, distances): means over seeds."""
+    """(tuned arms, distances): means over seeds."""
     own = lambda arm, name: stats.where(items, measure="distance", arm=arm)[name].to_numpy().mean()
-    return np.array([[own(arm, name) for name in DISTANCES] for arm in ARMS])
+    return np.array([[own(arm, name) for name in DISTANCES] for arm in TUNED])
 
 
 def claims(results: report.Results) -> list[Claim]:
@@ -150,7 +177,8 @@ def claims(results: report.Results) -> list[Claim]:
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     seeds, fitted = stats.by_seed(items, "right", *_cells(items)), regression(measured(items))
-    estimate = lambda of: stats.bootstrap(seeds, lambda means: of(transfers(means)))
+    estimate = lambda of: stats.bootstrap(seeds, lambda m: of(transfers(m)), paired=True)
+    facts = [_fact(arm, group) for arm in ("heads", "identical") for group in ("G2", "G1")]
     lexicon, order, inflection, explained = range(4)
     costs = lambda what, which, source: Claim(
         row="B3",
@@ -190,36 +218,62 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         ),
         Claim(
             row="B3",
-            claim=f"{mixer}: the three distances explain transfer over {len(ARMS)} arms",
-            unit="R squared",
+            claim=f"{mixer}: the three distances explain transfer over {len(TUNED)} arms",
+            unit="adjusted R squared",
             estimate=estimate(lambda y: fitted(y)[:, explained]),
             reproduced=above(0.5),
             opposite=below(0.5),
             reference=None,
             reference_source="none: whether the regression may be read",
         ),
+        Claim(
+            row="B3",
+            claim=f"{mixer}: facts of L1 asked in L2: what head direction costs: those of L1 alone "
+            "less those of both, heads less identical",
+            unit="nat log-odds",
+            estimate=stats.contrast(items, "log_odds", *facts, of=stats.interaction, paired=True),
+            reproduced=below(0.0),
+            opposite=above(0.0),
+            reference=None,
+            reference_source="mT5: syntax predicts transfer; direction alone",
+        ),
     ]
 
 
 def sections(results: report.Results) -> list[report.Section]:
-    """Transfer by arm, the distances as measured, and some answers."""
+    """Transfer by arm, facts by arm, the distances as measured, and some answers."""
     found = []
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         items = stats.where(results.items, mixer=mixer)
-        found += [_transfer(items, mixer), _distances(items, mixer), _said(items, mixer)]
+        found += [_transfer(items, mixer), _facts(items, mixer)]
+        found += [_distances(items, mixer), _said(items, mixer)]
     return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
 
 
 def _transfer(items: pa.Table, mixer: str) -> report.Section:
     means = stats.matrix(items, "right", *_cells(items))
-    by_arm = zip(ARMS, transfers(means).T, strict=True)
+    by_arm = zip(TUNED, transfers(means).T, strict=True)
     rows = {arm: (values[np.isfinite(values)].tolist() or [np.nan], True) for arm, values in by_arm}
     note = (
-        "Gain of tuning in L1, asked in L2, over the gain asked in L1. Each row is L1 with one "
-        "thing changed. Dots are seeds, those left out gained nothing in L1 itself."
+        "Asked in L2: gain of tuning in L1 over that of tuning in L2. Each row is L1 with one "
+        "thing changed. Dots are seeds, those left out gained nothing by tuning in L2."
     )
     body = figure.dots({"T1": rows}, "transfer ratio", 1.0)
     return report.Section(f"{mixer}: transfer by what differs", note, body)
+
+
+def _facts(items: pa.Table, mixer: str) -> report.Section:
+    groups = {"stated in L1 alone (G2)": "G2", "stated in both (G1)": "G1"}
+    panels = {
+        title: {arm: (stats.means(items, "log_odds", _fact(arm, group)), False) for arm in ARMS}
+        for title, group in groups.items()
+    }
+    note = (
+        "Facts asked forward in L2, the answer in L2's own form of the name; in script no name is "
+        "shared, in lexicon half of them are. Dots are seeds."
+    )
+    body = figure.dots(panels, "log-odds, nats", 0.0)
+    return report.Section(f"{mixer}: facts by what differs", note, body)
 
 
 def _distances(items: pa.Table, mixer: str) -> report.Section:
@@ -230,18 +284,19 @@ def _distances(items: pa.Table, mixer: str) -> report.Section:
         {"arm": arm}
         | dict(zip(DISTANCES, map(float, row), strict=True))
         | {"answers alike in both languages": float(np.mean([x == "yes" for x in same(arm)]))}
-        for arm, row in zip(ARMS, far, strict=True)
+        for arm, row in zip(TUNED, far, strict=True)
     ]
-    note = "Distances of L2 from L1 as measured on samples; means over seeds."
+    note = "Distances of L2 from L1 as measured on quiz questions and answers; means over seeds."
     return report.Section(f"{mixer}: how far L2 is", note, report.table(rows))
 
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
     last = max(stats.where(items, measure="following")["step"].to_pylist())
-    asked = stats.where(items, measure="following", language="L2", step=last, seed=0)
+    cell = {"measure": "following", "language": "L2", "step": last, "seed": 0, "tuned": "L1"}
+    asked = stats.where(items, **cell)
     rows = [
         {"arm": arm, "task": task} | report.said(row, "right")
-        for arm, task in itertools.product(ARMS, ("reverse", "swap"))
+        for arm, task in itertools.product(TUNED, ("reverse", "swap"))
         for row in stats.where(asked, arm=arm, task=task).slice(0, 1).to_pylist()
     ]
     note = f"Questions in L2 after {last} steps of tuning in L1; first seed."

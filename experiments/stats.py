@@ -162,18 +162,22 @@ def bootstrap(
     statistic: Callable[[np.ndarray], np.ndarray] = mean,
     draws: int = DRAWS,
     key: int = 0,
+    paired: bool = False,
 ) -> Estimate:
     """Two-level BCa bootstrap of `statistic` of the arms' means (Efron 1987).
 
     `seeds[s][a]` holds the items of arm a under seed s. `statistic` maps (draws, arms) means to
     (draws,) values. The acceleration comes from leaving out one seed at a time; one seed alone
-    gives an interval over its items only.
+    gives an interval over its items only. Of `paired` arms, which answer the same items in the
+    same order, every draw takes the same items: what an item adds to all of them cancels.
     """
     empty = [(s, a) for s, cells in enumerate(seeds) for a, c in enumerate(cells) if not len(c)]
     if not seeds or empty:
         raise ValueError(
             f"no items in (seed, arm) cells {empty or 'all'}; every arm needs items in every seed"
         )
+    if paired and (uneven := [n for n in ([*map(len, c)] for c in seeds) if len({*n}) > 1]):
+        raise ValueError(f"paired arms have {uneven} items in a seed; choose the same, or no pairs")
     count, arms = len(seeds), len(seeds[0])
     rng = np.random.Generator(np.random.Philox(key))
     picked = rng.integers(count, size=(draws, count))
@@ -181,10 +185,11 @@ def bootstrap(
     for s, cells in enumerate(seeds):
         times = (picked == s).sum(1)
         for a, cell in enumerate(cells):
+            items = np.random.Generator(np.random.Philox([key, 1 + s])) if paired else rng
             # Every appearance of a seed in a draw resamples its items anew.
             for repeat in range(times.max()):
                 chosen = times > repeat
-                index = rng.integers(len(cell), size=(chosen.sum(), len(cell)))
+                index = items.integers(len(cell), size=(chosen.sum(), len(cell)))
                 sums[chosen, a] += cell[index].mean(1)
     boot = statistic(sums / count)
     table = np.array([[cell.mean() for cell in cells] for cells in seeds])
@@ -207,10 +212,12 @@ def contrast(
     value: str,
     *arms: dict[str, object],
     of: Callable[[np.ndarray], np.ndarray] | None = None,
+    paired: bool = False,
 ) -> Estimate:
     """`bootstrap` of column `value` over arms of `items`: of one its mean, of several the first
     minus the second, or what `of` makes of them."""
-    return bootstrap(by_seed(items, value, *arms), of or (difference if len(arms) > 1 else mean))
+    of = of or (difference if len(arms) > 1 else mean)
+    return bootstrap(by_seed(items, value, *arms), of, paired=paired)
 
 
 @dataclasses.dataclass(frozen=True)

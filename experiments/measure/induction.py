@@ -6,7 +6,9 @@ columns that sum to 1, ascends trace(G T H T^T) of their cosines G and H by
     T <- Sinkhorn(exp(G T H / e))     e falling        (Alvarez-Melis & Jaakkola 2018, algorithm 1)
 
 It starts from how alike the sorted rows of G and H are (Artetxe et al. 2018, section 3.2), from the
-ranks of the words' frequencies, and from the first with noise; the best end is kept.
+ranks of the words' frequencies, and from the first with noise; the best end is kept. Ranks are a
+start and no part of what is ascended, since where they are permuted they would mislead: what they
+tell alone, without any model, is a matching of its own.
 """
 
 import dataclasses
@@ -44,6 +46,7 @@ class Induction:
     stream after the last block and "colour of noun is", about its mean over nouns and of length 1,
     for each relation. Columns: item (the noun), prompt, gold and answer as words, and the metrics
       induced    1 if the noun is matched with its translation; chance 1 / nouns
+      ranked     1 if its translation is as frequent: matched by the ranks alone
       chance     that
       retrieved  1 if the translation is the nearest after a rotation fitted on other matched words
       raw        1 if it is the nearest by CSLS as they are: of two models, a random rotation
@@ -67,6 +70,7 @@ class Induction:
         order = np.random.Generator(stream).permutation(len(forms[0]))
         x, y = vectors[0], vectors[1][order]
         found = matching(x, y, counts[0], counts[1][order])
+        as_often = by_rank(counts[0], counts[1][order])
         nearest = found[rotated(x, y[found]).argmax(1)]
         true, right = looked_up(*vectors), np.arange(len(x))
         return pa.table(
@@ -76,6 +80,7 @@ class Induction:
                 "gold": forms[1],
                 "answer": [forms[1][i] for i in order[found]],
                 "induced": (order[found] == right).astype(float),
+                "ranked": (order[as_often] == right).astype(float),
                 "chance": true["chance"],
                 "retrieved": (order[nearest] == right).astype(float),
                 "raw": true["retrieved"],
@@ -117,10 +122,24 @@ def matching(
     noise = np.random.Generator(np.random.Philox(0)).normal(size=(NOISY, *alike.shape))
     starts = [alike, *(alike + noise)]
     if often_x is not None and often_y is not None:
-        rank = [np.argsort(np.argsort(-often, kind="stable")) for often in (often_x, often_y)]
+        rank = [_ranks(often) for often in (often_x, often_y)]
         starts.append(-np.abs(rank[0][:, None] - rank[1][None]).astype(float))
     found = [_ascend(near, also, start) for start in starts]
     return max(found, key=lambda to: (near * also[np.ix_(to, to)]).sum())
+
+
+def by_rank(often_x: np.ndarray, often_y: np.ndarray) -> np.ndarray:
+    """(N) the word of the second language that is as frequent as every word of the first.
+
+    >>> by_rank(np.array([5, 90, 40]), np.array([80, 6, 30])).tolist()
+    [1, 0, 2]
+    """
+    return np.argsort(_ranks(often_y))[_ranks(often_x)]
+
+
+def _ranks(often: np.ndarray) -> np.ndarray:
+    """(N) ranks from 0, the most frequent word first."""
+    return np.argsort(np.argsort(-often, kind="stable"))
 
 
 def _ascend(near: np.ndarray, also: np.ndarray, start: np.ndarray) -> np.ndarray:

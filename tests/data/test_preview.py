@@ -91,6 +91,7 @@ def test_distances_are_those_of_the_features():
     assert near == {
         "overlap of types": 1,
         "overlap of tokens": 1,
+        "overlap of stems": 1,
         "edit distance": 0,
         "order (Kendall tau)": 1,
         "inflection (bits)": 0,

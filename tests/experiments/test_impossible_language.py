@@ -4,14 +4,18 @@ import collections
 import dataclasses
 import json
 
+import jax
+import numpy as np
 import pytest
 
+from data.impossible import HOP, PLURAL, SINGULAR
 from data.meaning import Fact
 from data.silence import Silenced
 from data.speaker import speaker
 from experiments import run
 from experiments.impossible_language import (
     ARMS,
+    ASKED,
     FAMILIES,
     WITHOUT,
     Settings,
@@ -20,6 +24,10 @@ from experiments.impossible_language import (
     sized,
     stages,
 )
+from experiments.measure.loss import UNSEEN
+from experiments.measure.marker import Marker
+from experiments.measure.recall import Recall
+from model.lm import init
 
 STAGES = stages(Settings(size="smoke", seeds=2))
 LABELS = {(d["arm"], d["beside"], d["seed"]): s for s in STAGES for d in [dict(s.labels)]}
@@ -30,12 +38,53 @@ def test_every_language_is_learned_beside_l1_and_two_of_them_alone():
     assert set(LABELS) == {(*key, seed) for key in expected for seed in (0, 1)}
 
 
-def test_arms_differ_in_the_perturbation_alone():
-    first = LABELS["no shuffle", "L1", 1]
-    for arm, change in ARMS.items():
-        own = LABELS[arm, "L1", 1]
-        assert own.corpus.pair.features[-1] == change and own.recipe == first.recipe
-        assert dataclasses.replace(own.corpus, pair=first.corpus.pair) == first.corpus
+def test_arms_differ_in_the_perturbation_alone_within_a_family():
+    for family in FAMILIES.values():
+        first = LABELS[next(iter(family)), "L1", 1]
+        for arm, change in family.items():
+            own = LABELS[arm, "L1", 1]
+            assert own.corpus.pair.features[-1] == change and own.recipe == first.recipe
+            assert own.corpus.pair.features[:-1] == first.corpus.pair.features[:-1]
+            assert dataclasses.replace(own.corpus, pair=first.corpus.pair) == first.corpus
+
+
+def test_every_hop_is_complete_lies_within_most_documents_and_its_number_varies():
+    text, near = (corpus(sized("toy"), 0, arm) for arm in ("word hop", "no hop"))
+    say = lambda text, m: [x.concept for x in speaker(text.pair, text.world).leaves(m, 1)]
+    said = [m for i in range(60) for language, m in text.documents(i) if language == 1]
+    inside = collections.Counter()
+    for meaning in said:
+        words, control = say(text, meaning), say(near, meaning)
+        (at,) = [i for i, word in enumerate(words) if word in (SINGULAR, PLURAL)]
+        assert at - words.index("is") - 1 == HOP
+        assert control.index(words[at]) == control.index("is") + 1
+        assert words[at] == (PLURAL if len(meaning.question.args) > 3 else SINGULAR)
+        inside[words[at], at + 1 < len(words)] += 1
+    assert min(inside[SINGULAR, True], inside[PLURAL, True]) > len(said) / 5
+    assert not inside[PLURAL, False]
+
+
+def test_a_marker_is_an_item_and_those_of_a_hop_and_its_control_are_of_the_same_documents():
+    found = []
+    for arm in FAMILIES["hop"]:
+        stage = LABELS[arm, "L1", 0]
+        ask = Marker(stage.corpus, rows=8)
+        assert stage.measures[1] == Marker(stage.corpus)
+        found.append(ask(stage.model, init(stage.model, jax.random.key(0))))
+        documents = stage.corpus.provenance(UNSEEN, UNSEEN + 8)["language"]
+        assert len(found[-1]) == (documents == 1).sum()
+        level = np.log(stage.model.W)
+        assert np.mean(found[-1]["surprisal"].to_numpy()) == pytest.approx(level, rel=0.3)
+    assert found[0]["marker"] == found[1]["marker"]
+    assert len({*found[0]["marker"].to_pylist()}) == 2
+
+
+@pytest.mark.parametrize("arm", ASKED)
+def test_what_is_asked_in_l2_is_the_name_alone(arm):
+    text = corpus(sized("toy"), 0, arm)
+    probe = Recall(text).probe
+    own = (probe.slices["language"] == "L2") & (probe.slices["relation"] == "parent")
+    assert ((probe.answers[own] != 0).sum(1) == 1).all()
 
 
 def test_a_language_without_l1_reads_the_same_l2():
@@ -71,5 +120,5 @@ def test_the_experiment_runs_from_command_line_to_claims(tmp_path):
     words = ["impossible_language", "--size", "smoke", "--seeds", "1", "--out", str(tmp_path)]
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
-    assert [c["row"] for c in claims] == ["B7"] * len(claims) and len(claims) == 6
-    assert (tmp_path / "report.html").read_text().count("<svg") == 3
+    assert [c["row"] for c in claims] == ["B7"] * len(claims) and len(claims) == 8
+    assert (tmp_path / "report.html").read_text().count("<svg") == 4

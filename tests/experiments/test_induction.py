@@ -11,7 +11,7 @@ import pytest
 from data.ledger import ledger
 from experiments import alignment, run
 from experiments.measure import induction
-from experiments.measure.induction import Induction, matching
+from experiments.measure.induction import Induction, by_rank, matching
 from experiments.standard import SIZES, Settings, pretrained
 from model.lm import init
 
@@ -55,6 +55,24 @@ def test_ranks_of_frequency_are_used_where_they_help_and_tell_nothing_where_they
     right = lambda *more: (order[matching(x, y[order], *more)] == np.arange(len(x))).mean()
     assert right(often, often[order]) > 0.8
     assert right(often, RNG.permutation(often)) <= max(right(), 0.2)
+
+
+def test_identical_ranks_alone_are_found_by_frequency_and_permuted_ones_and_spaces_are_not():
+    x, y = spaces(same=False)
+    often, order = RNG.permutation(1000 // np.arange(1, len(x) + 1)), RNG.permutation(len(x))
+    right = lambda found: (order[found] == np.arange(len(x))).mean()
+    assert right(by_rank(often, often[order])) > 0.9
+    assert right(by_rank(often, RNG.permutation(often))) < 0.2
+    assert right(matching(x, y[order], often, often[order])) < 0.2
+
+
+def test_ranks_are_the_same_in_both_and_permuted_in_facts():
+    model = pretrained(SMOKE, "gla", 0, alignment.first(SMOKE, 0)).model
+    params = init(model, jax.random.key(0))
+    texts = [alignment.second(SMOKE, 0, ground) for ground in ("both", "facts")]
+    found = [Induction(alignment.first(SMOKE, 0), text)(model, params, params) for text in texts]
+    same, permuted = (np.mean(items["ranked"].to_numpy()) for items in found)
+    assert same > 0.5 > permuted
 
 
 def test_untrained_models_are_matched_by_chance():

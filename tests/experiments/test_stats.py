@@ -45,6 +45,26 @@ def test_a_common_shift_of_a_seed_cancels_in_a_paired_difference():
     assert abs(e.value - 0.5) < 0.05 and e.high - e.low < 0.15
 
 
+def test_what_an_item_adds_to_paired_arms_cancels_and_identical_arms_differ_by_exactly_nothing():
+    rng = np.random.default_rng(6)
+    hard = rng.normal(0, 5, (5, 96))
+    same = [(items, items.copy()) for items in hard]
+    e = stats.bootstrap(same, stats.difference, paired=True)
+    assert (e.value, e.low, e.high) == (0, 0, 0) and within(0.05)(e) < 1e-3
+    assert within(0.05)(stats.bootstrap(same, stats.difference)) > 0.05
+    seeds = [(items + 0.5 + rng.normal(0, 0.1, 96), items) for items in hard]
+    one, two = (stats.bootstrap(seeds, stats.difference, paired=p) for p in (True, False))
+    assert one.value == two.value and one.high - one.low < 0.1 < two.high - two.low
+    with pytest.raises(ValueError, match=r"\[\[3, 2\]\] items"):
+        stats.bootstrap([(np.ones(3), np.ones(2))], stats.difference, paired=True)
+
+
+def test_pairs_are_asked_for_and_change_no_number_of_who_does_not():
+    e = stats.bootstrap([(np.arange(8.0), np.ones(5)), (np.arange(6.0), np.arange(3.0))],
+                        stats.difference, draws=500)  # fmt: skip
+    assert (round(e.low, 9), round(e.high, 9)) == (0.597632094, 3.1875)
+
+
 def test_the_same_numbers_give_the_same_interval():
     seeds = draw(np.random.default_rng(3), 3, 10, 0, 1, 1)
     assert stats.bootstrap(seeds) == stats.bootstrap(seeds)
