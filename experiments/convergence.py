@@ -1,23 +1,28 @@
-"""Convergence: does what a base model does with examples say what it will do once it is tuned?
+"""Convergence: does what a base model knows untuned say what it will do once it is tuned?
 
-Question  Over models, tasks and languages, does the few-shot log-probability of the base predict
-          the zero-shot score after instruction tuning (H6: r above .8), beyond what its loss says?
-          And do abilities that seem to emerge with size need tuning or examples, and exact match?
+Question  Over models, tasks and languages, does the log-probability that the base gives the right
+          answer predict the score after instruction tuning (H6: r above .8), beyond what its loss
+          says? And do abilities that seem to emerge with size need tuning, and exact match?
 
 Design    Bases of three widths and two mixes (the standard one; `L2 rare`, p(L2) = .1), each tuned
           on the quiz register in L1, and in both languages. The quiz is answered one time in five
           in pretraining and its tasks are told as stories, so that bases know them more or less.
           A cell is a (base, task, language): six tasks, two languages. Questions of 3 or 4 words
-          are held out of all training. Examples are of the question's task and language; none is
-          in a document of pretraining, where an answer ends it.
+          are held out of all training. The base is asked without examples: no document of
+          pretraining has a question after an answer, so that after two examples the right answer
+          is as likely as its words in another order (0.0 nats at every width), whatever a base
+          knows. They are in the figures and in no claim. Nor can the quiz tell what untuned exact
+          match does: where another question follows four times in five, no base answers. For it,
+          bases are asked in stories, which pretraining always answers.
 
 Measures  shots: exact match, decoded, and log-odds of the right answer against the question's
           words in another order, after 0 and 2 examples. Spearman's r over the cells of a seed,
-          and the partial r given the base's loss in L1 (unseen text); means over seeds.
+          and the partial r given the base's loss in the cell's language (unseen text); means over
+          seeds.
 
 Run       python -m experiments.run convergence --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, 3 h a seed; full: 90 tuned
-          models in the paper, 18 base ones in Lu et al.
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 23 min (by FLOPs); small: one GPU, 3 h a seed,
+          not yet measured; full: 90 tuned models in the paper, 18 base ones in Lu et al.
 
 Result    not yet run
 """
@@ -38,7 +43,7 @@ from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, t
 
 ROWS = ("C8",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 23 min (by FLOPs)",
     "small": "one GPU: about 3 h a mixer and seed, not yet measured",
 }
 Settings = standard.Settings
@@ -48,11 +53,12 @@ MIXES = {"standard": 0.5, "L2 rare": 0.1}  # p(L2)
 TUNINGS = {"L1": 0.0, "both": 0.5}  # p(L2) of the tuning
 EXAMPLES = 2
 REGISTER = "quiz"
-# How a question is put: which tuning, and how many examples stand before it.
+# How a question is put: in which register, after which tuning, and after how many examples.
 WAYS = {
-    "neither": {"tuned": "none", "shots": 0},
-    "examples": {"tuned": "none", "shots": EXAMPLES},
-    "tuning": {"tuned": "both", "shots": 0},
+    "nothing": {"register": REGISTER, "tuned": "none", "shots": 0},
+    "examples": {"register": REGISTER, "tuned": "none", "shots": EXAMPLES},
+    "a story": {"register": "story", "tuned": "none", "shots": 0},
+    "tuning": {"register": REGISTER, "tuned": "both", "shots": 0},
 }
 
 
@@ -68,8 +74,8 @@ def stages(settings: Settings) -> list[Stage]:
             size = dataclasses.replace(SIZES[settings.size], D=D)
             read = text(size, seed, mix)
             bare, shown = (Shots(read, REGISTER, shots) for shots in (0, EXAMPLES))
-            base = pretrained(size, mixer, seed, read, (bare, shown, Loss(read)),
-                              width=D, mix=mix, tuned="none")  # fmt: skip
+            asked = bare, shown, Shots(read, "story"), Loss(read)
+            base = pretrained(size, mixer, seed, read, asked, width=D, mix=mix, tuned="none")
             found.append(base)
             for name, ratio in TUNINGS.items():
                 told = dataclasses.replace(tuning(read, REGISTER, "L1"), ratio=ratio)
@@ -83,25 +89,19 @@ def preview() -> Corpus:
 
 
 def cells(items: pa.Table, tuned: str, language: str | None = None) -> list[np.ndarray]:
-    """By seed, one row a cell (a base, a task and a language): the base's log-odds with examples,
-    its exact match after tuning, and its loss in L1."""
-    by = ["seed", "width", "mix", "task", "language"]
-    means = lambda value, **which: {
-        tuple(row[name] for name in by): row[f"{value}_mean"]
-        for row in stats.where(items, measure="shots", **which)
-        .group_by(by)
-        .aggregate([(value, "mean")])
-        .to_pylist()
-    }
-    before = means("log_odds", **WAYS["examples"])
-    after = means("exact", tuned=tuned, shots=0)
-    losses = stats.where(items, measure="loss", language="L1", tuned="none")
-    read = {
-        (row["seed"], row["width"], row["mix"]): row["loss_mean"]
-        for row in losses.group_by(by[:3]).aggregate([("loss", "mean")]).to_pylist()
-    }
-    held = [key for key in sorted(before) if language in (None, key[-1])]
-    rows = lambda seed: [(before[k], after[k], read[k[:3]]) for k in held if k[0] == seed]
+    """By seed, one row a cell (a base, a task and a language): the base's log-odds, its exact match
+    after tuning, and its loss in the language of the cell."""
+    base, by = ["seed", "width", "mix", "language"], ["seed", "width", "mix", "language", "task"]
+
+    def means(value: str, keys: list[str], **which: object) -> dict[tuple, float]:
+        found = stats.where(items, **which).group_by(keys).aggregate([(value, "mean")])
+        return {tuple(row[k] for k in keys): row[f"{value}_mean"] for row in found.to_pylist()}
+
+    before = means("log_odds", by, measure="shots", **WAYS["nothing"])
+    after = means("exact", by, measure="shots", **WAYS["tuning"] | {"tuned": tuned})
+    lost = means("loss", base, measure="loss", tuned="none")
+    held = [key for key in sorted(before) if language in (None, key[3])]
+    rows = lambda seed: [(before[k], after[k], lost[k[:4]]) for k in held if k[0] == seed]
     return [np.array(rows(seed)) for seed in sorted({key[0] for key in held})]
 
 
@@ -117,22 +117,22 @@ def claims(results: report.Results) -> list[Claim]:
 def _correlations(items: pa.Table, mixer: str) -> list[Claim]:
     both, across = cells(items, "both"), cells(items, "L1", language="L2")
     r = lambda x, y, *given: stats.rank_correlation(x, y, *given)
-    what = "the base's log-odds after 2 examples and the tuned exact match without"
-    source = "Bigoulaeva et al. 2025: Spearman .85-.87 over 90 models, by a secondary summary"
+    source = "Bigoulaeva et al. 2025: few-shot scores, Spearman .85-.87 over 90 models, second-hand"
     return [
         Claim(
             row="C8",
-            claim=f"{mixer}: H6: {what} correlate over bases, tasks and languages",
+            claim=f"{mixer}: H6: the base's log-odds and the tuned exact match correlate over "
+            "bases, tasks and languages",
             unit="r",
             estimate=stats.over_seeds([r(*seed.T[:2]) for seed in both]),
             reproduced=above(0.8),
             opposite=below(0.5),
-            reference=0.86,
+            reference=None,
             reference_source=source,
         ),
         Claim(
             row="C8",
-            claim=f"{mixer}: so they do given the base's loss in L1",
+            claim=f"{mixer}: so they do given the base's loss in that language",
             unit="partial r",
             estimate=stats.over_seeds([r(*seed.T) for seed in both]),
             reproduced=above(0.3),
@@ -164,18 +164,18 @@ def _emergence(items: pa.Table, mixer: str) -> list[Claim]:
     return [
         Claim(
             row="C8",
-            claim=f"{mixer}: without examples or tuning nothing emerges in exact match, {ladder} "
-            "(within 0.1)",
+            claim=f"{mixer}: without examples or tuning nothing emerges in exact match, in stories"
+            f", {ladder} (within 0.1)",
             unit="EM",
-            estimate=grown("exact", "neither"),
+            estimate=grown("exact", "a story"),
             reproduced=within(0.1),
             opposite=outside(0.1),
-            reference=0.0,
+            reference=None,
             reference_source=lu,
         ),
         Claim(
             row="C8",
-            claim=f"{mixer}: after tuning it does, {ladder}",
+            claim=f"{mixer}: after tuning it does, in the quiz, {ladder}",
             unit="EM",
             estimate=grown("exact", "tuning"),
             reproduced=above(0.1),
@@ -185,13 +185,13 @@ def _emergence(items: pa.Table, mixer: str) -> list[Claim]:
         ),
         Claim(
             row="C8",
-            claim=f"{mixer}: and without either it had grown in log-probability, {ladder}",
+            claim=f"{mixer}: and untuned it had grown there in log-probability, {ladder}",
             unit="nat log-odds",
-            estimate=grown("log_odds", "neither"),
+            estimate=grown("log_odds", "nothing"),
             reproduced=above(0.5),
             opposite=below(0.5),
             reference=None,
-            reference_source="what exact match hides near zero",
+            reference_source="new; what exact match hides near zero",
         ),
     ]
 
@@ -209,7 +209,7 @@ def sections(results: report.Results) -> list[report.Section]:
                 of_widths[f"width {D}"] = rows[:, 0], rows[:, 1]
             panels[f"tuned in {tuned_in}, asked in {language}"] = of_widths
         note = "A dot is a base, a task and a seed; log-odds against the words in another order."
-        body = figure.scatter(panels, "base, 2 examples: log-odds", "tuned, none: exact match")
+        body = figure.scatter(panels, "base: log-odds", "tuned: exact match")
         title = f"{mixer}: what the base knew, and what tuning shows"
         found += [report.Section(title, note, body), *_ladders(items, mixer)]
         found.append(_answers(items, mixer))
@@ -218,7 +218,10 @@ def sections(results: report.Results) -> list[report.Section]:
 
 def _ladders(items: pa.Table, mixer: str) -> list[report.Section]:
     widths = sorted(set(items["width"].to_pylist()))
-    note = "Rows are widths; one dot a seed, bar their mean. Standard mix, both languages."
+    note = (
+        "Rows are widths; one dot a seed, bar their mean. Standard mix, both languages. Hollow: no "
+        "document of training looks like it. Of the quiz, one question in five is answered."
+    )
     found = []
     for value, name, chance in (("exact", "exact match", None), ("log_odds", "log-odds", 0.0)):
         panels = {}
@@ -226,7 +229,7 @@ def _ladders(items: pa.Table, mixer: str) -> list[report.Section]:
             arms = [dict(measure="shots", mix="standard", width=D, **asked) for D in widths]
             dots = stats.matrix(items, value, *arms).T.tolist()
             panels[f"with {way}"] = {
-                f"width {D}": (of_width, way != "neither")
+                f"width {D}": (of_width, way != "examples")
                 for D, of_width in zip(widths, dots, strict=True)
             }
         body = figure.dots(panels, name, chance)

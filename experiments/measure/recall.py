@@ -120,6 +120,11 @@ def scores(cfg: LM, params: dict, probe: Probe, asked, answers, first) -> np.nda
     return np.stack(columns, 1)
 
 
+def above_chance(means: np.ndarray) -> np.ndarray:
+    """How far the mean rank of an arm is better than chance: (draws, 1) -> (draws,), at best .5."""
+    return 0.5 - means[:, 0]
+
+
 def coverage(items: pa.Table, title: str) -> list[report.Section]:
     """Recall of every coverage group in every cell: seeds as dots, then the means as numbers."""
     cells = _cells(items)

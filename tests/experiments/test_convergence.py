@@ -7,17 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from experiments import run
-from experiments.convergence import (
-    EXAMPLES,
-    MIXES,
-    TUNINGS,
-    WIDTHS,
-    Settings,
-    cells,
-    stages,
-)
-from experiments.standard import SIZES, corpus, pretrained
+from experiments import convergence, report, run
+from experiments.claim import decide
+from experiments.convergence import MIXES, TUNINGS, WAYS, WIDTHS, Settings, cells, stages
+from experiments.standard import LANGUAGES, SIZES, corpus, pretrained
 from train.store import identity
 
 FOUND = stages(Settings(size="toy", seeds=2))
@@ -47,19 +40,67 @@ def test_the_widest_standard_base_is_the_base_of_all_experiments():
     assert expected in {identity(stage) for stage in FOUND}
 
 
-def test_a_cell_has_log_odds_with_examples_score_without_and_the_bases_loss():
-    base = dict(seed=0, width=32, mix="standard", measure="shots", language="L1")
-    shot = lambda task, tuned, shots, log_odds, exact: (
-        base | dict(task=task, tuned=tuned, shots=shots, log_odds=log_odds, exact=exact, loss=None)
-    )
+def items(shot, **losses):
+    """Answers of three bases to three tasks: columns by `shot(width, task, language, tuned, shots,
+    register)`, and the base's loss by language and width."""
     rows = []
-    for task, seen in (("copy", 1.0), ("swap", 3.0)):
-        rows += [shot(task, "none", EXAMPLES, seen, 0.0), shot(task, "none", 0, 9.0, 9.0)]
-        rows += [shot(task, "both", 0, 9.0, seen / 4), shot(task, "L1", 0, 9.0, 9.0)]
-    lost = dict(measure="loss", tuned="none", loss=2.5, log_odds=None, exact=None, task=None)
-    rows.append(base | lost | {"shots": None})
-    (found,) = cells(pa.Table.from_pylist(rows), "both")
-    np.testing.assert_allclose(found, [[1.0, 0.25, 2.5], [3.0, 0.75, 2.5]])
+    for D, language, seed in itertools.product(WIDTHS["toy"], LANGUAGES, range(3)):
+        base = dict(mixer="gla", seed=seed, width=D, mix="standard", language=language)
+        lost = dict(measure="loss", tuned="none", loss=losses[language](D), register="statement")
+        rows.append(base | lost)
+        ways = [*WAYS.values(), WAYS["tuning"] | {"tuned": "L1"}]
+        for i, way in itertools.product(range(3), ways):
+            log_odds, exact = shot(D, i, language, *way.values())
+            found = dict(measure="shots", task=f"task{i}", log_odds=log_odds, exact=exact)
+            rows.append(base | way | found)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
+
+
+def claimed(table, words):
+    """The estimate and the verdict of the claim with these words."""
+    claims = decide(convergence.claims(report.Results({}, table, None, None, None, [])))
+    (found,) = (claim for claim in claims if words in claim["claim"])
+    return found["estimate"], found["verdict"]
+
+
+FLAT = dict(L1=lambda D: 1.0, L2=lambda D: 1.0)
+
+
+def test_a_cell_has_the_bases_log_odds_without_examples_the_tuned_score_and_its_languages_loss():
+    def shot(D, task, language, register, tuned, shots):
+        bare = (register, tuned, shots) == ("quiz", "none", 0)
+        return task if bare else 9.0, D if tuned == "both" else 9.0
+
+    lost = dict(L1=lambda D: 1 / D, L2=lambda D: float(D))
+    found, *_ = cells(items(shot, **lost), "both")
+    expected = [(task, D, lost[language](D)) for D, language, task in
+                itertools.product(WIDTHS["toy"], LANGUAGES, range(3))]  # fmt: skip
+    np.testing.assert_allclose(found, expected)
+
+
+def test_h6_asks_what_a_base_knows_and_not_examples_that_it_cannot_read():
+    """After examples every base is at chance, as no document has a question after an answer."""
+    rng = np.random.default_rng(0)
+
+    def shot(D, task, language, register, tuned, shots):
+        known = D / 128 + task / 10 + (language == "L2") / 20
+        return rng.normal(scale=0.1) if shots else known, known if tuned != "none" else 0.0
+
+    table = items(shot, **FLAT)
+    assert claimed(table, "H6: the base's log-odds")[1] == "reproduced"
+    assert claimed(table, "H6: in L2 after tuning in L1")[1] == "reproduced"
+
+
+def test_what_emerges_untuned_is_asked_where_an_answer_is_due():
+    """No base answers the quiz, which is left open."""
+
+    def shot(D, task, language, register, tuned, shots):
+        able = D / 128 if register == "story" or tuned != "none" else 0.0
+        return D / 32, able
+
+    found, verdict = claimed(items(shot, **FLAT), "nothing emerges in exact match, in stories")
+    assert (found, verdict) == (pytest.approx(0.75), "opposite")
 
 
 @pytest.mark.slow

@@ -1,14 +1,17 @@
 """Coverage is which facts are stated both ways, at matched exposures; direction is order."""
 
+import itertools
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from data.ledger import ledger
 from data.speaker import speaker
-from experiments import reversal, run, stats
+from experiments import report, reversal, run, stats
+from experiments.claim import decide
 from experiments.standard import SIZES, corpus
 
 SMOKE = SIZES["smoke"]
@@ -62,10 +65,62 @@ def test_wordings_are_asked_in_one_that_no_corpus_says():
     assert asked.template == vocabulary.templates - vocabulary.held_out
 
 
+def verdicts(**answer):
+    """Claim -> verdict where `answer[group]`, or else `other`, says log-odds, rank and exact of all
+    items by their number, asked in reverse: of 3 seeds, 30 items a cell."""
+    cells = [
+        *itertools.product(reversal.EIGHTHS, ("held", "both0"), ("shared",)),
+        *itertools.product(("languages",), ("G2", "G4", "G5"), ("shared", "own")),
+    ]
+    rows = []
+    for (arm, group, names), seed, i in itertools.product(cells, range(3), range(30)):
+        known = answer.get(f"{group}_{names}", answer.get(group, answer["other"]))(i)
+        row = dict(zip(("log_odds", "rank", "exact"), known, strict=True))
+        row |= dict(mixer="gla", seed=seed, arm=arm, group=group, names=names, relation="parent")
+        for language, way in itertools.product(("L1", "L2"), ("forward", "reverse")):
+            rows.append(row | dict(language=language, direction=way))
+    items = pa.Table.from_pylist(rows)
+    claims = reversal.claims(report.Results({}, items, None, None, None, []))
+    return {claim["claim"]: claim["verdict"] for claim in decide(claims)}
+
+
+def told(found, words):
+    """The verdicts of the claims with these words."""
+    return {verdict for claim, verdict in found.items() if words in claim}
+
+
+UNKNOWN = lambda i: (0.0, (i % 5) / 4, 0.0)
+KNOWN = lambda i: (9.0, 0.0, 1.0)
+
+
+def test_facts_of_which_some_are_known_and_others_denied_are_not_at_chance():
+    """Log-odds of mean 0.2 beside ranks of mean .25."""
+    half = lambda i: (3.0 if i % 4 else -8.2, 0.2 if i % 4 else 0.4, 0.0)
+    found = verdicts(other=UNKNOWN, held=half, G5=half)
+    assert told(found, "held ones reversed are at chance") == {"opposite"}
+    assert told(found, "four wordings do not reverse") == {"opposite"}
+    assert told(found, "no matter of which direction") == {"opposite"}
+    found = verdicts(other=UNKNOWN)
+    assert told(found, "margin 0.1") == {"reproduced"}
+
+
+def test_the_arms_of_the_nulls_are_those_whose_questions_are_understood():
+    for both, verdict in ((KNOWN, "reproduced"), (UNKNOWN, "opposite")):
+        found = verdicts(other=UNKNOWN, both0=both)
+        assert told(found, "both ways are answered reversed (rho 7/8)") == {verdict}
+        assert told(found, "both ways are answered reversed (templates)") == {verdict}
+
+
+def test_the_other_language_gives_the_direction_by_the_shared_name():
+    words = "above what it is with own names"
+    assert told(verdicts(other=UNKNOWN, G4_shared=KNOWN), words) == {"reproduced"}
+    assert told(verdicts(other=UNKNOWN, G4=KNOWN), words) == {"opposite"}
+
+
 @pytest.mark.slow
 def test_it_runs_from_command_to_page(tmp_path):
     words = ["reversal", "--size", "smoke", "--seeds", "1", "--out", str(tmp_path)]
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
-    assert {c["row"] for c in claims} == set(reversal.ROWS) and 3 <= len(claims) <= 9
+    assert {c["row"] for c in claims} == set(reversal.ROWS) and len(claims) == 10
     assert all(c["estimate"] is not None for c in claims)
