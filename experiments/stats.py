@@ -101,9 +101,10 @@ def difference_of_ratios(means: np.ndarray) -> np.ndarray:
 
 def peak_transfer(means: np.ndarray) -> np.ndarray:
     """The highest transfer ratio along a tuning: arms (reached at each of N steps, ceiling at each,
-    base), (draws, 2N + 1) -> (draws,)."""
+    base), (draws, 2N + 1) -> (draws,). Steps count where the ceiling gains 0.3 or more: of several
+    shares of little the highest is noise."""
     reached, ceiling = np.split(means[:, :-1], 2, axis=1)
-    ratios = _share(reached, means[:, -1:], ceiling)
+    ratios = _share(reached, means[:, -1:], ceiling, least=0.3)
     best = np.where(np.isnan(ratios), -np.inf, ratios).max(1)
     return np.where(np.isinf(best), np.nan, best)
 
@@ -133,9 +134,11 @@ def transfer_at(level: float) -> Callable[[np.ndarray], np.ndarray]:
     return statistic
 
 
-def _share(reached: np.ndarray, base: np.ndarray, ceiling: np.ndarray | float) -> np.ndarray:
+def _share(
+    reached: np.ndarray, base: np.ndarray, ceiling: np.ndarray | float, least: float = 0.1
+) -> np.ndarray:
     gain = ceiling - base
-    return np.where(gain >= 0.1, (reached - base) / np.where(gain >= 0.1, gain, 1.0), np.nan)
+    return np.where(gain >= least, (reached - base) / np.where(gain >= least, gain, 1.0), np.nan)
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray, given: np.ndarray | None = None) -> float:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from data.probe import Probe, tasks
 from experiments import report, stage
+from experiments.measure.alignment import Alignment, nouns
 
 
 @functools.cache
@@ -37,6 +38,16 @@ def answers(measure, rng) -> pa.Table:
     return pa.table(columns)
 
 
+def aligned(measure, rng) -> pa.Table:
+    """What a measure of alignment would yield, with words retrieved by dice."""
+    forms = nouns(measure.corpus)
+    retrieved = rng.integers(2, size=len(forms[0])).astype(float)
+    shared = ["yes" if a == b else "no" for a, b in zip(*forms, strict=True)]
+    chance = np.full(len(shared), 1 / len(shared))
+    return pa.table({"space": ["input"] * len(shared), "shared": shared, "retrieved": retrieved,
+                     "chance": chance})  # fmt: skip
+
+
 def results(module, seeds: int = 2, mixers: str = "gla") -> report.Results:
     """Items and losses of all stages of an experiment at smoke size."""
     rng, items, curves = np.random.default_rng(0), [], []
@@ -44,7 +55,7 @@ def results(module, seeds: int = 2, mixers: str = "gla") -> report.Results:
         for measure in each.measures:
             name = type(measure).__name__.lower()
             for step in each.at:
-                found = answers(measure, rng)
+                found = (aligned if isinstance(measure, Alignment) else answers)(measure, rng)
                 items.append(stage._labelled(found, each, step=step, measure=name))
         losses = pa.table({"step": [1, 2], "loss": rng.uniform(size=2)})
         curves.append(stage._labelled(losses, each))

@@ -86,6 +86,8 @@ def test_the_peak_of_transfer_is_that_of_the_step_where_most_of_the_ceiling_is_r
     row = np.array([reached + ceiling + base])
     np.testing.assert_allclose(stats.peak_transfer(row), [0.3 / 0.8])
     assert np.isnan(stats.peak_transfer(np.array([[0.1, 0.1, 0.15, 0.15, 0.1]]))).all()
+    # 0.1 of a ceiling of 0.2 is no peak: noise would find it.
+    np.testing.assert_allclose(stats.peak_transfer(np.array([[0.02, 0.03, 0.2, 0.6, 0.0]])), [0.05])
 
 
 def test_transfer_at_a_matched_score_is_read_between_the_steps():

@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.corpus import Corpus
 from data.ledger import ledger
 from data.meaning import Dictionary
+from data.probe import tasks
 from data.shuffled import Shuffled
 from experiments import run, transfer
 from experiments.claim import decide
@@ -76,13 +78,69 @@ def test_shuffled_tuning_asks_what_tuning_asks():
     assert dataclasses.replace(of["T2", "L2"], ratio=0.0) == of["T2", "L1"]
 
 
+RESULTS = pretended.results(transfer)
+STEPS = SIZES["smoke"].at
+
+
+def verdicts(of, metric, value) -> dict[str, dict]:
+    """The claims that `of` makes, by their text, where `metric` is `value(row)` in every item that
+    has it."""
+    rows = RESULTS.items.to_pylist()
+    rows = [row | ({} if row[metric] is None else {metric: float(value(row))}) for row in rows]
+    items = pa.Table.from_pylist(rows, RESULTS.items.schema)
+    return {claim["claim"].removeprefix("gla: "): claim for claim in decide(of(items, "gla"))}
+
+
+def only(found: dict[str, dict], begin: str) -> dict:
+    (claim,) = (claim for text, claim in found.items() if text.startswith(begin))
+    return claim
+
+
 def test_claims_cover_the_row_and_the_hypotheses_and_sections_draw():
-    results = pretended.results(transfer)
-    claims = decide(transfer.claims(results))
-    assert {claim["row"] for claim in claims} == {*transfer.ROWS} and 3 <= len(claims) <= 9
+    claims = decide(transfer.claims(RESULTS))
+    assert {claim["row"] for claim in claims} == {*transfer.ROWS} and 3 <= len(claims) <= 13
     text = " ".join(claim["claim"] for claim in claims)
-    assert all(f"{h}:" in text for h in ("H1", "H3", "H4", "H5", "control"))
-    assert all(section.body for section in transfer.sections(results))
+    assert all(f"{h}:" in text for h in ("H1", "H2", "H3", "H4", "H5", "control"))
+    assert all(section.body for section in transfer.sections(RESULTS))
+
+
+def test_a_new_task_that_crosses_for_a_while_or_that_nobody_learns_is_seen():
+    """In L2 after tuning in L1 at the second step alone; in L1 never."""
+    known = {("L2", step) for step in STEPS[1:]} | {("L1", STEPS[1])}
+    of = lambda items, mixer: transfer._new(transfer.answers(items), mixer)
+    asked = lambda row: row["language"] == "L2" and (row["tuned"], row["step"]) in known
+    found = verdicts(of, "right", asked)
+    assert only(found, "T3, the new task in L2")["verdict"] == "opposite"
+    control = f"control of T3: the new task after {STEPS[-1]} steps in "
+    assert only(found, control + "L1")["verdict"] == "opposite"
+    assert only(found, control + "L2")["verdict"] == "reproduced"
+
+
+def test_what_the_base_read_is_compared_as_shares_of_what_tuning_in_l2_gains():
+    """A tenth of L2 gains less than half of L2 does, and all that tuning in L2 would gain."""
+    rng = np.random.default_rng(1)
+    reached = {("tenth", "L1"): 0.4, ("tenth", "L2"): 0.4, ("standard", "L1"): 0.5}
+    share = lambda row: reached.get((row["arm"], row["tuned"]), 1.0) if row["step"] else 0.0
+    found = verdicts(transfer._arms, "right", lambda row: rng.uniform() < share(row))
+    claim = only(found, "H2:")
+    assert claim["verdict"] == "reproduced" and abs(claim["estimate"] - 0.5) < 0.2
+    assert only(found, "H3:")["verdict"] == "opposite"
+
+
+def test_that_languages_are_unaligned_is_measured():
+    for aligned, verdict in ((True, "opposite"), (False, "reproduced")):
+        claim = only(
+            verdicts(transfer._arms, "retrieved", lambda row, a=aligned: a), "control of H3"
+        )
+        assert claim["verdict"] == verdict and claim["reference"] == 1 / 8
+
+
+def test_no_question_begins_where_the_untuned_base_is_asked():
+    for arm, edit in transfer.ARMS.items():
+        text = edit(TEXT)
+        openers = tasks(text, "quiz", items=1).openers
+        words = {*openers["question L1"].tolist(), *openers["question L2"].tolist()}
+        assert dict(transfer._unasking(text).offsets).keys() == words, arm
 
 
 @pytest.mark.slow
