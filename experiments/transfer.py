@@ -211,11 +211,11 @@ def _arms(items: pa.Table, mixer: str) -> list[Claim]:
     cells = lambda arm: [_cell("T1", tuned, step, arm=arm)
                          for tuned, step in (("L1", early), ("L1", 0), ("L2", early))]  # fmt: skip
     ratio = lambda arm: stats.contrast(told, "right", *cells(arm), of=stats.ratio_of_gains)
-    minus = lambda means: stats.ratio_of_gains(means[:, :3]) - stats.ratio_of_gains(means[:, 3:])
     t1, pilot = f"T1 in L2 after {early} steps in L1", "softmax pilot, teacher-forced: "
     return [
         Claim("C1", f"{mixer}: H2: {t1}: a tenth of the text in L2 minus half", "transfer ratio",
-              stats.contrast(told, "right", *cells("tenth"), *cells("standard"), of=minus),
+              stats.contrast(told, "right", *cells("tenth"), *cells("standard"),
+                             of=stats.difference_of_ratios),
               above(0.0), below(0.0), None, f"H2: imbalance raises transfer; {pilot}.59 right (one "
               "seed), and .16 and .39"),
         Claim("C1", f"{mixer}: control of H3: nouns without dictionary and shared words are not "
