@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import doctest
 import json
 
 import jax
@@ -12,7 +13,7 @@ from data.impossible import HOP, PLURAL, SINGULAR
 from data.meaning import Fact
 from data.silence import Silenced
 from data.speaker import speaker
-from experiments import run
+from experiments import impossible_language, run, stats
 from experiments.impossible_language import (
     ARMS,
     ASKED,
@@ -109,6 +110,12 @@ def test_a_perturbation_says_the_words_of_its_control_in_another_order(family):
                 assert collections.Counter(plain) == collections.Counter(changed)
             moved += plain != changed
         assert moved > 0.3 * len(meanings)
+
+
+def test_where_no_fact_crosses_into_a_natural_l2_there_is_no_transfer_that_survives():
+    assert doctest.testmod(impossible_language).failed == 0
+    floor = [(np.full(9, -0.03), np.zeros(9))]
+    assert np.isnan(stats.bootstrap(floor, impossible_language.surviving, paired=True).value)
 
 
 def test_checkpoints_double_up_to_the_end():
