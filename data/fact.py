@@ -4,6 +4,7 @@ The same facts, with the same options, so that what differs is the format alone 
 2023 and after: reversal is hard in the first two and easy in the others).
 """
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from data.corpus import Corpus
 from data.key import key
 from data.meaning import Fact, Meaning, Question, Quiz, Story
 from data.probe import Probe, encode, item, padded, probe
+from data.relation import BOTH, FORWARD
 from data.speaker import speaker
 from data.syntax import Wording
 from data.task.retrieval import OPTIONS
@@ -21,7 +23,7 @@ from data.world import DIRECTIONS, World
 
 FORMATS = ("completion", "open", "choice", "context")
 
-_LOOKED = 8 * OPTIONS  # entities looked at for options as long as the answer
+_LOOKED = 8 * OPTIONS  # entities looked at for options like the answer
 
 
 def facts(
@@ -37,6 +39,11 @@ def facts(
     `most` of them, drawn by `seed`, where there are more: of a million nobody asks all. Statements
     and questions are worded by any `template`, also one that is held out; candidates and what is
     told before are in the plain one.
+
+    Options answer other facts of the same relation and group, and as far as there are such carry
+    one name in all languages if the answer does, and are of its length: entities that training said
+    as often, in the same places, so that a guess is right once in OPTIONS times. Where a group has
+    fewer, any others of the type follow.
 
         completion  parent of x is            the statement
         open        question parent x ?
@@ -60,8 +67,7 @@ def facts(
     rng = np.random.Generator(np.random.Philox(key=key("probe", seed)))
     for fact in _chosen(world, groups, seed, most).tolist():
         relation, *ends, _ = world.fact(fact)
-        counts = [world.kinds[_kind(end)] for end in reversed(ends)]
-        orders = [rng.choice(n, min(n, _LOOKED), replace=False) for n in counts]
+        orders = [_order(world, fact, direction, rng) for direction in BOTH]
         for language, direction in itertools.product(
             range(len(corpus.pair.names)), directions[relation]
         ):
@@ -132,14 +138,39 @@ def _may(corpus: Corpus, question: Question) -> bool:
     return any(task.takes(question) for task in corpus.world.tasks)
 
 
-def _distractors(corpus: Corpus, right: str, order: np.ndarray, language: int) -> list[str]:
-    """OPTIONS - 1 other entities of the answer's type, or as many as there are, of as many tokens
-    as the answer or nearly so, in the given order of preference."""
-    kind, form = _kind(right), speaker(corpus.pair, corpus.world).form[language]
-    length = lambda concept: len(encode(corpus, [form[concept]]))
-    wanted = length(right)
-    others = [name for i in order.tolist() if (name := f"{kind}{i}") != right]
-    return sorted(others, key=lambda name: abs(length(name) - wanted))[: OPTIONS - 1]
+@functools.lru_cache(maxsize=256)
+def _answers(world: World, relation: int, group: int, direction: int) -> np.ndarray:
+    """The numbers of the entities that answer a relation's facts of one group, each once."""
+    facts = world.facts
+    own = (facts.relation == relation) & (facts.group == group)
+    return np.unique((facts.object if direction == FORWARD else facts.subject)[own])
+
+
+def _order(
+    world: World, fact: int, direction: int, rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    """Entities of the answer's type among which options are looked for, at random: those that
+    answer facts of the same relation and group, and any."""
+    facts, (_, *ends, _) = world.facts, world.fact(fact)
+    kind = _kind(ends[1 - direction])
+    alike = _answers(world, int(facts.relation[fact]), int(facts.group[fact]), direction)
+    some = lambda n: rng.choice(n, min(n, _LOOKED), replace=False)
+    numbers = alike[some(len(alike))], some(world.kinds[kind])
+    return tuple([f"{kind}{i}" for i in own.tolist()] for own in numbers)
+
+
+def _distractors(
+    corpus: Corpus, right: str, order: tuple[list[str], list[str]], language: int
+) -> list[str]:
+    """OPTIONS - 1 other entities of the answer's type, or as many as there are: first of its group,
+    then shared between languages as it is, then of as many tokens or nearly so."""
+    forms, (group, rest) = speaker(corpus.pair, corpus.world).form, order
+    length = lambda concept: len(encode(corpus, [forms[language][concept]]))
+    shared = lambda concept: len({form[concept] for form in forms}) == 1
+    unlike = lambda name: (name not in group, shared(name) != shared(right),
+                           abs(length(name) - length(right)))  # fmt: skip
+    others = [name for name in dict.fromkeys(group + rest) if name != right]
+    return sorted(others, key=unlike)[: OPTIONS - 1]
 
 
 def _answer(corpus: Corpus, asked: Meaning, language: int, option: str, right: str) -> list[int]:

@@ -3,7 +3,8 @@
 Question  If instruction tuning only selects what a base can do (H1), very few numbers should do:
           a soft prompt of one vector, a rank-1 change, the embedding of a tag (Tag-LLM, Shen et al.
           2024, 2402.05140). How many trained numbers does it take to answer in L1, and does what
-          few numbers change serve L2 as well as, or better than, what many do?
+          few numbers change serve L2 as well as, or better than, what many do, where L1 is right
+          as often?
 
 Design    A standard base whose vocabulary reserves 16 virtual words that pretraining never says,
           tuned in L1 in both tiers (the quiz register, a new chat wrapper). Arms differ in what is
@@ -21,7 +22,13 @@ Design    A standard base whose vocabulary reserves 16 virtual words that pretra
           it; where the output is tied, its logit is trained with it.
 
 Measures  following: decoded answers in three bins, by language, along the tuning; on one axis the
-          numbers trained. Items whose answers coincide in both languages are left out.
+          numbers trained. Arms learn at different speeds, and what is tuned on loses L2 again, so
+          L2 is compared where L1 comes to .5 right: its gain there over the gain of an L2 that came
+          there too. Items whose answers coincide in both languages are left out.
+
+          Claims revised 2026-11-27 after a second reading: the fourth compared L2 after all steps
+          (prompt 16 minus everything, T1: 0.12 [0.04, 0.23] EM), when everything had long passed
+          its best; now at .5 right in L1, for LoRA 1 too.
 
 Run       python -m experiments.run description_length --size toy --seeds 5
 
@@ -48,6 +55,7 @@ import itertools
 import math
 
 import jax
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -60,7 +68,17 @@ from experiments.claim import Claim, above, below
 from experiments.measure import following
 from experiments.measure.following import Following
 from experiments.stage import Stage, seeds
-from experiments.standard import SIZES, TIERS, corpus, mixers, pretrained, single, tuned, tuning
+from experiments.standard import (
+    LANGUAGES,
+    SIZES,
+    TIERS,
+    corpus,
+    mixers,
+    pretrained,
+    single,
+    tuned,
+    tuning,
+)
 from model.lm import LM, shapes
 from train.adapter import Adapter, Embeddings, Full, LoRA, Only
 from train.recipe import Recipe
@@ -132,10 +150,14 @@ def preview() -> Corpus:
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run. Gains are shares of what tuning everything gains in a language."""
     found, items = [], following.told(results.items)
-    last = max(items["step"].to_pylist())
+    steps = sorted(set(items["step"].to_pylist()))
+    last = steps[-1]
 
     def cell(tier: str, arm: str, language: str, tuned: str = "L1", step: int = last) -> dict:
         return dict(tier=tier, arm=arm, language=language, tuned=tuned, step=step)
+
+    def along(tier: str, arm: str) -> list[dict]:
+        return [cell(tier, arm, language, step=s) for language in LANGUAGES for s in steps]
 
     for mixer, tier in itertools.product(pc.unique(items["mixer"]).to_pylist(), TIERS):
         own = stats.where(items, mixer=mixer)
@@ -152,12 +174,19 @@ def claims(results: report.Results) -> list[Claim]:
             Claim("C9", f"{mixer}: {tier}: prompt 16 in L1, L2 asked: gain over that of tuning "
                   "everything in L2", "share of the EM gain", share("prompt 16", "L2"), above(0.1),
                   below(0.1), None, "new"),
-            Claim("C9", f"{mixer}: {tier}: L2 asked: prompt 16 minus everything, both tuned in L1",
-                  "EM", estimate(stats.difference, cell(tier, "prompt 16", "L2"),
-                                 cell(tier, "full", "L2")),
-                  above(0.0), below(0.0), None, "H1: what is not changed cannot be lost"),
+            *(Claim("C9", f"{mixer}: {tier}: L2 where L1 comes to .5 right: {arm} minus everything",
+                    "transfer ratio", estimate(_matched, *along(tier, arm), *along(tier, "full")),
+                    above(0.0), below(0.0), None, "H1: what is not changed cannot be lost")
+              for arm in ("prompt 16", "LoRA 1")),
         ]  # fmt: skip
     return found
+
+
+def _matched(means: np.ndarray) -> np.ndarray:
+    """Of two arms, each L1 and then L2 along the steps, the first's transfer ratio minus the
+    second's, where L1 comes to .5 right: (draws, 4N) -> (draws,)."""
+    one, two = map(stats.transfer_at(0.5), np.split(means, 2, axis=1))
+    return one - two
 
 
 def sections(results: report.Results) -> list[report.Section]:
@@ -192,7 +221,9 @@ def _dots(items: pa.Table, mixer: str) -> report.Section:
         name = "full, tuned in the language asked"
         panels[f"{tier}: asked {language}"] = rows | {name: (best[:, 0].tolist(), False)}
     body = figure.dots(panels, "share right", None, (-0.05, 1.05))
-    note = "In brackets the numbers trained, in L1; hollow the ceiling. A dot a seed."
+    note = (
+        "After all steps. In brackets the numbers trained, in L1; hollow the ceiling. A dot a seed."
+    )
     return report.Section(f"{mixer}: how little must change", note, body)
 
 

@@ -15,12 +15,21 @@ Design    The standard base of every seed and mixer, and from it
             healed both   the same in both languages: the ceiling
           Tunings differ in the language alone, remedies in what is reversed. What tuning in L2 does
           to L1 is the mirror image. The ledger counts what the remedies state: nothing reversed of
-          G1 in L2, where L1 alone is healed.
+          G1 in L2, where L1 alone is healed. Controls: what tuning in L1 does to L1's own facts,
+          and `more` to those of L2; names that differ, with and without a remedy.
 
 Measures  recall: exact match, log-odds among the answers of the cell, rank; following: right in the
           prompt's language, right in the other, wrong.
 
+          Claims revised 2026-11-27 after a second reading: that tuning in L1 leaves the facts of L2
+          was exact match in L2 alone (GLA: -0.80), which tells no effect on L2 from one on all that
+          is completed; and H3 compared shared with own names after the remedy alone (softmax: 2.79
+          nat), not with what `plain` has of that difference.
+
 Run       python -m experiments.run joint --size toy --mixers gla,softmax --seeds 5
+
+Cost      toy: 2 CPU cores, 60 trainings from the standard bases, about 15 min and the bases; small:
+          one GPU, not yet measured; full: as small, with 8 seeds
 
 Result    2026-11-24, 443e58b, toy, 5 seeds, gla,softmax, 2 CPU cores, 1,042 s. C1 gla: control,
           tuning in L2 takes: instructions in L2 right, minus base: 0.66 [0.57, 0.72] EM,
@@ -136,84 +145,56 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _tuning(items: pa.Table, mixer: str) -> list[Claim]:
-    forward = [_asked(arm, "G1", "L2", "forward") for arm in ("tuned L1", "base")]
-    reverse = [_asked(arm, "G1", "L2", "reverse") for arm in ("tuned L1", "base")]
-    return [
-        Claim(
-            row="C1",
-            claim=f"{mixer}: control, tuning in L2 takes: instructions in L2 right, minus base",
-            unit="EM",
-            estimate=stats.contrast(items, "right", _right("tuned L2"), _right("base")),
-            reproduced=above(0.3),
-            opposite=below(0.1),
-            reference=0.72,
-            reference_source="flagship pilot, after 200 steps",
-        ),
-        Claim(
-            row="C1",
-            claim=f"{mixer}: H1: tuning in L1 selects a mode and leaves the facts of L2: G1 "
-            "forward in L2, tuned minus base (margin 0.05)",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", *forward),
-            reproduced=within(0.05),
-            opposite=below(-0.05),
-            reference=0.0,
-            reference_source="new; H1 (mode selection) predicts no change",
-        ),
-        Claim(
-            row="D1",
-            claim=f"{mixer}: and does not reverse them: G1 reversed in L2, tuned minus base "
-            "(margin 0.5 nat)",
-            unit="nat log-odds",
-            estimate=stats.contrast(items, "log_odds", *reverse),
-            reproduced=within(0.5),
-            opposite=outside(0.5),
-            reference=0.0,
-            reference_source="new; Berglund et al. 2023: tuning on facts does not reverse",
-        ),
+    """What tuning in L1 does to instructions and to the facts of L2, and of L1."""
+    estimate = lambda value, *cells, of=None: stats.contrast(items, value, *cells, of=of)
+    change = lambda arm, language="L2", way="forward": [
+        _asked(a, "G1", language, way) for a in (arm, "base")
     ]
+    return [
+        Claim("C1", f"{mixer}: control, tuning in L2 takes: instructions in L2 right, minus base",
+              "EM", estimate("right", _right("tuned L2"), _right("base")), above(0.3), below(0.1),
+              0.72, "flagship pilot, after 200 steps"),
+        Claim("C1", f"{mixer}: H1: tuning in L1 selects a mode and leaves the facts of L2: G1 "
+              "forward in L2, tuned minus base (margin 0.05)", "EM",
+              estimate("exact", *change("tuned L1")), within(0.05), below(-0.05), 0.0,
+              "new; H1 (mode selection) predicts no change"),
+        Claim("C1", f"{mixer}: control, as many steps on the pretraining corpus leave them (margin "
+              "0.05)", "EM", estimate("exact", *change("more")), within(0.05), outside(0.05), 0.0,
+              "else any training would change them"),
+        Claim("C1", f"{mixer}: they change as those of L1: G1 forward, tuned in L1 minus base, L2 "
+              "minus L1 (margin 0.1)", "EM",
+              estimate("exact", *change("tuned L1"), *change("tuned L1", "L1"),
+                       of=stats.interaction),
+              within(0.1), outside(0.1), 0.0, "new; H1: the mode is of no language"),
+        Claim("C1", f"{mixer}: what is not said is still known: G1 forward in L2 after tuning in "
+              "L1", "nat log-odds", estimate("log_odds", change("tuned L1")[0]), above(1.0),
+              below(1.0), None, "new; H1: facts are out of use and not lost"),
+        Claim("D1", f"{mixer}: and does not reverse them: G1 reversed in L2, tuned minus base "
+              "(margin 0.5 nat)", "nat log-odds",
+              estimate("log_odds", *change("tuned L1", way="reverse")), within(0.5), outside(0.5),
+              0.0, "new; Berglund et al. 2023: tuning on facts does not reverse"),
+    ]  # fmt: skip
 
 
 def _healing(items: pa.Table, mixer: str) -> list[Claim]:
-    gain = lambda language, arm="healed L1": stats.contrast(
-        items, "log_odds", *(_asked(a, "G1", language, "reverse") for a in (arm, "plain"))
-    )
-    return [
-        Claim(
-            row="D2",
-            claim=f"{mixer}: control, reversed documents in L1 heal L1 (G1, minus plain)",
-            unit="nat log-odds",
-            estimate=gain("L1"),
-            reproduced=above(1.0),
-            opposite=below(1.0),
-            reference=7.8,
-            reference_source="softmax pilot, half of all documents reversed, one seed",
-        ),
-        Claim(
-            row="D4",
-            claim=f"{mixer}: reversed documents in L1 alone heal L2 (G1, minus plain)",
-            unit="nat log-odds",
-            estimate=gain("L2"),
-            reproduced=above(1.0),
-            opposite=below(1.0),
-            reference=None,
-            reference_source="new; positive if facts are unified over languages",
-        ),
-        Claim(
-            row="D4",
-            claim=f"{mixer}: H3: and more where both names are shared: L2, shared minus own names",
-            unit="nat log-odds",
-            estimate=stats.contrast(
-                items,
-                "log_odds",
-                *(_asked("healed L1", "G1", "L2", "reverse", names=n) for n in ("shared", "own")),
-            ),
-            reproduced=above(0.5),
-            opposite=below(0.0),
-            reference=None,
-            reference_source="new; H3 (lexical alignment) predicts it",
-        ),
+    """What a remedy in L1 does to L1, to L2, and there by names."""
+    gain = lambda language, **names: [
+        _asked(arm, "G1", language, "reverse", **names) for arm in ("healed L1", "plain")
     ]
+    estimate = lambda *cells, of=None: stats.contrast(items, "log_odds", *cells, of=of)
+    return [
+        Claim("D2", f"{mixer}: control, reversed documents in L1 heal L1 (G1, minus plain)",
+              "nat log-odds", estimate(*gain("L1")), above(1.0), below(1.0), 7.8,
+              "softmax pilot, half of all documents reversed, one seed"),
+        Claim("D4", f"{mixer}: reversed documents in L1 alone heal L2 (G1, minus plain)",
+              "nat log-odds", estimate(*gain("L2")), above(1.0), below(1.0), None,
+              "new; positive if facts are unified over languages"),
+        Claim("D4", f"{mixer}: H3: and more where both names are shared: L2's gain, shared minus "
+              "own names", "nat log-odds",
+              estimate(*gain("L2", names="shared"), *gain("L2", names="own"),
+                       of=stats.interaction),
+              above(0.5), below(0.0), None, "new; H3 (lexical alignment) predicts it"),
+    ]  # fmt: skip
 
 
 def _mixers(items: pa.Table, mixers: list[str]) -> Claim:

@@ -10,8 +10,9 @@ Design    The standard base with its parameters as they are; what changes is dec
           question (of either language, by the one number). The three numbers are chosen from a grid
           of 18 by right answers to other questions, in L1, or in L2 (the ceiling). Both tiers: the
           quiz register, which pretraining left open four times in five (T1), and a chat wrapper it
-          has not (T2), where rules have nothing to select. Controls: the base without rules, with
-          three answered examples before the question, and tuned in L1 and in L2.
+          has not (T2), where rules have nothing to select. Controls: the base without rules, and
+          tuned in L1 and in L2. (Three answered examples before the question are none: in
+          pretraining no question follows an answer, and after them nothing is right.)
 
 Measures  following: decoded answers in three bins, by language. Items whose answers coincide in
           both languages are left out. Fitted on questions with one seed, asked others.

@@ -197,6 +197,24 @@ def test_options_are_the_same_in_every_format_and_of_the_answers_length():
     assert (lengths == lengths[:, :1]).mean() > 0.95
 
 
+def test_options_are_of_the_answer_s_group_and_in_as_many_languages():
+    """Or a model that knows how often an entity answers, and no fact, would leave chance."""
+    questions, world = facts(WORDS), WORDS.world
+    said = [
+        {WORDS.tokenizer.encode(f" {form[e]}")[0]: e for kind in "xy" for e in world.entities(kind)}
+        for form in speaker(TWIN, world).form
+    ]
+    owners = {kind: world.owner(kind) % len(world.groups) for kind in "xy"}
+    shared = lambda token: all(token in own for own in said)
+    for i in np.flatnonzero(questions.slices["relation"] == "parent")[::7]:
+        own = said[("L1", "L2").index(questions.slices["language"][i])]
+        tokens = questions.options[i, :, 0].tolist()
+        groups = {world.groups[owners[own[t][0]][int(own[t][1:])]].name for t in tokens}
+        assert groups == {questions.slices["group"][i]}
+        assert len({own[t][0] for t in tokens}) == 1 and len(set(tokens)) == OPTIONS
+        assert len({shared(t) for t in tokens}) == 1
+
+
 def test_formats_without_a_task_or_a_name_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match="no task of the world asks this"):
         facts(WORDS, "choice")

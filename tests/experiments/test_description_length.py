@@ -58,8 +58,17 @@ def test_seeds_are_paired_and_the_ceiling_is_there():
 def test_claims_cover_the_row_and_sections_draw():
     results = pretended.results(description_length)
     claims = decide(description_length.claims(results))
-    assert {claim["row"] for claim in claims} == {*description_length.ROWS} and len(claims) == 8
+    assert {claim["row"] for claim in claims} == {*description_length.ROWS} and len(claims) == 10
     assert all(section.body for section in description_length.sections(results))
+
+
+def test_l2_is_compared_where_l1_is_right_as_often_and_not_after_as_many_steps():
+    """The second arm is at .5 in L1 by the first step, and then loses what L2 it has."""
+    slow = [0.0, 0.25, 0.5, 0.0, 0.1, 0.2]  # L1 along the steps, then L2
+    fast = [0.0, 0.50, 0.7, 0.0, 0.4, 0.1]
+    np.testing.assert_allclose(description_length._matched(np.array([slow + fast])), [-0.4])
+    lost = [0.0, 0.25, 0.4, 0.0, 0.1, 0.2]  # never comes there
+    assert np.isnan(description_length._matched(np.array([lost + fast]))).all()
 
 
 @pytest.mark.slow

@@ -1,0 +1,27 @@
+"""The flagship's claims on items that nobody measured."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+
+from experiments import flagship
+from experiments.claim import decide
+from experiments.standard import LANGUAGES
+
+
+def test_facts_that_are_known_by_few_nats_are_not_at_chance():
+    """G1 reversed: log-odds of 0.2 on average, and the gold answer among the first tenth."""
+    rng, rows, ways = np.random.default_rng(0), [], ("forward", "reverse")
+    cells = itertools.product(
+        range(5), ("G0", "G1", "G2", "G4"), ("shared", "own"), LANGUAGES, ways
+    )
+    for seed, group, names, language, way in cells:
+        cell = dict(seed=seed, measure="recall", relation="parent", group=group, names=names,
+                    language=language, direction=way)  # fmt: skip
+        rank, log_odds = rng.uniform(0, 0.2, 10), 0.2 + rng.normal(size=10) / 4
+        both = zip(rank, log_odds, strict=True)
+        rows += [cell | dict(exact=0.0, rank=r, log_odds=o) for r, o in both]
+    claims = decide(flagship._recall_claims(pa.Table.from_pylist(rows), "gla"))
+    (chance,) = (claim for claim in claims if "at chance" in claim["claim"])
+    assert chance["verdict"] == "opposite" and chance["unit"] == "rank"
