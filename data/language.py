@@ -137,7 +137,7 @@ class Languages:
     seed: int
     phonology: Phonology
     naming: Naming  # of persons, in all of them
-    tagged: bool  # whether every document begins with the name of its language
+    tagged: bool | str  # every document begins with its language's name, or with one word in all
 
     def __post_init__(self) -> None:
         key("lexicon", self.seed)  # checks it
@@ -165,7 +165,7 @@ class Pair(Languages):
     seed: int = 0
     phonology: Phonology = _PHONOLOGY
     naming: Naming = _NAMING
-    tagged: bool = False
+    tagged: bool | str = False
 
     @property
     def twins(self) -> tuple[tuple[Feature, ...], ...]:
@@ -186,7 +186,7 @@ class Family(Languages):
     seed: int = 0
     phonology: Phonology = _PHONOLOGY
     naming: Naming = _NAMING
-    tagged: bool = False
+    tagged: bool | str = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

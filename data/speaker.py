@@ -46,7 +46,8 @@ def speaker(pair: Languages, world: World) -> "Speaker":
 
 class Speaker:
     """Renders meanings to words and parses words to meanings, in language 0, 1, ... The names of
-    persons have `names` words; a `tagged` document begins with the name of its language.
+    persons have `names` words; a `tagged` document begins with the name of its language, or with
+    the word that this is, in all languages.
 
     >>> from data.feature import PossessorFirst
     >>> from data.language import Pair
@@ -59,11 +60,16 @@ class Speaker:
     """
 
     def __init__(
-        self, languages: tuple[Language, ...], world: World, names: int = 1, tagged: bool = False
+        self,
+        languages: tuple[Language, ...],
+        world: World,
+        names: int = 1,
+        tagged: bool | str = False,
     ) -> None:
         self.languages, self.world = languages, world
         self.relation = {relation.name: relation for relation in world.relations}
-        self._tagged = tagged
+        tag = lambda i: tagged if isinstance(tagged, str) else language_tag(i)
+        self._tag = [[Leaf(tag(i), i, given=True)] * bool(tagged) for i in range(len(languages))]
         self._spans = dict.fromkeys(world.persons, names)
         self.kind = {name: kind for kind, names in inventory(world).items() for name in names}
         self.form = [dict(zip(self.kind, lang.forms, strict=True)) for lang in languages]
@@ -116,6 +122,7 @@ class Speaker:
         ]
         leaves += [Leaf(THE, language, controller=c) for c in shown if grammar.articles]
         leaves += [Leaf(language_tag(i), language) for i in range(len(self.languages))]
+        leaves += self._tag[language]
         if grammar.perturbation:
             leaves += [Leaf(marker, language) for marker in grammar.perturbation.markers]
         for leaf in leaves:
@@ -143,8 +150,7 @@ class Speaker:
             )
         if isinstance(meaning, Alias):
             return self._defined(meaning, language, wording)
-        tag = [Leaf(language_tag(language), language, given=True)] * self._tagged
-        return tag + self._untagged(meaning, language, wording)
+        return self._tag[language] + self._untagged(meaning, language, wording)
 
     def _defined(self, alias: Alias, language: int, wording: Wording) -> list[Leaf]:
         """The definition, as of a noun by itself in a dictionary, and the fact about that noun."""
@@ -274,7 +280,7 @@ class Speaker:
         openings = dict.fromkeys(opening(q) for q, task in questions if leaves_open(task))
         length = {q: sum(map(self.span, grammar.asked(q))) + 2 for q in openings}
         for first, second in itertools.product(length, repeat=2):
-            if length[first] + length[second] + added + self._tagged == len(words):
+            if length[first] + length[second] + added + len(self._tag[language]) == len(words):
                 moved = lambda slot: Slot(slot.kind, slot.index + SAID)
                 yield Quiz(first, replace_slots(second, moved))
 

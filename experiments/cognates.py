@@ -19,7 +19,7 @@ Measures  translation of single nouns that tuning did not show: exact match, log
 
 Run       python -m experiments.run cognates --size toy --seeds 5
 
-Cost      toy: 2 CPU cores, 5 seeds of one mixer: 10 trainings and as many tunings, about 15 min.
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 10 trainings and as many tunings, about 25 min.
           small: one GPU, not yet measured.
 
 Result    2026-11-27, 43b71a0+changes, toy, 5 seeds, gla, 2 CPU cores, 1,509 s. B11 gla: control,
@@ -44,19 +44,18 @@ from data.contact import Contact
 from data.corpus import Corpus
 from data.feature import Cognates, FalseFriends, Lexicon, Names, PossessorFirst
 from data.split import HeldOut
-from data.task import LISTS
 from data.task.translate import Translate
 from data.tokenizer import Character
 from experiments import figure, report, stats
 from experiments.claim import Claim, above, below, within
-from experiments.incidental import shown, translating
+from experiments.incidental import enlarged, shown, translating
 from experiments.measure.translation import Translation
 from experiments.stage import Stage, seeds
 from experiments.standard import MIXTURE, SIZES, Settings, Size, corpus, mixers, pretrained, tuned
 
 ROWS = ("B11",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 15 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
     "small": "one GPU, not yet measured",
 }
 
@@ -75,8 +74,7 @@ BESIDE = (0, 2)
 def larger(size: Size, letters: bool) -> Size:
     """Twice the nouns, since they are of three kinds; in letters, rows of three times the tokens
     and half as many of them."""
-    world = dataclasses.replace(size.world, nouns=2 * size.world.nouns, tasks=(*LISTS, Translate()))
-    size = dataclasses.replace(size, world=world)
+    size = enlarged(size)
     if not letters:
         return size
     pretrain = dataclasses.replace(size.pretrain, batch=size.pretrain.batch // 2)

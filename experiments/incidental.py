@@ -4,22 +4,28 @@ Question  A corpus in two languages holds a few documents that say the same in b
           of one language in documents of the other. Is translation learned from these? And the
           answering of facts across languages?
 
-Design    The standard corpus without its dictionaries: no document of the control is in two
-          languages, and 30% of the nouns and half of the names are the same word. Arms add
+Design    The standard corpus without its dictionaries and with twice the nouns: no document of the
+          control is in two languages, and 30% of the nouns and half of the names are the same word.
+          Arms add
             parallel    a share .001, .01 or .05 of the documents is said again in the other
                         language; statements of facts where both languages state them
-            switched    a share .01 or .05 of the constituents is a word of the other language
+            switched    a share .05 of the constituents is a word of the other language
           Translation is never asked in pretraining. A tuning, the same for all arms, teaches the
           format: `translate L2 a ?` is answered, for two thirds of the nouns. The others tell what
-          was known before it. Facts are asked of the base.
+          was known before it. Facts are asked of the base, those with shared names: where a name is
+          each language's own, neither `none` nor `parallel` ever says the answers asked for.
+          Softmax by default: GLA hardly carries facts across (0.31 nats in the flagship), and what
+          is at its floor cannot change.
 
 Measures  translation: exact match and log-odds (among the nouns as little shown) of words of one
-          language only, from a prompt in either. recall: facts stated in L1 alone (G2), in L2.
+          language only, from a prompt in either. recall: log-odds, in L2, of facts that L1 alone
+          states (G2); compared if those of `none` are above 0.5 nat, else undefined.
 
 Run       python -m experiments.run incidental --size toy --seeds 5
 
-Cost      toy: 2 CPU cores, 5 seeds of one mixer: 30 trainings and as many tunings, about 28 min.
-          small: one GPU, not yet measured. full: 1.35B parameters, 4 x 60B tokens (Shao et al.).
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 25 trainings and as many tunings, about 40 min
+          (by FLOPs). small: one GPU, not yet measured. full: 1.35B parameters, 4 x 60B tokens (Shao
+          et al.).
 
 Result    not yet run
 """
@@ -35,15 +41,14 @@ from data.corpus import Corpus
 from data.split import HeldOut
 from data.task import LISTS
 from data.task.translate import Translate
-from experiments import figure, report, stats
+from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.recall import Recall
 from experiments.measure.translation import Translation
-from experiments.stage import Stage, seeds
+from experiments.stage import Stage, extent, seeds
 from experiments.standard import (
     MIXTURE,
     SIZES,
-    Settings,
     Size,
     corpus,
     mixers,
@@ -54,7 +59,7 @@ from experiments.standard import (
 
 ROWS = ("B8",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 28 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 40 min (by FLOPs)",
     "small": "one GPU, not yet measured",
 }
 
@@ -63,20 +68,32 @@ ARMS = {
     "parallel .001": Contact(scope=("facts",), parallel=0.001),
     "parallel .01": Contact(scope=("facts",), parallel=0.01),
     "parallel .05": Contact(scope=("facts",), parallel=0.05),
-    "switched .01": Contact(scope=("facts",), switched=0.01),
     "switched .05": Contact(scope=("facts",), switched=0.05),
 }
 NEVER_ASKED = dataclasses.replace(MIXTURE, dictionary=0.0, held_out=(HeldOut(Translate()),))
 UNSHOWN = {"measure": "translation", "word": "own", "shown": "no"}
 ACROSS = {"measure": "recall", "relation": "parent", "group": "G2", "language": "L2",
-          "direction": "forward"}  # fmt: skip
+          "direction": "forward", "names": "shared"}  # fmt: skip
+LEAST = 0.5  # EM of what is shown, nats of facts that cross: the control is above, or at its floor
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(standard.Settings):
+    """Options of the experiment. Seeds and mixers add runs to a folder and change none in it."""
+
+    mixers: str = extent("softmax")
+
+
+def enlarged(size: Size) -> Size:
+    """Twice the nouns: a third of them is asked, and but 70% of these have two words."""
+    world = dataclasses.replace(size.world, nouns=2 * size.world.nouns, tasks=(*LISTS, Translate()))
+    return dataclasses.replace(size, world=world)
 
 
 def arm(size: Size, seed: int, name: str) -> Corpus:
     """The corpus of an arm."""
-    world = dataclasses.replace(size.world, tasks=(*LISTS, Translate()))
     mixture = dataclasses.replace(NEVER_ASKED, contact=ARMS[name])
-    return corpus(dataclasses.replace(size, world=world), seed, mixture=mixture)
+    return corpus(enlarged(size), seed, mixture=mixture)
 
 
 def shown(size: Size) -> int:
@@ -93,13 +110,14 @@ def translating(text: Corpus, nouns: int) -> Corpus:
 def stages(settings: Settings) -> list[Stage]:
     """One base an arm, and its tuning to translate."""
     size, found = SIZES[settings.size], []
+    count = shown(enlarged(size))
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         for name in ARMS:
             text = arm(size, seed, name)
             base = pretrained(size, mixer, seed, text, (Recall(text),), arm=name, tuned="none")
-            asked = Translation(text, shown(size))
-            found += [base, tuned(base, translating(text, shown(size)), size.tune, (asked,),
-                                  size.at, tuned="translate")]  # fmt: skip
+            found += [base, tuned(base, translating(text, count), size.tune,
+                                  (Translation(text, count),), size.at,
+                                  tuned="translate")]  # fmt: skip
     return found
 
 
@@ -123,32 +141,40 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     translated = lambda *arms, of=stats.difference, **more: estimate(
         "exact", UNSHOWN | {"step": last} | more, *arms, of=of
     )
+    taught = translated("none", of=stats.mean, shown="yes")
+    known = estimate("log_odds", ACROSS, "none", of=stats.mean)
+    # Undefined where the control is at its floor: a difference from it would say nothing.
+    learned, crossed = (
+        found if control.low > LEAST else stats.over_seeds(())
+        for control, found in (
+            (taught, translated("parallel .05", "none")),
+            (known, estimate("log_odds", ACROSS, "parallel .05", "none")),
+        )
+    )
     shao = "Shao et al. 2026:"
     return [
-        Claim("B8", f"{mixer}: control, words that tuning showed are translated without contact",
-              "EM", translated("none", of=stats.mean, shown="yes"), above(0.5), below(0.5),
-              None, "the format is learned, or the next claims say nothing"),
-        Claim("B8", f"{mixer}: H3: words that tuning did not show, parallel .05 - no contact",
-              "EM", translated("parallel .05", "none"), above(0.1), below(0.1),
-              0.56, f"{shao} translation falls by 56% without bilingual documents"),
+        Claim("B8", f"{mixer}: precondition, words that tuning showed are translated without "
+              "contact", "EM", taught, above(LEAST), below(LEAST), None, "the format is learned"),
+        Claim("B8", f"{mixer}: H3: words that tuning did not show, parallel .05 - no contact "
+              "(undefined without the precondition)", "EM", learned, above(0.1), below(0.1),
+              None, f"{shao} BLEU falls by 56% without bilingual documents"),
         Claim("B8", f"{mixer}: parallel .01, as a share of what .05 gains",
               "share of the gain",
               translated("parallel .01", "none", "parallel .05", of=stats.ratio_of_gains),
               above(0.5), below(0.5),
-              0.91, f"{shao} parallel documents, 14% of the bilingual ones, restore 91%"),
+              None, f"{shao} parallel documents, 14% of the bilingual ones, restore 91% of BLEU"),
         Claim("B8", f"{mixer}: code-switching .05, as a share of what parallel .05 gains",
               "share of the gain",
               translated("switched .05", "none", "parallel .05", of=stats.ratio_of_gains),
               below(0.5), above(0.5),
               None, f"{shao} code-switching, 72% of the bilingual documents, adds little"),
-        Claim("B8", f"{mixer}: facts stated in L1 alone, asked in L2, own names: "
-              "parallel .05 - no contact (equal within 0.5 nat)",
-              "nat log-odds",
-              estimate("log_odds", ACROSS | {"names": "own"}, "parallel .05", "none"),
-              within(0.5), outside(0.5), 0.0, f"{shao} cross-lingual question answering unchanged"),
-        Claim("B8", f"{mixer}: the same, shared names (equal within 0.1)",
-              "EM", estimate("exact", ACROSS | {"names": "shared"}, "parallel .05", "none"),
-              within(0.1), outside(0.1), 0.0, f"{shao} cross-lingual question answering unchanged"),
+        Claim("B8", f"{mixer}: precondition, facts stated in L1 alone are known in L2 without "
+              f"contact, shared names: more than {LEAST:g} nat", "nat log-odds", known,
+              above(LEAST), below(LEAST), None, "flagship: 2.98 nats over own names with softmax"),
+        Claim("B8", f"{mixer}: the same facts, parallel .05 - no contact (equal within 0.5 nat; "
+              "undefined without the precondition)", "nat log-odds", crossed,
+              within(0.5), outside(0.5), None,
+              f"{shao} cross-lingual question answering unchanged"),
     ]  # fmt: skip
 
 
@@ -163,22 +189,21 @@ def sections(results: report.Results) -> list[report.Section]:
 
 def _by_rate(items: pa.Table, mixer: str) -> report.Section:
     last = pc.max(stats.where(items, measure="translation")["step"]).as_py()
-    cells = {
-        "translation, shown": ("exact", UNSHOWN | {"shown": "yes", "step": last}),
-        "translation, not shown": ("exact", UNSHOWN | {"step": last}),
-        "facts across, own names": ("exact", ACROSS | {"names": "own"}),
-        "facts across, shared names": ("exact", ACROSS | {"names": "shared"}),
+    dots = lambda metric, cell: {
+        name: (stats.means(items, metric, cell | {"arm": name}), name == "none") for name in ARMS
     }
-    panels = {
-        title: {name: (stats.means(items, metric, cell | {"arm": name}), name == "none")
-                for name in ARMS}
-        for title, (metric, cell) in cells.items()
-    }  # fmt: skip
+    words = {
+        f"words {said}": dots("exact", UNSHOWN | {"shown": flag, "step": last})
+        for said, flag in (("shown", "yes"), ("not shown", "no"))
+    }
+    facts = {"facts across": dots("log_odds", ACROSS)}
     note = (
         "Rates of contact in pretraining; filled: none. Translation after the tuning, of words it "
-        "showed and of others; facts of the base, stated in L1 alone and asked in L2."
+        "showed and of others; facts of the base with shared names, stated in L1 alone and asked "
+        "in L2."
     )
-    body = figure.dots(panels, "exact match", limits=(-0.05, 1.05))
+    body = figure.dots(words, "exact match", limits=(-0.05, 1.05))
+    body += figure.dots(facts, "log-odds, nats", 0.0)
     return report.Section(f"{mixer}: translation and facts by rate of contact", note, body)
 
 

@@ -8,17 +8,20 @@ Design    The standard corpus with verbs, in which 30% of the documents are plai
           document has two of them. Arms:
             independent  as it is: nothing shows that a choice persists
             parallel     5% of the documents are said again in the other language, the construction
-                         as before; so nothing is said twice in one language
+                         as before: about 1,000 recipients in a training. So a choice that persists
+                         from one language to the other is trained; within a language no document
+                         says a second sentence, and a choice that persists there is not
             distant      as parallel, and L2 has the verb last and postpositions
           Prime and target share no word, in either language. The floor is the untrained model, the
-          ceiling priming within a language; that one is never trained on.
+          ceiling priming within a language. Not done: parallel documents that draw the construction
+          anew, without which it is open whether a rule of such documents is what carries over.
 
 Measures  priming: effect = p(double object | same prime) - p(.| other prime), over both ways to say
           the target; and the same in nats, along the training.
 
 Run       python -m experiments.run priming --size toy --seeds 5
 
-Cost      toy: 2 CPU cores, 5 seeds of one mixer: 15 trainings, about 15 min. small: one GPU, not
+Cost      toy: 2 CPU cores, 5 seeds of one mixer: 15 trainings, about 23 min. small: one GPU, not
           yet measured. full: 124.77M parameters, 12B tokens of text (Arnett et al. 2025).
 
 Result    2026-11-27, fad8b41+changes, toy, 5 seeds, gla, 2 CPU cores, 1,368 s. B4 gla: a choice
@@ -60,7 +63,7 @@ from experiments.standard import (
 
 ROWS = ("B4",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 15 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 23 min",
     "small": "one GPU, not yet measured",
 }
 
@@ -114,24 +117,29 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     last = pc.max(items["step"]).as_py()
     estimate = lambda *cells, of=stats.mean: stats.contrast(items, "effect", *cells, of=of)
     primed = {pair: estimate(cell("parallel", pair, last)) for pair in PAIRS}
-    michaelov = "Michaelov et al. 2023: eight experiments with people replicated, 6 languages"
+    michaelov = "Michaelov et al. 2023: eight experiments with people replicated; here it is taught"
+    unit = "difference in probability"
     return [
-        Claim("B4", f"{mixer}: a choice made in L1 persists in L2", "difference in probability",
-              primed["L1 to L2"], above(0.0), below(0.0), None, michaelov),
-        Claim("B4", f"{mixer}: a choice made in L2 persists in L1", "difference in probability",
-              primed["L2 to L1"], above(0.0), below(0.0), None, michaelov),
-        Claim("B4", f"{mixer}: H2: it persists within L1, where no training said anything twice",
-              "difference in probability", primed["within L1"], above(0.0), below(0.0),
+        Claim("B4", f"{mixer}: H2: a choice persists within L1, where no document has two "
+              "sentences of L1", unit, primed["within L1"], above(0.0), below(0.0),
               None, "new; expected positive if the construction is represented for both at once"),
+        Claim("B4", f"{mixer}: the same, parallel documents - none (declared after the run)",
+              unit, estimate(*(cell(arm, "within L1", last) for arm in ("parallel", "independent")),
+                             of=stats.difference),
+              above(0.0), below(0.0), None, "new; what such documents teach and do not show"),
+        Claim("B4", f"{mixer}: a choice made in L1 persists in L2, as parallel documents train it",
+              unit, primed["L1 to L2"], above(0.0), below(0.0), None, michaelov),
+        Claim("B4", f"{mixer}: a choice made in L2 persists in L1, as parallel documents train it",
+              unit, primed["L2 to L1"], above(0.0), below(0.0), None, michaelov),
         Claim("B4", f"{mixer}: floor, the untrained model does not prefer one (0.01)",
-              "difference in probability", estimate(cell("parallel", "L1 to L2", 0)),
+              unit, estimate(cell("parallel", "L1 to L2", 0)),
               within(0.01), above(0.01), 0.0, "by construction"),
         Claim("B4", f"{mixer}: L1 to L2, where no document has two sentences",
-              "difference in probability", estimate(cell("independent", "L1 to L2", last)),
+              unit, estimate(cell("independent", "L1 to L2", last)),
               above(0.0), below(0.0), None, "Arnett et al. 2025: priming from text alone; here the "
               "text shows no persistence"),
         Claim("B4", f"{mixer}: L1 to L2, the near language - the distant one",
-              "difference in probability",
+              unit,
               estimate(*(cell(arm, "L1 to L2", last) for arm in ("parallel", "distant")),
                        of=stats.difference),
               above(0.0), below(0.0), None, "Arnett et al. 2025: weaker for distant pairs"),

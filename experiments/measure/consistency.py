@@ -34,7 +34,7 @@ class Consistency:
         probe, tokenizer = facts(self.corpus), self.corpus.tokenizer
         first = next_logprobs(cfg, params, probe.prompts, probe.lengths)
         found = []
-        for cell, rows in self._cells(probe):
+        for cell, rows in cells(self.corpus, probe):
             ranked = [
                 ranks(scores(cfg, params, probe, asked, probe.answers[asked], first))
                 for asked in rows
@@ -54,21 +54,22 @@ class Consistency:
                 )
         return pa.Table.from_pylist(found)
 
-    def _cells(self, probe: Probe) -> Iterator[tuple[tuple, list[np.ndarray]]]:
-        """The facts that are each other's candidates, as rows of the probe: one list a language, in
-        the same order of facts."""
-        invertible = [r.name for r in self.corpus.world.relations if r.invertible]
-        known = np.isin(probe.slices["relation"], invertible)
-        columns = np.stack([probe.slices[name].astype(str) for name in CELL], 1)
-        for cell in np.unique(columns[known], axis=0):
-            mine = (columns == cell).all(1)
-            yield (
-                tuple(cell.tolist()),
-                [
-                    np.flatnonzero(mine & (probe.slices["language"] == language))
-                    for language in self.corpus.pair.names[:2]
-                ],
-            )
+
+def cells(corpus: Corpus, probe: Probe) -> Iterator[tuple[tuple, list[np.ndarray]]]:
+    """The facts of invertible relations by CELL, as rows of the probe: one list a language, in the
+    same order of facts."""
+    invertible = [r.name for r in corpus.world.relations if r.invertible]
+    known = np.isin(probe.slices["relation"], invertible)
+    columns = np.stack([probe.slices[name].astype(str) for name in CELL], 1)
+    for cell in np.unique(columns[known], axis=0):
+        mine = (columns == cell).all(1)
+        yield (
+            tuple(cell.tolist()),
+            [
+                np.flatnonzero(mine & (probe.slices["language"] == language))
+                for language in corpus.pair.names[:2]
+            ],
+        )
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ PAIRS = {
     "twin": Pair(FEATURES),
     "rich": Pair(RICH, naming=Naming(2, 4)),
     "tagged": Pair(FEATURES, tagged=True),
+    "one tag": Pair(FEATURES, tagged="<any>"),
     "tagged family": Family((FEATURES, RICH), tagged=True),
 }
 
@@ -105,6 +106,15 @@ def test_every_document_begins_with_the_name_of_its_language():
     at = np.arange(len(questions.prompts)), questions.prompts.shape[1] - questions.lengths + 1
     tagged = tags[(questions.slices["language"] == "L2").astype(int)]
     np.testing.assert_array_equal(questions.prompts[at], tagged)
+
+
+def test_every_document_begins_with_the_word_that_is_given():
+    rows, told = (made(PAIRS[name]).rows(0, 50) for name in ("one tag", "tagged"))
+    tag = made(PAIRS["one tag"]).tokenizer.encode("<any>")
+    opening = np.diff(rows["segments"], axis=1, prepend=0) > 0
+    assert {*rows["tokens"][np.roll(opening, 1, axis=1)].tolist()} == {*tag}
+    for column in ("fact", "language", "segments"):
+        np.testing.assert_array_equal(rows[column], told[column])
 
 
 def test_aliases_without_their_vocabulary_are_refused():

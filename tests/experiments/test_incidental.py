@@ -4,13 +4,16 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.asking import questions
+from data.fact import facts
 from experiments import incidental, run
 from experiments.standard import SIZES, Settings
 
 SMOKE = SIZES["smoke"]
+NOUNS = incidental.shown(incidental.enlarged(SMOKE))
 
 
 def test_arms_differ_in_contact_alone_and_seeds_pair_them():
@@ -38,11 +41,60 @@ def test_no_document_of_the_control_is_in_two_languages_and_none_asks_for_transl
 
 def test_tuning_translates_the_nouns_it_shows_and_no_others():
     text = incidental.arm(SMOKE, 0, "none")
-    tuning = incidental.translating(text, incidental.shown(SMOKE))
+    tuning = incidental.translating(text, NOUNS)
     assert tuning.tokenizer == text.tokenizer
     said = {c for i in range(200) for _, m in tuning.documents(i) for c in m.question.concepts}
     nouns = {c for c in said if c.startswith("noun")}
-    assert nouns == {f"noun{i}" for i in range(incidental.shown(SMOKE))}
+    assert nouns == {f"noun{i}" for i in range(NOUNS)}
+
+
+def test_a_seed_asks_for_enough_words_that_tuning_did_not_show():
+    text = incidental.arm(SIZES["toy"], 0, "none")
+    asked = incidental.Translation(
+        text, incidental.shown(incidental.enlarged(SIZES["toy"]))
+    ).asked()
+    assert ((asked.slices["word"] == "own") & ~asked.slices["shown"]).sum() == 28
+
+
+@pytest.mark.parametrize("name", ["none", "parallel .05"])
+def test_answers_with_own_names_are_never_said_so_only_shared_names_can_change(name):
+    text = incidental.arm(SMOKE, 0, name)
+    said = {*np.unique(text.rows(0, 3000)["tokens"]).tolist()}
+    asked = facts(text, groups=("G2",))
+    across = (asked.slices["relation"] == "parent") & (asked.slices["language"] == "L2")
+    across &= asked.slices["direction"] == "forward"
+    for names, known in (("own", False), ("shared", True)):
+        answers = asked.answers[across & (asked.slices["names"] == names)].ravel().tolist()
+        assert answers and all((answer in said) == known for answer in answers)
+    assert incidental.ACROSS["names"] == "shared"
+
+
+def _items(shown: float, known: float) -> pa.Table:
+    """As if the control translated what was shown, and knew facts across languages, so well."""
+    rows, dice = [], np.random.default_rng(0)
+    for seed, arm, _ in np.ndindex(3, len(incidental.ARMS), 20):
+        label = {"seed": seed, "arm": [*incidental.ARMS][arm], "step": 4, "mixer": "softmax"}
+        for flag in ("yes", "no"):
+            exact = dice.uniform() < (shown if flag == "yes" else 0.2)
+            rows.append(label | incidental.UNSHOWN | {"shown": flag, "exact": float(exact)})
+        rows.append(label | incidental.ACROSS | {"log_odds": known + 0.01 * dice.normal()})
+    return pa.Table.from_pylist(
+        [{key: row.get(key) for key in {**rows[0], **rows[-1]}} for row in rows]
+    )
+
+
+def test_differences_from_the_control_are_defined_where_it_is_above_its_floor():
+    learned, crossed = "words that tuning did not show", "the same facts"
+    for shown, known in ((1.0, 3.0), (0.0, 3.0), (1.0, 0.0)):
+        found = incidental._claims(_items(shown, known), "softmax")
+        value = lambda text, found=found: next(c for c in found if text in c.claim).estimate.value
+        assert np.isfinite(value(learned)) == (shown == 1.0)
+        assert np.isfinite(value(crossed)) == (known == 3.0)
+
+
+def test_a_fall_in_bleu_is_no_reference_of_a_difference_in_exact_match():
+    found = incidental._claims(_items(1.0, 3.0), "softmax")
+    assert all(claim.reference is None for claim in found)
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """The measure of priming against numbers taken by hand; the arms of its experiment, and a run."""
 
 import dataclasses
+import itertools
 import json
 
 import jax
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.speaker import speaker
@@ -78,6 +80,21 @@ def test_seeds_pair_the_arms_and_the_untrained_model_is_measured():
     near, far = (priming.arm(SMOKE, 0, name) for name in ("parallel", "distant"))
     pair = dataclasses.replace(near.pair, features=far.pair.features)
     assert dataclasses.replace(near, pair=pair) == far
+
+
+def test_what_no_document_shows_is_claimed_first_and_what_is_trained_says_so():
+    effect = {"parallelL1L1": 0.3, "independentL1L1": 0.1, "parallelL1L2": 0.4}
+    rows = [
+        {"mixer": "gla", "seed": seed, "arm": arm, "step": step, "prime": p, "target": t,
+         "effect": effect.get(arm + p + t, 0.2) * (step > 0)}
+        for seed, arm, step in itertools.product(range(2), priming.ARMS, (0, 4))
+        for p, t in priming.PAIRS.values()
+    ]  # fmt: skip
+    within, more, *across = priming._claims(pa.Table.from_pylist(rows), "gla")[:4]
+    assert within.estimate.value == pytest.approx(0.3) and "within L1" in within.claim
+    assert more.estimate.value == pytest.approx(0.2)
+    assert across[0].estimate.value == pytest.approx(0.4)
+    assert all("as parallel documents train it" in claim.claim for claim in across)
 
 
 @pytest.mark.slow
