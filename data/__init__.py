@@ -20,6 +20,7 @@ A `World` of facts is spoken of by a `Pair` of languages, in shares that a `Mixt
     head direction: S, VP              head: SubjectLast, VerbLast
     head direction: Comp, PP, NP, Rel  head: ComplementizerLast, Postpositions, AdjectiveLast
                                        head: RelativeFirst
+    of a place, of two objects         head: PlaceFirst, ObjectsTurned
     case, agreement, articles          feature: Case, Agreement, Articles
     languages that no one speaks       impossible: Impossible
     how frequent nouns and verbs are   zipf: Zipf

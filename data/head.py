@@ -9,7 +9,13 @@ Neural Language Models with Artificial Languages"), each a feature of the twin.
     NP               adjective before noun       after it
     Rel              relative clause after noun  before it, the pronoun between the two
 
-The four of phrases go with everything. The two of the clause turn the base's SVO: with S it is
+and two more, with which all together, and PossessorFirst, say the base's words from their end:
+
+    Place            adposition phrase after noun before it
+    Objects          "her a book"                "a book her"
+                     "a book to her"             "to her a book"
+
+The six of phrases go with everything. The two of the clause turn the base's SVO: with S it is
 VOS, with VP SOV, with both OVS. `Order` names one of all six orders, two of which (VSO, OSV) have
 no verb phrase to be turned, so it and S or VP would say the order twice, and that is refused.
 """
@@ -71,3 +77,19 @@ class RelativeFirst(Feature):
 
     def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
         return replace(twin, relative_first=True)
+
+
+@dataclass(frozen=True)
+class PlaceFirst(Feature):
+    """Place: "near the tree the cat"."""
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return replace(twin, place_first=True)
+
+
+@dataclass(frozen=True)
+class ObjectsTurned(Feature):
+    """Objects: "gives to her a book", and "gives a book her"."""
+
+    def edit(self, twin: Language, base: Language, own: Language, world: World) -> Language:
+        return replace(twin, objects_turned=True)

@@ -55,6 +55,8 @@ class Language:
     postpositions: bool = False
     adjective_last: bool = False
     relative_first: bool = False
+    place_first: bool = False
+    objects_turned: bool = False
     freedom: float = 0.0
 
     def concepts(self, world: World) -> tuple[Concept, ...]:

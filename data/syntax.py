@@ -116,11 +116,13 @@ class Syntax:
             said, that = self._sentence(say.content), [self._word(THAT)]
             return said + that if self.own.complementizer_last else that + said
         theme = self._nominal(say.theme, "object") if say.theme else []
-        if say.recipient and say.double:
-            return self._nominal(say.recipient, "argument") + theme
-        if say.recipient:
-            return theme + self._adposition(TO, self._nominal(say.recipient, "complement"))
-        return theme
+        if not say.recipient:
+            return theme
+        if say.double:
+            two = [self._nominal(say.recipient, "argument"), theme]
+        else:
+            two = [theme, self._adposition(TO, self._nominal(say.recipient, "complement"))]
+        return [*two[1], *two[0]] if self.own.objects_turned else [*two[0], *two[1]]
 
     def _nominal(self, said: Nominal, role: str = "") -> list[Leaf]:
         noun, language = self._word(said.noun, role=role), self.own
@@ -131,7 +133,8 @@ class Syntax:
         phrase = self._definite(phrase, phrase.index(noun))
         if said.place:
             adposition, place = said.place
-            phrase += self._adposition(adposition, self._said(place, "complement"))
+            where = self._adposition(adposition, self._said(place, "complement"))
+            phrase = where + phrase if language.place_first else phrase + where
         if said.relative:
             verb, object = said.relative
             pair = [self._verb(verb, (said.noun,))], self._said(object, "object")

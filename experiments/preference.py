@@ -5,24 +5,27 @@ Question  A model answers list tasks in plain words, and sometimes in marked one
           in L2, where no pair was shown, and do aligned languages predict by how much?
 
 Design    The standard corpus with `Marked` among its tasks: one answer in seven is in marked words,
-          which mean what the nouns mean and are never shared by the languages. Pairs
-          (data/preference.py) are quiz questions of L1 with the plain answer, chosen, and the same
-          in marked words, rejected. Bases that differ in alignment alone:
-            anchors     the standard base: 3 nouns in 10 are shared, a dictionary
-            dictionary  no noun shared, a dictionary
+          which mean what the nouns mean. No noun, plain or marked, is shared by the languages: one
+          that is would be tuned in L1 for both. Pairs (data/preference.py) are quiz questions of L1
+          with the plain answer, chosen, and the same in marked words, rejected. Bases that differ
+          in alignment alone:
+            apart       no document is in two languages
+            dictionary  nouns of both languages side by side
             parallel    the dictionary, and 5% of all documents said again in the other language
-            apart       no noun shared, no dictionary
-          Each is tuned by DPO in L1; the standard one also by DPO in L2, the ceiling, and by the
-          control `instructions`: answers to the quiz in L1 as the base gives them, marked ones
-          among them.
+            mirrored    the dictionary, and 20%
+          Each is tuned by DPO in L1; that of the dictionary also by DPO in L2, the ceiling, and by
+          the control `instructions`: answers to the quiz in L1 as the base gives them, marked ones
+          among them. What DPO does is what it does beyond that.
 
-Measures  preferred: the share of marked words where an answer begins, which is how often a sampled
-          answer is marked; log-odds of plain against marked; the decoded answer. loss: nats a token
-          of statements of facts in L2, where no word is marked, before and after: the fluency
-          control, and what the tuned model lost. alignment: retrieval of translations, by CSLS.
+Measures  preferred: where an answer begins, the share of marked words among the nouns of the
+          question's language, which is how often a sampled answer is marked; log-odds of plain
+          against marked; the decoded answer. loss: nats a token of statements of facts in L2, where
+          no word is marked, before and after: the fluency control. alignment: retrieval of
+          translations, by CSLS. The divergence from the base is not measured.
 
 Run       python -m experiments.run preference --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, one mixer, 25 min; small: one GPU, 3 h a seed
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 33 min (by FLOPs); small: one GPU, 3 h a seed,
+          not yet measured; full: mGPT 1.3B and others, 17 languages (Li et al. 2024)
 
 Result    not yet run
 """
@@ -35,8 +38,7 @@ import pyarrow as pa
 
 from data.corpus import Corpus
 from data.feature import Lexicon, Names, PossessorFirst
-from data.language import Feature
-from data.mixture import Contact, Mixture
+from data.mixture import Contact
 from data.preference import Preference
 from data.task import LISTS
 from data.task.style import Marked
@@ -47,7 +49,6 @@ from experiments.measure.loss import Loss
 from experiments.measure.preferred import Preferred
 from experiments.stage import Stage, seeds
 from experiments.standard import (
-    FEATURES,
     LANGUAGES,
     MIXTURE,
     SIZES,
@@ -61,29 +62,28 @@ from train.recipe import AdamW
 
 ROWS = ("C7",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 33 min (by FLOPs)",
     "small": "one GPU: about 3 h a mixer and seed, not yet measured",
 }
 Settings = standard.Settings
 
 OWN = (Lexicon(0.0), Names(0.5), PossessorFirst())
-APART = dataclasses.replace(MIXTURE, dictionary=0.0)
-PARALLEL = dataclasses.replace(MIXTURE, contact=Contact(parallel=0.05))
-ALIGNMENTS: dict[str, tuple[tuple[Feature, ...], Mixture]] = {
-    "anchors": (FEATURES, MIXTURE),
-    "dictionary": (OWN, MIXTURE),
-    "parallel": (OWN, PARALLEL),
-    "apart": (OWN, APART),
+ALIGNMENTS = {
+    "apart": dataclasses.replace(MIXTURE, dictionary=0.0),
+    "dictionary": MIXTURE,
+    "parallel": dataclasses.replace(MIXTURE, contact=Contact(parallel=0.05)),
+    "mirrored": dataclasses.replace(MIXTURE, contact=Contact(parallel=0.2)),
 }
 REGISTER = "quiz"
 TUNINGS = ("DPO L1", "DPO L2", "instructions")
-CONTROLLED = "anchors"  # the base of all tunings; the others are of the first
+CONTROLLED = "dictionary"  # the base of all tunings; the others are of the first
 
 
 def text(size: standard.Size, seed: int, alignment: str) -> Corpus:
     """The standard corpus in whose world some answers are in marked words."""
     world = dataclasses.replace(size.world, tasks=(*LISTS, Marked()))
-    return standard.corpus(dataclasses.replace(size, world=world), seed, *ALIGNMENTS[alignment])
+    size = dataclasses.replace(size, world=world)
+    return standard.corpus(size, seed, OWN, ALIGNMENTS[alignment])
 
 
 def stages(settings: Settings) -> list[Stage]:
@@ -116,6 +116,11 @@ def preview() -> Corpus:
 def reduction(means: np.ndarray) -> np.ndarray:
     """1 - after / before of arms (before, after)."""
     return 1 - means[:, 1] / np.maximum(means[:, 0], 1e-9)
+
+
+def beyond(means: np.ndarray) -> np.ndarray:
+    """The reduction to `after` less that to `control`, of arms (before, after, control)."""
+    return reduction(means[:, :2]) - reduction(means[:, ::2])
 
 
 def share(means: np.ndarray) -> np.ndarray:
@@ -170,16 +175,24 @@ def _transfer_claims(items: pa.Table, mixer: str, last: int) -> list[Claim]:
         ),
         Claim(
             row="C7",
-            claim=f"{mixer}: control, instructions in L1 without preference: the rate in L2, "
-            "before minus after (none within 0.05)",
-            unit="rate",
-            estimate=rate(
-                stats.difference, _rate(CONTROLLED, "instructions", 0), after("instructions")
-            ),
-            reproduced=within(0.05),
-            opposite=outside(0.05),
-            reference=0.0,
-            reference_source="any tuning is not what does it",
+            claim=f"{mixer}: control, instructions in L1 without preference lower it in L2 by as "
+            "good as nothing (within 0.1)",
+            unit="reduction",
+            estimate=rate(reduction, before, after("instructions")),
+            reproduced=within(0.1),
+            opposite=outside(0.1),
+            reference=None,
+            reference_source="new; expected of a tuning that prefers nothing",
+        ),
+        Claim(
+            row="C7",
+            claim=f"{mixer}: and DPO in L1 lowers it in L2 by more than they do",
+            unit="reduction",
+            estimate=rate(beyond, before, after("DPO L1"), after("instructions")),
+            reproduced=above(0.25),
+            opposite=below(0.1),
+            reference=None,
+            reference_source="new; what is left if any tuning would do",
         ),
         Claim(
             row="C7",
@@ -191,18 +204,17 @@ def _transfer_claims(items: pa.Table, mixer: str, last: int) -> list[Claim]:
             ),
             reproduced=within(0.1),
             opposite=above(0.1),
-            reference=0.0,
+            reference=None,
             reference_source="Li et al. 2024: perplexity rises little",
         ),
     ]
 
 
 def predicted(items: pa.Table, last: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By alignment (seeds,): the retrieval@1 of the base, of nouns that the languages do not share,
-    and the reduction in L2."""
+    """By alignment (seeds,): the retrieval@1 of the base's nouns, and the reduction in L2."""
     found = {}
     for alignment in ALIGNMENTS:
-        nouns = dict(measure="alignment", alignment=alignment, space="input", shared="no")
+        nouns = dict(measure="alignment", alignment=alignment, space="input")
         steps = [_rate(alignment, "DPO L1", step) for step in (0, last)]
         retrieved = stats.matrix(items, "retrieved", nouns)[:, 0]
         found[alignment] = retrieved, reduction(stats.matrix(items, "marked", *steps))
@@ -232,7 +244,7 @@ def sections(results: report.Results) -> list[report.Section]:
     for mixer in sorted(set(results.items["mixer"].to_pylist())):
         items = stats.where(results.items, mixer=mixer)
         last = max(stats.where(items, tuned="DPO L1")["step"].to_pylist())
-        note = "One dot a seed. Retrieval is of nouns that the languages do not share."
+        note = "One dot a seed. Retrieval is of all nouns, none of which is shared."
         body = figure.scatter({mixer: predicted(items, last)}, "retrieval@1, base",
                               "reduction of marked answers in L2")  # fmt: skip
         found += [
@@ -264,5 +276,5 @@ def _answers(items: pa.Table, mixer: str, last: int) -> report.Section:
         for row in stats.where(items, task="swap", **cell).slice(0, 2).to_pylist():
             label = {"asked in": language, "steps of DPO in L1": step}
             rows.append(label | report.said(row, "right") | {"marked": row["marked"]})
-    note = "First seed, base with anchors. `marked` is the rate at which a sample would be marked."
+    note = "First seed, base with a dictionary. `marked`: the rate at which a sample would be."
     return report.Section(f"{mixer}: what was asked and said", note, report.table(rows))

@@ -19,9 +19,10 @@ class Preferred:
     """Asks `items` questions of every list task in a register, the same ones in both languages.
 
     Columns: the probe's slices; prompt, gold (in plain words), answer as text; and the metrics
-      marked     where an answer begins, the share of marked words, of either language, in the
-                 probability of all nouns: how often a sampled answer would be marked
-      mode       probability that an answer begins at all: the first token's mass on nouns
+      marked     where an answer begins, the share of marked words in the probability of the nouns
+                 of the prompt's language: how often a sampled answer in it would be marked. An
+                 answer in plain words of the other language makes it no smaller
+      mode       probability that such an answer begins at all: the first token's mass on them
       log_odds   log p(plain answer) - log p(the same in marked words), summed over tokens, nats
       right      1 if the decoded answer is the plain one, in the prompt's language, and ends there
     """
@@ -48,7 +49,8 @@ class Preferred:
         asked = (cfg, params, probe.prompts, probe.lengths)
         plain, marked = words(self.corpus)
         first = np.exp(next_logprobs(*asked))
-        mass = [first[:, np.unique(ids)].sum(1) for ids in (plain, marked)]
+        own = [self.corpus.pair.names.index(name) for name in slices["language"]]
+        mass = [np.take_along_axis(first, ids[own], 1).sum(1) for ids in (plain, marked)]
         answers = in_marked_words(self.corpus, probe.answers, slices["language"])
         said = decoded(*asked, probe.answers.shape[1] + 1)
         return table(

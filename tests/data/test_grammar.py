@@ -23,6 +23,8 @@ from data.feature import (
 from data.head import (
     AdjectiveLast,
     ComplementizerLast,
+    ObjectsTurned,
+    PlaceFirst,
     Postpositions,
     RelativeFirst,
     SubjectLast,
@@ -41,13 +43,14 @@ WORLD = World(pairs=16, cities=4, nouns=8,
 ORDERS = ("SVO", "SOV", "VSO", "VOS", "OVS", "OSV")
 HEADS = (SubjectLast(), VerbLast(), ComplementizerLast(), Postpositions(), AdjectiveLast(),
          RelativeFirst())  # fmt: skip
+OURS = (PlaceFirst(), ObjectsTurned())
 IMPOSSIBLE = (DeterministicShuffle(), LocalShuffle(3), FullReverse(), TokenHop(), WordHop())
 
 
 @st.composite
 def features(draw):
     """Any features that go together; every one of them claims to be invertible."""
-    some = [*HEADS, PossessorFirst(), Articles(), Case(draw(st.sampled_from([2, 4]))),
+    some = [*HEADS, *OURS, PossessorFirst(), Articles(), Case(draw(st.sampled_from([2, 4]))),
             Agreement(draw(st.sampled_from(["number", "gender x number"]))), FreeOrder(),
             Order(draw(st.sampled_from(ORDERS))), Lexicon(0.5), Names(0.5), Script("mapped"),
             draw(st.sampled_from(IMPOSSIBLE))]  # fmt: skip
@@ -147,6 +150,8 @@ TURNED = {
     Postpositions(): ("place", "noun0 noun1 adposition0 intransitive0"),
     AdjectiveLast(): ("adjective", "noun0 adjective0 transitive0 noun1"),
     RelativeFirst(): ("relative", "transitive0 noun1 which noun0 intransitive0"),
+    PlaceFirst(): ("place", "adposition0 noun1 noun0 intransitive0"),
+    ObjectsTurned(): ("double object", "noun0 ditransitive0 noun1 noun2"),
 }
 
 
@@ -161,6 +166,10 @@ def test_every_head_switch_turns_its_phrase_and_no_other(switch):
     others = {AdjectiveLast(): "adjective", RelativeFirst(): "relative"}
     if switch in others or isinstance(switch, ComplementizerLast):
         assert {n for n in ANY if gloss(ANY[n], switch) != SAID[n]} == {name}
+    if isinstance(switch, PlaceFirst):
+        assert {n for n in ANY if gloss(ANY[n], switch) != SAID[n]} == {name}
+    if isinstance(switch, ObjectsTurned):
+        assert gloss(ANY["prepositional"], switch) == "noun0 ditransitive0 to noun2 noun1"
     if isinstance(switch, Postpositions):
         assert gloss(ANY["prepositional"], switch) == "noun0 ditransitive0 noun1 noun2 to"
 
@@ -181,7 +190,7 @@ def test_with_every_knob_at_zero_the_twin_is_an_exact_clone():
     zero = (Names(1), Cognates(0), FalseFriends(0), Script("same"), Order("SVO"), FreeOrder(0))
     base, one, two = Family((zero, ())).languages(WORLD)
     assert base == one == two
-    others = [*HEADS, FreeOrder(0.1), PossessorFirst(), Case(2), Agreement(), Articles()]
+    others = [*HEADS, *OURS, FreeOrder(0.1), PossessorFirst(), Case(2), Agreement(), Articles()]
     assert all(Pair((feature,)).languages(WORLD)[1] != base for feature in others)
 
 

@@ -41,7 +41,7 @@ FEATURES = {
     "free": (feature.FreeOrder(0.5),),
     "possessor": (feature.PossessorFirst(),),
     "phrases": (head.Postpositions(), head.AdjectiveLast(), head.RelativeFirst(),
-                head.ComplementizerLast()),
+                head.ComplementizerLast(), head.PlaceFirst(), head.ObjectsTurned()),
     "case": (feature.Case(2), feature.Case(4)),
     "agreement": (feature.Agreement(), feature.Agreement("gender x number"),
                   impossible.DeterministicShuffle(), impossible.PartialReverse(),

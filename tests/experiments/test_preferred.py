@@ -1,4 +1,4 @@
-"""Marked words are counted as marked, in either language."""
+"""Marked words are counted as marked, in the language of the question."""
 
 import dataclasses
 
@@ -40,17 +40,19 @@ def test_answers_in_marked_words_are_those_the_corpus_gives():
     assert listed.sum() == 4 * len(LISTS) * 2
 
 
-def test_the_share_of_marked_words_is_that_of_the_first_tokens_mass(monkeypatch):
+def test_the_share_of_marked_words_is_of_the_mass_on_the_questions_language(monkeypatch):
     cfg = LM(W=TEXT.tokenizer.size, D=16, layers=1, mixer=Softmax(heads=2))
     plain, marked = words(TEXT)
     p = np.full(TEXT.tokenizer.size, 1e-30)
-    p[plain[0, 0]], p[marked[0, 0]], p[marked[1, 3]] = 0.3, 0.06, 0.04
+    own = next(i for i in range(WORLD.nouns) if plain[0, i] not in plain[1])
+    p[plain[0, own]], p[marked[0, 0]], p[plain[1, own]], p[marked[1, 3]] = 0.45, 0.15, 0.03, 0.02
     monkeypatch.setattr(
         preferred, "next_logprobs", lambda cfg, params, prompts, n: np.tile(np.log(p), (len(n), 1))
     )
     items = Preferred(TEXT, items=2)(cfg, init(cfg, jax.random.key(0))).to_pydict()
-    np.testing.assert_allclose(items["marked"], 0.25, rtol=1e-6)
-    np.testing.assert_allclose(items["mode"], 0.4, rtol=1e-6)
+    first = np.array(items["language"]) == "L1"
+    np.testing.assert_allclose(items["marked"], np.where(first, 0.25, 0.4), rtol=1e-6)
+    np.testing.assert_allclose(items["mode"], np.where(first, 0.6, 0.05), rtol=1e-6)
     assert set(items["task"]) == {task.name for task in LISTS}
     assert len(items["task"]) == 2 * len(LISTS) * 2
 
