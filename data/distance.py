@@ -20,7 +20,8 @@ def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float
     What the documents say nothing of (all of them dictionary entries, say) is nan.
 
     overlap of types, of tokens: the share of word forms, and of their uses, that both have
-    overlap of stems: the share of uses of concepts whose words are the same but for inflection
+    overlap of stems: the share of uses of concepts whose words are the same but for inflection;
+      articles, which are no concepts, do not count
     edit distance: mean Levenshtein distance of a concept's two forms, over the longer one's length,
       of some thousand concepts at most
     order (Kendall tau): agreement of the order in which both languages mention the same concepts,
@@ -51,7 +52,8 @@ def distances(corpus: Corpus, rows: int = 200, twin: int = 1) -> dict[str, float
         if drawn == twin or not free:
             orders.append(_kendall_tau(*([leaf.concept for leaf in line] for line in leaves)))
     inflection = [_entropy(uses) for uses in said]
-    stems = [both.form[0].get(c) == both.form[twin].get(c) for c, _ in itertools.chain(*said)]
+    stem, own = both.form[0], both.form[twin]
+    stems = [stem[c] == own[c] for c, _ in itertools.chain(*said) if c in stem]
     said = [[word for _, word in uses] for uses in said]
     one, two = map(set, said)
     shared = one & two

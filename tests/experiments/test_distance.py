@@ -79,6 +79,8 @@ def test_each_knob_moves_the_distance_it_should_and_an_identical_language_has_no
     assert far["script"]["lexicon"] > 0.5 < far["lexicon"]["lexicon"]
     assert abs(far["script"]["order"]) < 1e-9 and abs(far["lexicon"]["inflection"]) < 1e-9
     assert min(far["all"].values()) > 0
+    # Nor is an article, which one of them alone has, a word that they share.
+    assert far["all"]["lexicon"] == pytest.approx(far["lexicon"]["lexicon"], abs=0.02)
 
 
 def test_transfer_is_the_gain_in_l2_over_that_of_tuning_in_l2_and_undefined_without_one():
