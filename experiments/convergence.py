@@ -26,7 +26,15 @@ Run       python -m experiments.run convergence --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 23 min (by FLOPs); small: one GPU, 3 h a seed,
           not yet measured; full: 90 tuned models in the paper, 18 base ones in Lu et al.
 
-Result    not yet run
+Result    2026-11-27, 4effcd1, toy, 5 seeds, gla, 1 CPU core, 3,862 s. C8 gla: H6: the base's log-
+          odds and the tuned exact match correlate over bases, tasks and languages: 0.61 [0.48,
+          0.66] r, inconclusive. C8 gla: so they do given the base's loss in that language: 0.40
+          [0.28, 0.48] partial r, inconclusive. C8 gla: H6: in L2 after tuning in L1, over bases and
+          tasks: 0.31 [-0.17, 0.50] r, inconclusive. C8 gla: without examples or tuning nothing
+          emerges in exact match, in stories, width 128 minus 32 (within 0.1): 0.69 [0.64, 0.73] EM,
+          opposite. C8 gla: after tuning it does, in the quiz, width 128 minus 32: 0.66 [0.61, 0.70]
+          EM, reproduced. C8 gla: and untuned it had grown there in log-probability, width 128 minus
+          32: 3.94 [1.82, 4.81] nat log-odds, reproduced.
 """
 
 import dataclasses
