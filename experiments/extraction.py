@@ -5,21 +5,26 @@ Question  A model may know a biography by heart and answer no question about it,
           3.1). Is a translation such a way? And can anyone be found by a birth date (3.2)?
 
 Design    People with six attributes, biographies of them (data/biography.py), the same people,
-          names and values in every arm, and as many documents:
+          names and values in every arm, and as many rows:
             single       one text about everyone
+            reworded     five texts about everyone, each in words of its own, in one order
             augmented    five texts about everyone, each in words and in an order of its own
-            translated   one text in each language about everyone
-            mixed        one text, and three of ten documents are questions about half of the people
-          Then every arm is tuned on questions, loss on the answer, about the even people; the odd
-          ones, whom no question was ever about, tell whether facts can be extracted. Controls: the
-          even people (the form of the question is known), biographies' loss (they are known), and a
-          second tuning on the inverse question, birth date to name, of the even people.
+            translated   one text in each language about everyone: L1 is read half as often
+            mixed        one text, and three of ten documents are questions about half of the
+                         people: 1.9 biographies and 1.1 questions a row, where others have 2.0
+          Then every arm is tuned on the same questions in L1, loss on the answer, about the even
+          people; the odd ones, whom no question was ever about, tell whether facts can be
+          extracted. A second tuning asks the inverse, birth date to name. Controls: the even people
+          (the form of either question is known) and biographies' loss (they are known).
 
 Measures  extraction: exact match decoded up to the end, log-odds and rank among the answers about
           the others asked alike, by attribute, language and whether asked in training. loss: nats a
-          token of biographies. An answer's chance is 1 over its pool; a birth date is unique.
+          token of biographies. An answer's chance is 1 over its pool; a birth date is unique. No
+          question in L2 is ever read: what is asked in it is unknown in form too.
 
 Run       python -m experiments.run extraction --size toy --seeds 5
+Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 48 min (by FLOPs); small: one GPU; full:
+          100,000 people and GPT-2 small, as in the paper
 
 Result    not yet run
 """
@@ -43,12 +48,13 @@ from train.recipe import AdamW, Constant, Recipe
 
 ROWS = ("D6",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 25 min",
+    "toy": "2 CPU cores, 5 seeds, one mixer: about 48 min (by FLOPs)",
     "small": "one GPU, not yet measured",
     "full": "100,000 people, GPT-2 small (Physics of Language Models 3.1)",
 }
 ARMS = {
     "single": {},
+    "reworded": {"versions": 5},
     "augmented": {"versions": 5, "permuted": True},
     "translated": {"translated": 1.0},
     "mixed": {"asked": 0.3},
@@ -58,6 +64,13 @@ PEOPLE = {
     "smoke": dict(people=8, pools=Pools(4, 4, 4, 8, 4, 4, 4, 4), templates=6, T=64),
     "toy": dict(people=100, pools=Pools(20, 20, 20, 20, 20, 20, 20, 20), templates=20, T=84),
     "small": dict(people=20_000),
+}
+READ = {
+    "smoke": SIZES["smoke"],
+    "toy": dataclasses.replace(
+        SIZES["toy"], pretrain=dataclasses.replace(SIZES["toy"].pretrain, steps=600)
+    ),
+    "small": SIZES["small"],
 }
 QUESTIONS = {
     "smoke": Recipe(steps=4, batch=2, schedule=Constant()),
@@ -72,13 +85,13 @@ def corpus(size: str, seed: int, arm: str) -> Biography:
 
 
 def tuning(text: Biography, inverse: bool) -> Biography:
-    """Questions about half of the same people, and nothing else."""
-    return dataclasses.replace(text, asked=1.0, inverse=inverse, loss="response")
+    """Questions in L1 about half of the same people, and nothing else."""
+    return dataclasses.replace(text, asked=1.0, ratio=0.0, inverse=inverse, loss="response")
 
 
 def stages(settings: Settings) -> list[Stage]:
     """Of every seed and mixer, each arm, tuned on questions and on their inverse."""
-    size, recipe, found = SIZES[settings.size], QUESTIONS[settings.size], []
+    size, recipe, found = READ[settings.size], QUESTIONS[settings.size], []
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         for arm in ARMS:
             text = corpus(settings.size, seed, arm)
@@ -124,15 +137,23 @@ def _controls(items: pa.Table, mixer: str) -> list[Claim]:
             reference=0.13,
             reference_source="entropy of who it is about, over the tokens",
         ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: control, augmented: the people asked about in tuning are answered",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("augmented", "yes")),
-            reproduced=above(0.9),
-            opposite=below(0.5),
-            reference=1.0,
-            reference_source="Physics of Language Models 3.1",
+        *(
+            Claim(
+                row="D6",
+                claim=f"{mixer}: control, augmented: the people asked about in tuning are {done}",
+                unit="EM",
+                estimate=stats.contrast(
+                    items, "exact", _asked("augmented", "yes", inverse=inverse)
+                ),
+                reproduced=above(0.9),
+                opposite=below(0.5),
+                reference=reference,
+                reference_source=source,
+            )
+            for done, inverse, reference, source in (
+                ("answered", "no", 1.0, "Physics of Language Models 3.1"),
+                ("named by their birth dates", "yes", None, "what was trained was learned"),
+            )
         ),
     ]
 
@@ -159,6 +180,16 @@ def _extracted(items: pa.Table, mixer: str) -> list[Claim]:
             opposite=below(0.05),
             reference=0.869,
             reference_source="Physics 3.1, from memory: 96.6% against 9.7%",
+        ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: of that the orders alone: augmented minus reworded",
+            unit="EM",
+            estimate=stats.contrast(items, "exact", _asked("augmented"), _asked("reworded")),
+            reproduced=above(0.1),
+            opposite=below(0.0),
+            reference=None,
+            reference_source="Physics 3.1: permuted sentences add to more texts",
         ),
         Claim(
             row="D6",
@@ -191,7 +222,26 @@ def _extracted(items: pa.Table, mixer: str) -> list[Claim]:
             reference=0.0,
             reference_source="Physics 3.2: inverse search virtually 0%",
         ),
+        Claim(
+            row="D6",
+            claim=f"{mixer}: nor is the name likelier than others: 0.5 minus its rank (margin 0.1)",
+            unit="rank",
+            estimate=stats.contrast(items, "rank", inverse, of=ahead),
+            reproduced=within(0.1),
+            opposite=above(0.1),
+            reference=None,
+            reference_source="Physics 3.2: nothing is found by what came after its name",
+        ),
     ]
+
+
+def ahead(means: np.ndarray) -> np.ndarray:
+    """How far a mean rank, (draws, 1), is better than chance.
+
+    >>> ahead(np.array([[0.5], [0.2]])).tolist()
+    [0.0, 0.3]
+    """
+    return 0.5 - means[:, 0]
 
 
 def sections(results: report.Results) -> list[report.Section]:
@@ -205,18 +255,21 @@ def sections(results: report.Results) -> list[report.Section]:
 
 def _people(items: pa.Table, mixer: str) -> report.Section:
     kinds = {"attribute of a name": "no", "name of a birth date": "yes"}
-    panels = {}
-    for (kind, inverse), value in itertools.product(kinds.items(), ("exact", "rank")):
-        rows = panels.setdefault(f"{kind}: {value}", {})
-        for arm, asked in itertools.product(ARMS, ("yes", "no")):
-            who = "asked in training" if asked == "yes" else "never asked"
-            cell = _asked(arm, asked, inverse=inverse)
-            rows[f"{arm}, {who}"] = (stats.means(items, value, cell), asked == "yes")
+    body = ""
+    for values, limits in ((("exact", "rank"), (-0.05, 1.05)), (("log_odds",), None)):
+        panels = {}
+        for (kind, inverse), value in itertools.product(kinds.items(), values):
+            rows = panels.setdefault(f"{kind}: {value}", {})
+            for arm, asked in itertools.product(ARMS, ("yes", "no")):
+                who = "asked in training" if asked == "yes" else "never asked"
+                cell = _asked(arm, asked, inverse=inverse)
+                rows[f"{arm}, {who}"] = (stats.means(items, value, cell), asked == "yes")
+        body += figure.dots(panels, " | ".join(values), None, limits)
     note = (
         "Questions in L1 after tuning on the even people; one dot a seed. Filled: tuning asked "
-        "about them. Rank is 0 if the right answer is the most probable, .5 by chance."
+        "about them. Rank is 0 if the right answer is the most probable, .5 by chance; log-odds "
+        "are nats against the others' answers, 0 by chance."
     )
-    body = figure.dots(panels, "EM | rank", None, (-0.05, 1.05))
     return report.Section(f"{mixer}: who can be asked about", note, body)
 
 
@@ -229,7 +282,10 @@ def _attributes(items: pa.Table, mixer: str) -> report.Section:
             cell = _asked(arm, language=language, attribute=attribute, told=told)
             row[attribute] = float(np.mean(stats.means(items, "exact", cell)))
         rows.append(row)
-    note = "Exact match of people never asked about, by attribute. Chance is 1 over the pool."
+    note = (
+        "Exact match of people never asked about, by attribute. Chance is 1 over the pool. No "
+        "question in L2 was ever read."
+    )
     return report.Section(f"{mixer}: attributes", note, report.table(rows))
 
 

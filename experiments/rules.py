@@ -8,10 +8,14 @@ Question  Hewitt et al. (2024, 2409.14254, section 5) multiply a base model by t
 Design    The standard base with its parameters as they are; what changes is decoding: a bonus a
           token on the end, a penalty on what was said, and one on the word that begins another
           question (of either language, by the one number). The three numbers are chosen from a grid
-          of 18 by right answers to other questions, in L1, or in L2 (the ceiling). Both tiers: the
-          quiz register, which pretraining left open four times in five (T1), and a chat wrapper it
-          has not (T2), where rules have nothing to select. Controls: the base without rules, with
-          three answered examples before the question, and tuned in L1 and in L2.
+          of 18 by right answers to other questions, in L1, or in L2 (the ceiling). The words are
+          given and not fitted: rules that are given L1's alone tell how much of L2's gain is owed
+          to L2's word. Both tiers: the quiz register, which pretraining left open four times in
+          five (T1), and a chat wrapper it has not (T2), where rules have nothing to select.
+          Controls: the base without rules, and tuned in L1 and in L2. The base with three answered
+          examples before the question is shown and controls nothing: no document of pretraining
+          asks again after an answer.
+          Claims revised 2026-11-27 after a second reading: L1's word alone is a claim of its own.
 
 Measures  following: decoded answers in three bins, by language. Items whose answers coincide in
           both languages are left out. Fitted on questions with one seed, asked others.
@@ -53,7 +57,11 @@ def stages(settings: Settings) -> list[Stage]:
     size, found = SIZES[settings.size], []
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         text = corpus(size, seed)
-        by_rules = [Ruled(text, *cell) for cell in itertools.product(TIERS.values(), LANGUAGES)]
+        by_rules = [
+            Ruled(text, register, fitted, moved)
+            for register in TIERS.values()
+            for fitted, moved in (*((l, LANGUAGES) for l in LANGUAGES), ("L1", ("L1",)))
+        ]
         shown = [Following(text, register, shots=n) for register in TIERS.values() for n in (0, 3)]
         measures = (*by_rules, *shown)
         base = pretrained(size, mixer, seed, text, measures, tier="base", tuned="none")
@@ -70,16 +78,20 @@ def preview() -> Corpus:
     return corpus(SIZES["toy"], seed=0)
 
 
+WAY = ["measure", "fitted", "moved", "tuned", "shots"]  # columns that say how a model was changed
+
+
 def answers(items: pa.Table) -> pa.Table:
     """Answers that tell the languages apart, with the column `way`: how the model was changed."""
     told = items.filter(pc.equal(items["ambiguous"], "no"))
-    way = [_way(row) for row in told.select(["measure", "fitted", "tuned", "shots"]).to_pylist()]
+    way = [_way(row) for row in told.select(WAY).to_pylist()]
     return told.append_column("way", pa.array(way))
 
 
 def _way(row: dict) -> str:
     if row["measure"] == "ruled":
-        return f"rules of {row['fitted']}"
+        alone = row["moved"] == row["fitted"]
+        return f"rules of {row['fitted']}" + (", its word alone" if alone else "")
     if row["tuned"] != "none":
         return f"tuned in {row['tuned']}"
     return f"{row['shots']} examples" if row["shots"] else "the base"
@@ -104,17 +116,22 @@ def claims(results: report.Results) -> list[Claim]:
                   "share of the EM gain", estimate(
                       stats.ratio_of_gains, cell("rules of L1", "L1"), cell("the base", "L1"),
                       cell("tuned in L1", "L1", last)), above(0.5), below(0.5), None, paper),
-            Claim("C5", f"{mixer}: T1: rules fitted in L1, asked in L2: gain over that of tuning "
-                  "in L2", "share of the EM gain", estimate(
-                      stats.ratio_of_gains, cell("rules of L1", "L2"), cell("the base", "L2"),
-                      cell("tuned in L2", "L2", last)), above(0.5), below(0.5), None, "new"),
+            *(Claim("C5", f"{mixer}: T1: rules fitted in L1, given {words}, asked in L2: gain over "
+                    "that of tuning in L2", "share of the EM gain", estimate(
+                        stats.ratio_of_gains, cell(way, "L2"), cell("the base", "L2"),
+                        cell("tuned in L2", "L2", last)), above(0.5), below(0.5), None, source)
+              for way, words, source in (
+                  ("rules of L1", "the question words of both languages", "new"),
+                  ("rules of L1, its word alone", "that of L1 alone",
+                   "new; below .5 where the gain in L2 is owed to its own word"))),
             Claim("C5", f"{mixer}: T1: rules asked in L2, fitted in L1 minus in L2 (equal within "
                   ".05)", "EM", estimate(
                       stats.difference, cell("rules of L1", "L2"), cell("rules of L2", "L2")),
                   within(0.05), outside(0.05), 0.0, "H1: the mode is of no language"),
-            Claim("C5", f"{mixer}: H1: T1, asked in L2: rules of L1 minus {early} steps in L1",
-                  "EM", estimate(stats.difference, cell("rules of L1", "L2"),
-                                 cell("tuned in L1", "L2", early)),
+            Claim("C5", f"{mixer}: H1: T1, asked in L2: rules of L1, both words given, minus "
+                  f"{early} steps in L1", "EM",
+                  estimate(stats.difference, cell("rules of L1", "L2"),
+                           cell("tuned in L1", "L2", early)),
                   above(-0.05), below(-0.05), None, "H1: what rules reach is what tuning reaches"),
         ]  # fmt: skip
     return found
@@ -152,10 +169,10 @@ def _dots(items: pa.Table, mixer: str) -> report.Section:
 
 def _chosen(items: pa.Table, mixer: str) -> report.Section:
     """The rules that were fitted, by seed."""
-    by = ["register", "fitted", "seed", "rules"]
+    by = ["register", "fitted", "moved", "seed", "rules"]
     chosen = stats.where(items, measure="ruled").group_by(by).aggregate([])
     rows = chosen.sort_by([(name, "ascending") for name in by]).to_pylist()
-    note = "Nats on the end a token, on what was said, on the words that begin a question."
+    note = "Nats on the end a token, on what was said, on the words `moved` that begin a question."
     return report.Section(f"{mixer}: the rules chosen", note, report.table(rows))
 
 

@@ -42,6 +42,7 @@ COST = {
     "small": "one GPU: minutes, not yet measured",
 }
 Settings = mqar.Settings
+RATE = 3e-3  # one of those that mqar sweeps
 PROBED = ("gla", "gla, small state", "retnet", "mamba")
 
 
@@ -50,11 +51,10 @@ def stages(settings: Settings) -> list[Stage]:
     size, found = SIZES[settings.size], []
     for seed, arm in itertools.product(seeds(settings.seeds), PROBED):
         text = dataclasses.replace(size.text, pairs=max(size.pairs), seed=seed)
-        optimizer = AdamW(lr=size.rates[len(size.rates) // 2])
         found.append(Stage(
             model=LM(W=text.vocabulary, D=size.D, layers=LAYERS, mixer=ARMS[arm]),
             corpus=text,
-            recipe=dataclasses.replace(size.recipe, optimizer=optimizer, seed=seed),
+            recipe=dataclasses.replace(size.recipe, optimizer=AdamW(lr=RATE), seed=seed),
             measures=(Readable(text), Associative(text)),
             at=(0, size.recipe.steps),
             labels=(("arm", arm), ("seed", seed)),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +23,14 @@ OPENER = (0.0, -4.0, -8.0)  # on the words that begin another question
 class Ruled:
     """The columns of `Following`, decoded by the rules that answer best in language `fitted`: three
     numbers of a grid, chosen on other questions of the same tasks in that language. The column
-    `rules` says which. What begins another question is a word of each language; the number is one.
+    `rules` says which. What begins another question is a word of each language; one number is added
+    to those of the languages `moved`, which are given and not fitted.
     """
 
     corpus: Corpus
     register: str
     fitted: str
+    moved: tuple[str, ...] = ("L1", "L2")
     items: int = 16
     seed: int = 0
 
@@ -39,6 +42,7 @@ class Ruled:
         name = f"rise {best.rise:g}, repetition {best.repetition:g}, question {opener:g}"
         constant = lambda value: pa.array([value] * len(found))
         found = found.append_column("fitted", constant(self.fitted))
+        found = found.append_column("moved", constant(" ".join(self.moved)))
         return found.append_column("rules", constant(name))
 
     def fit(self, cfg: LM, params: dict) -> Rules:
@@ -46,14 +50,15 @@ class Ruled:
         is the least change."""
         probe = tasks(self.corpus, self.register, self.items, self.seed + 1)
         own = np.flatnonzero(probe.slices["language"] == self.fitted)
-        right = [_right(cfg, params, probe, own, rules) for rules in grid(probe)]
-        return grid(probe)[int(np.argmax(right))]
+        every = grid(probe, self.moved)
+        right = [_right(cfg, params, probe, own, rules) for rules in every]
+        return every[int(np.argmax(right))]
 
 
-def grid(probe: Probe) -> list[Rules]:
-    """All rules there are to choose from, none at all first."""
-    names = [name for name in probe.openers if name.startswith("question")]
-    words = [int(token) for name in names for token in probe.openers[name]]
+def grid(probe: Probe, moved: Sequence[str]) -> list[Rules]:
+    """All rules there are to choose from, none at all first, which move the words that begin a
+    question in the languages `moved`."""
+    words = [int(token) for name in moved for token in probe.openers[f"question {name}"]]
     return [
         Rules(rise=rise, repetition=repetition, offsets=_offsets(words, opener))
         for opener, rise, repetition in itertools.product(OPENER, RISE, REPETITION)

@@ -1,4 +1,4 @@
-"""What a model says when nobody asks it: whole documents, read by the grammars that made its corpus."""
+"""What a model says unasked: whole documents, read by the grammars that made its corpus."""
 
 import dataclasses
 
@@ -18,8 +18,8 @@ from model.sample import Sample, generate
 class Spoken:
     """`documents` drawn from the model at temperature 1, one item each.
 
-    Columns: `text`; `says`, what kind of document it is, or `nothing`; `language`, whose grammar
-    can say it, or `neither`; and 0 or 1
+    Columns: `answer`, its text; `says`, what kind of document it is, or `nothing`; `language`,
+    whose grammar can say it, or `neither`; and 0 or 1
       spoken   it ends, and means one thing in one language
       true     a fact that it states is one of the world's; null where it states none
     A task's answer is part of a document's meaning: a wrong one is no document.
@@ -50,7 +50,7 @@ def read(corpus: Corpus, said: np.ndarray) -> pa.Table:
     ]
     says, language, true = zip(*rows, strict=True)
     spoken = [float(name != "neither") for name in language]
-    columns = dict(text=texts, says=says, language=language, spoken=spoken)
+    columns = dict(answer=texts, says=says, language=language, spoken=spoken)
     return pa.table(columns | {"true": pa.array(true, pa.float64())})
 
 

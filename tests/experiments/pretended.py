@@ -32,7 +32,8 @@ def answers(measure, rng) -> pa.Table:
     metrics |= {"mode": rng.uniform(size=len(text)), "ranked": (kind > 0).astype(float)}
     columns |= {"prompt": text, "gold": text, "answer": text} | metrics
     if hasattr(measure, "fitted"):
-        columns |= {"fitted": [measure.fitted] * len(text), "rules": ["none"] * len(text)}
+        own = {"fitted": measure.fitted, "moved": " ".join(measure.moved), "rules": "none"}
+        columns |= {name: [value] * len(text) for name, value in own.items()}
     columns["shots"] = [getattr(measure, "shots", 0)] * len(text)
     return pa.table(columns)
 

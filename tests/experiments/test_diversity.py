@@ -12,8 +12,26 @@ from experiments.diversity import ARMS, LADDERS, SWEPT, Settings, stages
 LADDER = LADDERS["toy"]
 
 
-def test_the_steepest_step_is_what_the_docstring_says():
+def test_what_a_step_holds_beyond_an_even_rise_is_what_the_docstring_says():
     assert doctest.testmod(diversity).failed == 0
+
+
+def test_a_rise_that_is_even_but_for_noise_is_no_threshold_and_a_step_is():
+    """The largest of three noisy steps is above a third of the rise, of any seeds."""
+    noise = 0.1 * np.random.default_rng(0).normal(size=(200, 4))
+    even, step = np.array([0.1, 0.4, 0.7, 1.0]), np.array([0.1, 0.1, 0.9, 1.0])
+    found = lambda curve: np.mean(diversity.abrupt(curve + noise, LADDER.rules))
+    steps = np.diff(even + noise, axis=1)
+    largest = (steps.max(1) / steps.sum(1)).mean() - 1 / 3
+    assert abs(found(even)) < 0.05 < 0.1 < largest
+    assert found(step) > 0.4
+
+
+def test_a_seed_without_a_rise_or_without_others_has_no_threshold():
+    flat, rising = [0.5, 0.5, 0.5, 0.5], [0.0, 0.0, 1.0, 1.0]
+    one, other = diversity.abrupt(np.array([flat, rising]), LADDER.rules)
+    assert np.isnan(one) and np.isfinite(other)
+    assert np.isnan(diversity.abrupt(np.array([rising]), LADDER.rules)).all()
 
 
 def test_every_seed_has_every_arm_and_the_ladder_where_it_is_swept():

@@ -1,11 +1,13 @@
 """Recall by mixer: every arm has the same sweep, and what is chosen is not what is reported."""
 
 import doctest
+import itertools
 
 import pyarrow as pa
 import pytest
 
-from experiments import mqar, run
+from experiments import mqar, report, run
+from experiments.claim import decide
 from experiments.mqar import ARMS, SIZES, Settings, best, stages
 
 SIZE = SIZES["toy"]
@@ -30,8 +32,7 @@ def test_every_arm_has_every_number_of_pairs_at_every_rate_with_every_seed():
 
 def test_a_small_state_is_smaller_and_the_parameters_are_nearly_the_same():
     carried = {dict(s.labels)["arm"]: dict(s.labels)["state"] for s in stages(Settings(seeds=1))}
-    for arm in ("gla", "mamba"):
-        assert carried[f"{arm}, small state"] < carried[arm] / 1.5
+    assert carried["gla, small state"] < carried["gla"] / 1.5
     few, many = (ARMS[name].parameters(SIZE.D) for name in ("gla, small state", "gla"))
     assert abs(few - many) < 0.01 * many
     assert carried["softmax"] == 2 * SIZE.text.T * SIZE.D
@@ -46,6 +47,29 @@ def test_the_rate_is_chosen_on_other_rows_than_those_reported():
         row("0.01", "choose", 0.5), row("0.01", "report", 1.0),
     ])  # fmt: skip
     assert best(items).to_pylist() == [row("0.001", "report", 0.2)]
+
+
+def test_the_sweep_reaches_the_highest_rate_of_zoology():
+    assert max(SIZE.rates) == max(SIZES["small"].rates) == 3e-2 and len(SIZE.rates) >= 3
+
+
+@pytest.mark.parametrize(("at", "said"), [(1, "reproduced"), (0, "opposite"), (2, "opposite")])
+def test_a_best_rate_at_an_end_of_the_sweep_is_said(at, said):
+    """Of one arm; the others are best within."""
+    rows = [
+        dict(arm=arm, pairs=4, rate=f"{lr:g}", seed=seed, split=split, exact=0.9, state=1,
+             log_odds=1.0 if i == (at if arm == "mamba" else 1) else 0.0)
+        for arm, (i, lr), seed, split in itertools.product(
+            ARMS, enumerate(SIZE.rates), range(5), ("choose", "report"))
+    ]  # fmt: skip
+    rows = [row | {"exact": 0.5 + 0.4 * row["log_odds"]} for row in rows]
+    curves = pa.table(dict(arm=["gla"], seed=[0], step=[1], loss=[1.0]))
+    none = pa.table({})
+    results = report.Results({}, pa.Table.from_pylist(rows), none, curves, none, [])
+    (claim,) = (c for c in decide(mqar.claims(results)) if "end of the sweep" in c["claim"])
+    assert claim["verdict"] == said
+    numbers = mqar.sections(results)[-1].body
+    assert ("<td>yes</td>" in numbers) == (said == "opposite")
 
 
 @pytest.mark.slow
