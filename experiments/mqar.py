@@ -18,7 +18,7 @@ Measures  associative: accuracy, the value being the most probable of all tokens
           row but not with which key.
 
 Run       python -m experiments.run mqar --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, about 40 min (estimated); small: one GPU, 4 to 16 pairs in 64
+Cost      toy: 2 CPU cores, 5 seeds, about 30 min (estimated); small: one GPU, 4 to 16 pairs in 64
           tokens; full: to 64 pairs in 256 tokens and widths 64 to 512, as in Zoology. The toy has 4
           pairs in 16 tokens of 32 words, all that a CPU teaches: it says nothing of more, and the
           number of pairs is swept from small on
@@ -49,7 +49,7 @@ from train.recipe import AdamW, Cosine, Recipe
 
 ROWS = ("A3",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, all mixers: about 40 min (estimated)",
+    "toy": "2 CPU cores, 5 seeds, all mixers: about 30 min (estimated)",
     "small": "one GPU: about an hour a seed, not yet measured",
 }
 ARMS: dict[str, Mixer] = {
