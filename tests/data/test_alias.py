@@ -36,7 +36,9 @@ def made(pair, T=128) -> Corpus:
     return Corpus(WORLD, pair, T=T, ratio=ratio, mixture=Mixture(statements=Statements(opaque=0.4)))
 
 
-@pytest.fixture(params=PAIRS)
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] * ("family" in name)) for name in PAIRS]
+)
 def corpus(request) -> Corpus:
     return made(PAIRS[request.param])
 

@@ -56,6 +56,8 @@ CORPORA = {
                                    subword=LETTERS),
     "names": corpus(scope=("names",), dictionary=0.5),
 }  # fmt: skip
+LONG = ("joined far", "three", "three adjacent")  # to parse
+QUICK = [pytest.param(name, marks=pytest.mark.slow if name in LONG else []) for name in CORPORA]
 SWITCHED = {
     "switched": corpus(switched=0.3),
     "switched far": corpus(FAR, switched=0.3),
@@ -76,7 +78,7 @@ def test_any_range_of_rows_is_its_rows_one_by_one(name):
     assert ((rows["kind"] >= 0).sum(1) == rows["segments"].max(1)).all()
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", QUICK)
 def test_documents_are_their_rendering_and_parse_to_their_meaning(name):
     made = CORPORA[name]
     both, encode = speaker(made.pair, made.world), made.tokenizer.encode

@@ -47,6 +47,11 @@ CORPORA = {
 }
 
 
+# Pages take seconds each: the others are asked among the slow tests.
+QUICK = [pytest.param(name, marks=[] if name in ("three", "parallel") else pytest.mark.slow)
+         for name in CORPORA]  # fmt: skip
+
+
 class Reader(html.parser.HTMLParser):
     """What is fetched, what is open at the end, and the text of a page."""
 
@@ -65,7 +70,7 @@ class Reader(html.parser.HTMLParser):
         self.words += data.split()
 
 
-@pytest.mark.parametrize("name", CORPORA)
+@pytest.mark.parametrize("name", QUICK)
 def test_a_page_is_self_contained_and_shows_every_language(name):
     corpus = CORPORA[name]
     text = page(survey(corpus, 300), name)

@@ -73,7 +73,7 @@ def test_outputs_have_the_dtype_of_v_and_states_are_float32():
 
 
 @pytest.mark.parametrize("gate_shape", slow_but(["11H1"], ["BTHK", "11H1", "1T1K"]))
-@pytest.mark.parametrize("over_gate", [True, False])
+@pytest.mark.parametrize("over_gate", slow_but([True], [True, False]))
 def test_vmap_is_a_loop_under_grad_too(gate_shape: str, over_gate: bool):
     """Seeds are mapped: gates of their own or one for all, hard in one member only."""
     case = Case(T=70, gate_shape=gate_shape, segments=(30, 20))
@@ -103,6 +103,7 @@ def test_vmap_of_the_op_runs_one_way_only():
     assert "while" in program and not batched
 
 
+@pytest.mark.slow
 def test_jacobians_by_vmap_of_the_transpose():
     x = _arrays(Case(B=1, T=3, H=1, K=2, V=2))
     jacobian = lambda impl: jax.jacrev(lambda v: gla(**{**x, "v": v}, impl=impl)[0])(x["v"])

@@ -130,7 +130,7 @@ def test_a_member_of_an_ensemble_starts_and_ends_as_alone(copying):
 
 
 def test_members_with_masks_of_their_own_train_in_one_program_as_each_alone(copying):
-    cfg, patterns = model(GLA(heads=2)), (r"blocks/1/mlp/.*", r".*/gain")
+    cfg, patterns = model(Softmax(heads=2)), (r"blocks/1/mlp/.*", r".*/gain")
     recipes = [
         Recipe(
             steps=3, batch=4, optimizer=AdamW(lr=0.05), schedule=Constant(), adapter=adapter, seed=7

@@ -55,6 +55,7 @@ WHAT = {
     "train.recipe.Constant": set(),
     "train.adapter.Full": set(),
     "train.adapter.Only": {"pattern"},
+    "train.adapter.Masked": {"pattern"},
     "train.adapter.LoRA": {"rank", "scale", "pattern"},
     "train.adapter.Embeddings": {"tokens"},
     "train.objective.NextToken": set(),

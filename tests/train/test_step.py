@@ -110,7 +110,14 @@ def test_together_equals_one_after_the_other(cfg, recipe, copying, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("how", [{"accumulate": 2}, {"remat": "input"}, {"remat": "products"}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"accumulate": 2},
+        {"remat": "input"},
+        pytest.param({"remat": "products"}, marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_given_for_memory_changes_the_step_by_rounding_only(cfg, recipe, copying, how):
     want = one_step(cfg, recipe, copying(0))
     got = one_step(cfg, recipe, copying(0), Layout(**how))
