@@ -71,7 +71,6 @@ ARMS = {
     "clone": (Clone(),),
 }
 MIXTURE = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
-EARLY = 30  # tuning steps, where transfer peaks
 
 
 def text(size: Size, seed: int, arm: str) -> Corpus:
@@ -130,28 +129,15 @@ def unshared(items: pa.Table) -> pa.Table:
     return answers.filter(pa.array([key not in gone for key in _keys(answers)]))
 
 
-def _gains(arm: str, step: int) -> list[dict[str, object]]:
-    """The cells of a transfer ratio: reached by tuning in L1, base, reached by tuning in L2."""
-    return [
-        {"language": "L2", "arm": arm, "tuned": tuned, "step": at}
-        for tuned, at in (("L1", step), ("L1", 0), ("L2", step))
-    ]
-
-
-def _early(answers: pa.Table) -> int:
-    steps = sorted(pc.unique(answers["step"]).to_pylist())
-    return EARLY if EARLY in steps else steps[-1]
-
-
 def _words(arm: str) -> dict[str, str]:
     return {"measure": "alignment", "shared": "no", "arm": arm}
 
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     answers = common(items)
-    early = _early(answers)
+    early = following.early(answers)
     transfer = lambda *arms, of=stats.difference_of_ratios: stats.contrast(
-        answers, "right", *(cell for arm in arms for cell in _gains(arm, early)), of=of
+        answers, "right", *(cell for arm in arms for cell in following.gains(early, arm=arm)), of=of
     )
     found = lambda *arms: stats.contrast(items, "retrieved", *map(_words, arms))
     facts = [_fact("none, same order", names) for names in ("shared", "own")]
@@ -196,7 +182,9 @@ def _fact(arm: str, names: str) -> dict[str, str]:
 def _joint(items: pa.Table, answers: pa.Table, step: int) -> list[stats.Cells]:
     """Per seed, alignment of every arm and then what the transfer ratio of every arm is made of."""
     words = stats.by_seed(items, "retrieved", *map(_words, ARMS))
-    right = stats.by_seed(answers, "right", *(cell for arm in ARMS for cell in _gains(arm, step)))
+    right = stats.by_seed(
+        answers, "right", *(cell for arm in ARMS for cell in following.gains(step, arm=arm))
+    )
     return [(*one, *two) for one, two in zip(words, right, strict=True)]
 
 
@@ -225,10 +213,10 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _ratios(items: pa.Table, mixer: str) -> report.Section:
-    panels, early = {}, _early(common(items))
+    panels, early = {}, following.early(common(items))
     for title, answers in (("all", common(items)), ("no noun shared", unshared(items))):
         ratio = lambda arm, answers=answers: stats.ratio_of_gains(
-            stats.matrix(answers, "right", *_gains(arm, early))
+            stats.matrix(answers, "right", *following.gains(early, arm=arm))
         )
         rows = {arm: (ratio(arm).tolist(), True) for arm in ARMS}
         panels[f"{title}, {len({*_keys(answers)})} questions"] = rows

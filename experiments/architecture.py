@@ -30,7 +30,6 @@ import dataclasses
 import itertools
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -177,7 +176,8 @@ def claims(results: report.Results) -> list[Claim]:
             "lead of what is within (slack 0.01)",
             unit="nats a token",
             estimate=stats.bootstrap(
-                [tuple(row[:, None]) for row in stats.matrix(items, "loss", *_swept(items))], lead
+                [tuple(-row[:, None]) for row in stats.matrix(items, "loss", *_swept(items))],
+                stats.lead(len(pc.unique(items["rate"]))),
             ),
             reproduced=above(-0.01),
             opposite=below(-0.01),
@@ -201,17 +201,6 @@ def spoken_by_loss(items: pa.Table) -> list[float]:
         for value, measure in (("loss", "loss"), ("spoken", "spoken"))
     )
     return [stats.rank_correlation(*pair) for pair in zip(loss, spoken, strict=True)]
-
-
-def lead(means: np.ndarray, rates: int = 3) -> np.ndarray:
-    """Of mixers, each at all rates in order, (draws, mixers x rates): the least of what the better
-    end of a sweep loses above the best rate within it.
-
-    >>> lead(np.array([[1.5, 1.0, 1.2, 1.5, 1.4, 1.1]])).round(2)
-    array([-0.3])
-    """
-    of = means.reshape(len(means), -1, rates)
-    return (np.minimum(of[..., 0], of[..., -1]) - of[..., 1:-1].min(2)).min(1)
 
 
 def sections(results: report.Results) -> list[report.Section]:

@@ -77,7 +77,6 @@ ARMS = {
 }
 TUNED = tuple(arm for arm in ARMS if arm != "heads")  # where what is asked differs, or nothing does
 DISTANCES = ("lexicon", "order", "inflection")
-EARLY = 30  # tuning steps, where transfer peaks
 
 
 def sized(name: str) -> Size:
@@ -151,11 +150,8 @@ def regression(distances: np.ndarray):
 
 def _cells(items: pa.Table) -> list[dict[str, object]]:
     """Of every tuned arm the three means that `transfers` asks for."""
-    steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
-    early = EARLY if EARLY in steps else steps[-1]
-    asked = {"measure": "following", "language": "L2"}
-    three = [("L1", early), ("L2", 0), ("L2", early)]
-    return [asked | {"arm": a, "tuned": t, "step": s} for a in TUNED for t, s in three]
+    early = following.early(items)
+    return [cell for arm in TUNED for cell in following.gains(early, arm=arm)]
 
 
 def _fact(arm: str, group: str) -> dict[str, object]:

@@ -45,7 +45,7 @@ from data.world import GROUPS
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below
 from experiments.measure.loss import Loss
-from experiments.scaling import DRAWS, REACH, efficiency, shorter, thinner
+from experiments.scaling import DRAWS, drawn, efficiency, shorter, thinner
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Size, mixers, pretrained
 
@@ -238,9 +238,8 @@ def _text(items: pa.Table, mixer: str) -> report.Section:
     rows = {"L1 beside L2": (found[:, 0].tolist(), True), "its twin": (found[:, 1].tolist(), False)}
     note = (
         "How much text of L1 alone gives the same loss, over the text of L1 that was read. The "
-        "twin is on the yardstick: by what it is not 1 (dotted), the fit misses it. A loss beyond "
-        f"the fit counts as {REACH} times all text; {np.isnan(found).mean():.0%} of the dots, one "
-        "a seed, have no fit and are not drawn."
+        "twin is on the yardstick: by what it is not 1 (dotted), the fit misses it. "
+        f"{drawn(found)}"
     )
     body = figure.dots({"L1": rows}, "token efficiency", 1.0)
     return report.Section(f"{mixer}: token efficiency", note, body)

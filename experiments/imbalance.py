@@ -37,7 +37,6 @@ import itertools
 from collections.abc import Callable
 from fractions import Fraction
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,7 +51,7 @@ from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.alignment import Alignment, Similarity
 from experiments.measure.loss import Loss
-from experiments.scaling import DRAWS, REACH, SHARES, efficiency, shorter, thinner
+from experiments.scaling import DRAWS, SHARES, drawn, efficiency, shorter, thinner
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned, tuning
 
@@ -76,7 +75,6 @@ FITTED = tuple(ALONE)[: len(SHARES)]
 TUNED = ("50/50", "90/10")
 SOURCE = "Schäfer et al. 2024"
 FEWER = "over models alone of fewer steps; direction alone"
-EARLY = 30  # tuning steps, where transfer peaks
 Settings = standard.Settings
 
 
@@ -183,12 +181,8 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
 
 
 def _transfer(items: pa.Table, mixer: str) -> list[Claim]:
-    steps = sorted(pc.unique(stats.where(items, measure="following")["step"]).to_pylist())
-    early = EARLY if EARLY in steps else steps[-1]
-    asked = lambda arm: [
-        {"measure": "following", "language": "L2", "arm": arm, "tuned": tuned, "step": step}
-        for tuned, step in (("L1", early), ("L1", 0), ("L2", early))
-    ]
+    early = following.early(items)
+    asked = lambda arm: following.gains(early, arm=arm)
     ratio = lambda of, *cells: stats.contrast(items, "right", *cells, of=of)
     return [
         Claim("B1", f"{mixer}: T1 tuned in L1, {early} steps, asked in L2: 90/10 minus 50/50, each "
@@ -246,9 +240,8 @@ def _text(items: pa.Table, mixer: str) -> report.Section:
     }
     note = (
         "How much text of one language alone gives the same loss, over the text that was read. "
-        "Dotted: 1, where the last row, which is not in the fit, must be. A loss beyond the fit "
-        f"counts as {REACH} times all text; {np.isnan(found).mean():.0%} of the dots, one a seed, "
-        "have no fit and are not drawn."
+        "Dotted: 1, where the last row, which is not in the fit, must be. "
+        f"{drawn(found)}"
     )
     body = figure.dots({"one language of several": rows}, "token efficiency", 1.0)
     return report.Section(f"{mixer}: token efficiency", note, body)

@@ -206,7 +206,7 @@ def claims(results: report.Results) -> list[Claim]:
             claim="control: of no arm is an end of the sweep better than all within it: the least "
             f"lead of what is within, {most} pairs (slack 0.02)",
             unit="accuracy",
-            estimate=stats.contrast(every, "exact", *swept(*ARMS), of=lead),
+            estimate=stats.contrast(every, "exact", *swept(*ARMS), of=stats.lead(len(rates))),
             reproduced=above(-0.02),
             opposite=below(-0.02),
             reference=None,
@@ -223,18 +223,6 @@ def window(means: np.ndarray) -> np.ndarray:
     """
     first, second = np.split(means, 2, axis=1)
     return np.ptp(first, axis=1) - np.ptp(second, axis=1)
-
-
-def lead(means: np.ndarray) -> np.ndarray:
-    """Of the arms of ARMS, each at all rates in order, (draws, arms x rates): the least of what the
-    best rate within the sweep scores above the better of its ends.
-
-    >>> within, end = [0.2, 0.9, 0.5], [0.2, 0.5, 0.9]
-    >>> lead(np.array([within * len(ARMS), within * (len(ARMS) - 1) + end])).round(2)
-    array([ 0.4, -0.4])
-    """
-    arms = means.reshape(len(means), len(ARMS), -1)
-    return (arms[..., 1:-1].max(2) - np.maximum(arms[..., 0], arms[..., -1])).min(1)
 
 
 def sections(results: report.Results) -> list[report.Section]:

@@ -89,6 +89,14 @@ def efficiency(
     return statistic
 
 
+def drawn(found: np.ndarray) -> str:
+    """What a page says of efficiencies (seeds, arms) that are bounded, or not there."""
+    return (
+        f"A loss beyond the fit counts as {REACH} times all text; {np.isnan(found).mean():.0%} of "
+        "the dots, one a seed, have no fit and are not drawn."
+    )
+
+
 def shorter(recipe: Recipe, share: float) -> Recipe:
     """A recipe of a share of the steps, at whose end the learning rate has come down as far."""
     steps = max(2, round(share * recipe.steps))

@@ -99,6 +99,21 @@ def difference_of_ratios(means: np.ndarray) -> np.ndarray:
     return ratio_of_gains(means[:, :3]) - ratio_of_gains(means[:, 3:])
 
 
+def lead(rates: int) -> Callable[[np.ndarray], np.ndarray]:
+    """The statistic of arms at `rates` learning rates each, in order: the least of what the best
+    rate within a sweep scores above the better of its ends, (draws, arms x rates) -> (draws,).
+
+    >>> lead(3)(np.array([[0.2, 0.9, 0.5, 0.2, 0.9, 0.5], [0.2, 0.9, 0.5, 0.2, 0.5, 0.9]])).round(2)
+    array([ 0.4, -0.4])
+    """
+
+    def statistic(means: np.ndarray) -> np.ndarray:
+        arms = means.reshape(len(means), -1, rates)
+        return (arms[..., 1:-1].max(2) - np.maximum(arms[..., 0], arms[..., -1])).min(1)
+
+    return statistic
+
+
 def peak_transfer(means: np.ndarray) -> np.ndarray:
     """The highest transfer ratio along a tuning: arms (reached at each of N steps, ceiling at each,
     base), (draws, 2N + 1) -> (draws,). Steps count where the ceiling gains 0.3 or more: of several

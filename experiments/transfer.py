@@ -208,8 +208,7 @@ def _arms(items: pa.Table, mixer: str) -> list[Claim]:
     """Of what the base read. Ratios are over tuning in L2 for as many steps."""
     told, words = answers(items), _own_words(items)
     early = _steps(told)[2]
-    cells = lambda arm: [_cell("T1", tuned, step, arm=arm)
-                         for tuned, step in (("L1", early), ("L1", 0), ("L2", early))]  # fmt: skip
+    cells = lambda arm: following.gains(early, arm=arm, tier="T1")
     ratio = lambda arm: stats.contrast(told, "right", *cells(arm), of=stats.ratio_of_gains)
     t1, pilot = f"T1 in L2 after {early} steps in L1", "softmax pilot, teacher-forced: "
     return [

@@ -15,6 +15,8 @@ from experiments.measure.score import decoded, next_logprobs, table
 from model.lm import LM
 from train.rule import Rules
 
+EARLY = 30  # steps of a tuning, where transfer peaks
+
 
 @dataclasses.dataclass(frozen=True)
 class Following:
@@ -79,6 +81,20 @@ def transfer(items: pa.Table, title: str, tuned: str) -> report.Section:
 def told(items: pa.Table) -> pa.Table:
     """The answers of this measure to items whose answers in the two languages differ."""
     return stats.where(items, measure="following", ambiguous="no")
+
+
+def early(items: pa.Table) -> int:
+    """The step at which transfer peaks, or the last one of those that items were answered at."""
+    steps = sorted(set(stats.where(items, measure="following")["step"].to_pylist()))
+    return EARLY if EARLY in steps else steps[-1]
+
+
+def gains(step: int, **cell: object) -> list[dict[str, object]]:
+    """The cells of `stats.ratio_of_gains` into L2: what tuning in L1 reaches there in so many
+    steps, the base, and what tuning in L2 does."""
+    ways = (("L1", step), ("L1", 0), ("L2", step))
+    asked = {"measure": "following", "language": "L2"}
+    return [asked | cell | {"tuned": tuned, "step": at} for tuned, at in ways]
 
 
 def by_arm(items: pa.Table, value: str, column: str, arms: Sequence[object]) -> np.ndarray:

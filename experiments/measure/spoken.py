@@ -9,7 +9,6 @@ import pyarrow as pa
 from data.corpus import Corpus
 from data.meaning import Fact
 from data.speaker import Speaker, speaker
-from data.world import World
 from model.lm import LM
 from model.sample import Sample, generate
 
@@ -44,8 +43,9 @@ def read(corpus: Corpus, said: np.ndarray) -> pa.Table:
         corpus.tokenizer.decode(row[: end[0]] if len(end) else row)
         for row, end in zip(said, ends, strict=True)
     ]
+    facts = {corpus.world.fact(i)[:3] for i in range(len(corpus.world.facts.relation))}
     rows = [
-        _read(both, corpus, text) if len(end) else ("nothing", "neither", None)
+        _read(both, corpus, facts, text) if len(end) else ("nothing", "neither", None)
         for text, end in zip(texts, ends, strict=True)
     ]
     says, language, true = zip(*rows, strict=True)
@@ -54,17 +54,15 @@ def read(corpus: Corpus, said: np.ndarray) -> pa.Table:
     return pa.table(columns | {"true": pa.array(true, pa.float64())})
 
 
-def _read(both: Speaker, corpus: Corpus, text: str) -> tuple[str, str, float | None]:
+def _read(
+    both: Speaker, corpus: Corpus, facts: set[tuple], text: str
+) -> tuple[str, str, float | None]:
     for i, name in enumerate(corpus.pair.names):
         try:
             meaning = both.parse(tuple(text.split()), i)
         except ValueError:
             continue
-        true = _true(corpus.world, meaning) if isinstance(meaning, Fact) else None
-        return type(meaning).__name__.lower(), name, true
+        stated = isinstance(meaning, Fact)
+        true = stated and (meaning.relation, meaning.subject, meaning.object) in facts
+        return type(meaning).__name__.lower(), name, float(true) if stated else None
     return "nothing", "neither", None
-
-
-def _true(world: World, fact: Fact) -> float:
-    stated = (fact.relation, fact.subject, fact.object)
-    return float(stated in {world.fact(i)[:3] for i in range(len(world.facts.relation))})
