@@ -24,4 +24,4 @@ def test_facts_that_are_known_by_few_nats_are_not_at_chance():
         rows += [cell | dict(exact=0.0, rank=r, log_odds=o) for r, o in both]
     claims = decide(flagship._recall_claims(pa.Table.from_pylist(rows), "gla"))
     (chance,) = (claim for claim in claims if "at chance" in claim["claim"])
-    assert chance["verdict"] == "opposite" and chance["unit"] == "rank"
+    assert chance["verdict"] == "opposite" and chance["estimate"] > 0.3
