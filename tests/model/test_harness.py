@@ -27,7 +27,7 @@ def words():
 
 @pytest.fixture
 def folder(tmp_path):
-    save(tmp_path, CFG, init(CFG, jax.random.key(0)), tokenizer=words())
+    save(tmp_path, CFG, init(CFG, jax.random.key(0)), ends=(0, 0), tokenizer=words())
     return tmp_path
 
 
@@ -62,6 +62,8 @@ def test_a_text_ends_before_the_first_of_its_ends():
 def test_an_unknown_word_is_named_with_the_nearest(folder):
     with pytest.raises(ValueError, match="'dd' is none of the 7 words of this model; did you"):
         encode(read_tokenizer(folder), "a b dd")
+    with pytest.raises(ValueError, match="<doc> is no word to say: it begins and ends a text"):
+        encode(read_tokenizer(folder), "a <doc> b")
 
 
 def test_the_harness_asks_a_local_task(folder):
