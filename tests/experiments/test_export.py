@@ -58,7 +58,7 @@ def left(params, run, out, stage=STAGES[0], name="flagship", settings=SETTINGS) 
 
 
 def test_a_stage_is_written_whole(params, tmp_path):
-    run, to, stage = tmp_path / "run", tmp_path / "to", STAGES[2]  # T1, from a base without chat
+    run, to, stage = tmp_path / "run", tmp_path / "to", STAGES[3]  # T2
     folder = left(params, run, run, stage)
     (run / "claims.json").write_text(json.dumps([{"row": "D1", "claim": "transfer"}]))
     said = {"register": ["fact", "fact", "chat"], "language": ["L1"] * 3, "exposures": [7, 1200, 5]}
@@ -70,19 +70,18 @@ def test_a_stage_is_written_whole(params, tmp_path):
     cfg, again = load(to)
     assert (cfg.mixer, cfg.W) == (stage.model.mixer, stage.corpus.tokenizer.size)
     jax.tree.map(np.testing.assert_array_equal, params, again)
-    assert markers(to, None) == ("", "")
+    user, assistant = markers(to, "L2")
+    line = f" {user} {assistant}"
+    assert encode(tokenizer(to), line) == stage.corpus.tokenizer.encode(line)
     text = (to / "README.md").read_text()
     assert "| D1 | transfer |" in text and "## Exposures" in text
     assert "| chat, L1 | 5 |\n| fact, L1 | 1,207 |" in text
 
 
-def test_who_has_read_chat_is_given_its_markers():
-    base, _, _, chat, _ = STAGES
-    assert dict(chat.labels)["tier"] == "T2" and _markers(base) is None
-    line, own = " ".join(_markers(chat)["L2"].values()), chat.corpus.tokenizer
-    assert own.decode(own.encode(f" {line}")) == line
-    later = dataclasses.replace(base, base=chat)
-    assert _markers(later) == _markers(chat)
+def test_only_who_has_read_chat_is_given_its_markers():
+    base, quiz, _, chat, _ = STAGES
+    assert _markers(base) is None and _markers(quiz) is None
+    assert _markers(chat) and _markers(chat) == _markers(dataclasses.replace(quiz, base=chat))
 
 
 def test_what_chat_says_of_parameters_alone_is_a_command_that_exports_them(params, tmp_path):
