@@ -10,7 +10,7 @@ import pytest
 from model.collect import Tap, add, check, mean_ablate, replace, scale
 from model.gla import GLA
 from model.linear import LinearAttention
-from model.lm import LM, apply, bind, names
+from model.lm import LM, apply, bind, fresh, names
 from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.retnet import RetNet
@@ -193,6 +193,20 @@ def test_vectors_to_add_may_be_mapped_and_differentiated():
     gradient = slope({name: add(jnp.zeros(16))})[name].shift
     step = (one(1e-2 * gradient) - one(-1e-2 * gradient)) / 2e-2
     np.testing.assert_allclose(step, jnp.sum(gradient**2), rtol=1e-2)
+
+
+@each({name: MIXERS[name] for name in ("gla", "softmax")}, "softmax")
+def test_a_call_that_continues_shows_what_the_whole_does(mixer):
+    cfg, params = model(mixer)
+
+    def both(params):
+        whole = apply(cfg, params, text(), collect=("*",))[2]
+        _, state = apply(cfg, params, text()[:, :4], None, fresh(cfg, B, T))
+        return whole, apply(cfg, params, text()[:, 4:], None, state, collect=("*",))[2]
+
+    whole, rest = jax.jit(both)(params)
+    for name, x in rest.items():
+        np.testing.assert_allclose(x, whole[name][:, 4:], atol=2e-5, err_msg=name)
 
 
 def test_attention_weights_are_weights():
