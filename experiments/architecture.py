@@ -21,7 +21,7 @@ Measures  loss: nats a token of unseen rows, by language. recall: exact match an
 
 Run       python -m experiments.run architecture --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, about 40 min (estimated), at width 64; small: one GPU, half a
-          day a seed; full: 340M and 1.3B parameters on 15B and 100B tokens, as in the paper
+          day a seed; in the paper: 340M and 1.3B parameters, 15B and 100B tokens
 
 Result    not yet run
 """

@@ -1,80 +1,130 @@
 """A trained stage as a folder of safetensors: `python -m experiments.export RUN --to FOLDER`.
 
 The folder has what transformers, fla, `model.chat` and `model.harness` read (model/hf.py), the
-tokenizer, the chat markers of each language, and a card with the stage's spec, what its ledger
-counts and the claims of its run. RUN is the --out of `experiments.run`.
+tokenizer, the chat markers of each language if the stage has read any, and a card with the stage's
+spec, what its ledger counts and the claims of its run. RUN is the --out of `experiments.run`, of
+`train.pretrain` or of `train.tune`, the folder OUT/NAME of `experiments.run all`, or that of one
+stage.
 """
 
 import json
 import pathlib
 import sys
+from typing import Any, NamedTuple
 
 import jax
 import pyarrow.parquet as pq
 import tokenizers
 import tyro
 
-from data.corpus import Corpus
 from data.language import Leaf
+from data.ledger import speakers
 from data.speaker import speaker
 from data.tokenizer import BPE, DOC, Tokenizer, Word
 from experiments.run import find
 from experiments.stage import Stage, home
 from model.hf import card, save
 from model.lm import shapes
-from train.store import describe, identity, load_params
+from train.store import describe, identity, load_params, rebuild
 
 
-def main(run: tyro.conf.Positional[pathlib.Path], to: pathlib.Path, stage: str = "") -> None:
+class Trained(NamedTuple):
+    """A stage, the folder with its parameters, and that of the run which trained it."""
+
+    stage: Stage
+    folder: pathlib.Path
+    run: pathlib.Path
+
+
+def main(
+    run: tyro.conf.Positional[pathlib.Path],
+    to: pathlib.Path,
+    stage: str = "",
+    stages: pathlib.Path | None = None,
+) -> None:
     """Export one stage.
 
     Args:
-        run: folder of a run
+        run: folder of a run, or of one stage of it
         to: folder to write
         stage: the first digits of its identity, the name of its folder; needed if there are several
+        stages: the --stages of the run; default RUN, or where `experiments.run all` has them
     """
-    export(run, chosen(run, stage), to)
+    export(chosen(run, stage, stages), to)
     print(f"wrote {to}; talk to it: python -m model.chat {to}")
 
 
-def chosen(run: pathlib.Path, begin: str = "") -> Stage:
+def chosen(run: pathlib.Path, begin: str = "", stages: pathlib.Path | None = None) -> Trained:
     """The trained stage whose identity begins so; ValueError lists all if it is not one."""
-    if not (run / "spec.json").is_file():
-        raise ValueError(f"{run} holds no spec.json; give the --out of an experiments.run")
-    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))
-    module = find(spec["experiment"])
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in spec["settings"].items()}
-    stages = {identity(s): s for s in module.stages(module.Settings(**values))}
-    there = {name: s for name, s in stages.items() if (home(run, s) / "params").is_dir()}
-    found = [s for name, s in there.items() if name.startswith(begin)]
+    if run.absolute().parent.name == "stages" and not (run / "spec.json").exists():
+        return _beside(run.absolute())
+    there = trained(run, stages)
+    found = [each for name, each in there.items() if name.startswith(begin)]
     if len(found) == 1:
         return found[0]
-    lines = "".join(f"\n  {name}  {s.title}" for name, s in there.items())
+    lines = "".join(f"\n  {name}  {each.stage.title}" for name, each in there.items())
     raise ValueError(
-        f"--stage {begin!r} is {len(found)} of the {len(there)} trained stages in {run}, it must "
+        f"--stage {begin!r} is {len(found)} of the {len(there)} trained stages of {run}, it must "
         f"be one:{lines}"
     )
 
 
-def export(run: pathlib.Path, stage: Stage, to: pathlib.Path) -> None:
+def _beside(folder: pathlib.Path) -> Trained:
+    """The stage of a folder OUT/stages/ID, by the run in OUT that trained it."""
+    out, name = folder.parents[1], folder.name
+    for run in (out, *sorted(out.iterdir())):
+        if (run / "spec.json").is_file() and name in (there := trained(run, out)):
+            return there[name]
+    raise ValueError(f"no run in {out} says what {name} is; give RUN --stages {out} --stage {name}")
+
+
+def trained(run: pathlib.Path, stages: pathlib.Path | None = None) -> dict[str, Trained]:
+    """The stages of a run whose parameters are there, by identity."""
+    if not (run / "spec.json").is_file():
+        raise ValueError(
+            f"{run} holds no spec.json; give the --out of experiments.run, train.pretrain or "
+            "train.tune, or what lies below that of `experiments.run all`: NAME, or stages/ID"
+        )
+    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))
+    if "is" in spec:
+        found = [(rebuild(spec), run)]
+    else:
+        out = stages or (run if (run / "stages").is_dir() else run.absolute().parent)
+        module, values = find(spec["experiment"]), spec["settings"]
+        settings = module.Settings(**{name: _value(name, v) for name, v in values.items()})
+        found = [(stage, home(out, stage)) for stage in module.stages(settings)]
+    each = (Trained(*pair, run) for pair in found if (pair[1] / "params").is_dir())
+    return {identity(one.stage): one for one in each}
+
+
+def export(trained: Trained, to: pathlib.Path) -> None:
     """Write the folder of a stage."""
+    stage, folder, run = trained
     member = lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
-    params = load_params(home(run, stage), jax.tree.map(member, shapes(stage.model)))
+    params = load_params(folder, jax.tree.map(member, shapes(stage.model)))
     claims = run / "claims.json"
     text = card(
-        f"{run.name}, {stage.title}",
+        ", ".join(filter(None, (run.absolute().name, stage.title))),
         spec=describe(stage),
-        ledger=_said(home(run, stage) / "ledger.parquet"),
+        ledger=_said(folder / "ledger.parquet"),
         claims=tuple(json.loads(claims.read_text(encoding="utf-8"))) if claims.exists() else (),
     )
     save(
         to,
         stage.model,
         jax.tree.map(lambda leaf: leaf[0], params),
+        ends=(0, 0),
         tokenizer=_json(stage.corpus.tokenizer),
-        chat=_markers(stage.corpus) if isinstance(stage.corpus, Corpus) else None,
+        chat=_markers(stage),
         card=text,
     )
+
+
+def _value(name: str, value: Any) -> Any:
+    """A setting as it was before it was JSON, which has no tuples and no paths."""
+    if name == "folder":
+        return pathlib.Path(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _said(ledger: pathlib.Path) -> dict[str, int]:
@@ -87,10 +137,14 @@ def _said(ledger: pathlib.Path) -> dict[str, int]:
     return {f"{r['register']}, {r['language']}": r["exposures_sum"] for r in rows.to_pylist()}
 
 
-def _markers(corpus: Corpus) -> dict[str, dict[str, str]]:
-    both, roles = speaker(corpus.pair, corpus.world), ("user", "assistant")
+def _markers(stage: Stage) -> dict[str, dict[str, str]] | None:
+    """Of each language; None if neither the stage nor what it began from has read any."""
+    read = [*speakers(stage.corpus)]
+    if not any(corpus.mixture.chat for corpus in read):
+        return _markers(stage.base) if stage.base else None
+    both, roles = speaker(read[0].pair, read[0].world), ("user", "assistant")
     own = lambda i: {role: both.word(Leaf(role, i)) for role in roles}
-    return {name: own(i) for i, name in enumerate(corpus.pair.names)}
+    return {name: own(i) for i, name in enumerate(read[0].pair.names)}
 
 
 def _json(tokenizer: Tokenizer) -> str:

@@ -16,8 +16,8 @@ Measures  reach: nats a token between T/2 r and T r tokens, r = 1 (up to T), 2, 
           of a rise, in every arm alike.
 
 Run       python -m experiments.run extrapolation --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, 30 trainings of 400 steps, about 15 min (estimated); small: one
-          GPU, not yet measured; full: 340M parameters at 2k, read at 32k
+Cost      toy: 1 CPU core, 5 seeds, 30 trainings of 400 steps, 96 min; small: one GPU, not yet
+          measured; in the paper: trained at 2k, read at 20k
 
 Result    2026-11-27, 4c04e97, toy, 5 seeds, 1 CPU core, 5,767 s. A4 gla: loss at 16 times the
           length of training, less that up to it: -0.01 [-0.04, 0.03] nats a token, reproduced. A4
@@ -50,7 +50,7 @@ from model.softmax import Softmax
 
 ROWS = ("A4",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, all mixers: about 15 min (estimated)",
+    "toy": "1 CPU core, 5 seeds, all mixers: 96 min",
     "small": "one GPU, not yet measured",
 }
 TIMES = 16  # how much longer the rows are that are read

@@ -16,7 +16,7 @@ Measures  following: the decoded answer is right and ends. associative: accuracy
           (mqar sweeps it); recall beyond T counts as much of what it was at T.
 
 Run       python -m experiments.run position --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, about 25 min; small: one GPU, under an hour
+Cost      toy: 2 CPU cores, 5 seeds, 54 min; small: one GPU, not yet measured
 
 Result    2026-11-27, 90f429d, toy, 5 seeds, 2 CPU cores, 3,241 s. A4 counting and parity:
           contextual minus rotary positions: -0.06 [-0.24, 0.10] EM, inconclusive. A4 list tasks: no
@@ -55,8 +55,8 @@ from train.recipe import AdamW, Cosine, Recipe
 
 ROWS = ("A4",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds: about 25 min",
-    "small": "one GPU: under an hour, not yet measured",
+    "toy": "2 CPU cores, 5 seeds: 54 min",
+    "small": "one GPU, not yet measured",
 }
 ARMS: dict[str, Mixer] = {
     "rotary": Softmax(heads=2),

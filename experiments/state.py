@@ -8,6 +8,8 @@ Design    Models of recall as in mqar, of the most pairs and at one learning rat
           Controls: labels of other rows (what a probe of so many features makes of nothing); the
           model before its first step (a sum of random key-value products can be read too); the
           residual stream at the same place, which has to say what comes next and nothing else.
+          The value of a key is the attribute of an entity as far as rows of MQAR have any. Which
+          keys were there is not probed, nor what is known of facts from training.
 
 Measures  readable: the share of values read right. associative: what the model itself recalls.
 

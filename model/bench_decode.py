@@ -7,6 +7,7 @@ size between two measurements of GLA, prompt included on both sides.
 """
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -53,7 +54,7 @@ def main(
     D: int = 512,
     layers: int = 6,
     prompt: int = 128,
-    steps: int = 32,
+    steps: int = 128,
 ) -> None:
     """Print the table, or the comparison.
 
@@ -84,7 +85,8 @@ def against(python: str, cfg: LM, prompt: int, steps: int, B: int = 64) -> None:
     command = [python, "-c", GPT2, *map(str, shape)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(f"{python} cannot run GPT-2: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip() or f"it ended with {done.returncode}"
+        raise ValueError(f"{python} cannot run GPT-2: {said.splitlines()[-1]}")
     ours, theirs = min(before, _best(call)), float(done.stdout)
     print(f"B={B}, prompt {prompt}, {steps} steps, D={cfg.D}, {cfg.layers} layers, W={cfg.W}")
     print(f"GPT-2 of transformers  {B * steps / theirs:9,.0f} tokens/s")
@@ -122,4 +124,7 @@ def _best(call: Callable[[], jax.Array]) -> float:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, prog="python -m model.bench_decode")
+    try:
+        tyro.cli(main, prog="python -m model.bench_decode")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")

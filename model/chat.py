@@ -1,10 +1,11 @@
 """Talk to an exported model: `python -m model.chat FOLDER [--language NAME]`.
 
-Each line is an instruction, put between the chat markers of the language (`chat.json`), the one
-form in which a tuned model has seen any; without markers the line is continued. Nothing is
-remembered from line to line, as no document of the training had two turns.
+Each line is an instruction, put between the chat markers of the language (`chat.json`) if the model
+has read any; without markers the line is continued as it stands. Nothing is remembered from line to
+line, as no document of the training had two turns.
 """
 
+import contextlib
 import json
 import pathlib
 import sys
@@ -28,7 +29,7 @@ def main(
     steps: int = 64,
     seed: int = 0,
 ) -> None:
-    """Answer what is typed, until the input ends.
+    """Answer what is typed, until the input ends or Ctrl-C.
 
     Args:
         folder: what model.hf.save or experiments.export wrote
@@ -44,14 +45,14 @@ def main(
     marks = markers(folder, language)
     (cfg, params), words = load(folder), tokenizer(folder)
     key = jax.random.key(seed)
-    for turn, line in enumerate(_lines()):
-        try:
-            said = reply(
-                cfg, params, words, marks, line, steps, rule, jax.random.fold_in(key, turn)
-            )
-        except ValueError as error:
-            said = f"({error})"
-        print(said)
+    with contextlib.suppress(KeyboardInterrupt):
+        for turn, line in enumerate(_lines()):
+            own = jax.random.fold_in(key, turn)
+            try:
+                said = reply(cfg, params, words, marks, line, steps, rule, own)
+            except ValueError as error:
+                said = f"({error})"
+            print(said)
 
 
 def markers(folder: pathlib.Path, language: str | None) -> tuple[str, str]:
@@ -60,15 +61,9 @@ def markers(folder: pathlib.Path, language: str | None) -> tuple[str, str]:
     ValueError lists the languages there are.
     """
     if (folder / "params").is_dir() and not (folder / "config.json").exists():
-        stages, run = folder.absolute().parents[:2]
-        if stages.name == "stages":
-            raise ValueError(
-                f"{folder} is a stage as a run left it; export it, and talk to DIR: "
-                f"python -m experiments.export {run} --to DIR --stage {folder.absolute().name}"
-            )
         raise ValueError(
-            f"{folder} holds parameters without their tokenizer; write both with "
-            "model.hf.save(DIR, cfg, params, tokenizer=...), and talk to DIR"
+            f"{folder} is what training left; export it, and talk to DIR: "
+            f"python -m experiments.export {folder} --to DIR"
         )
     path = folder / "chat.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -92,8 +87,8 @@ def reply(
 ) -> str:
     """The model's answer to one line; ValueError names a word it does not know."""
     user, assistant = marks
-    said = [word for word in (user, *line.split(), assistant) if word]
-    ids = [0, *encode(words, "".join(f" {word}" for word in said))]
+    text = "".join(f" {word}" for word in (user, *line.split(), assistant)) if user else line
+    ids = [0, *encode(words, text)]
     P = 1 << (len(ids) - 1).bit_length()  # few lengths, few programs
     prompt = np.zeros((1, P), np.int32)
     prompt[0, P - len(ids) :] = ids

@@ -12,16 +12,17 @@
 (In Mamba, of I channels a state of K each, gate is the time step (B,T,I) and state (B,T,I,K).)
 
 `names(cfg)` of `model.lm` lists those of a model. `apply` takes `collect`, names or patterns with
-`*`, and returns a dict of what it saw; `at` (B,P) keeps the tokens at these positions only, as
-(B,P,...). It takes `edits`, from names or patterns to an `Edit`, made before the value is seen or
-used:
+`*`, and returns a dict of what it saw; `at` (B,P) keeps the tokens at these positions only, from -T
+to T - 1, as (B,P,...). It takes `edits`, from names or patterns to an `Edit`, made before the value
+is seen or used:
 
     logits, state, seen = apply(cfg, params, tokens, collect=("blocks/*/residual",), at=last)
     patched = {"blocks/2/residual": replace(seen["blocks/2/residual"], where=mask)}
     logits, state = apply(cfg, params, tokens, edits=patched)
 
-Everything is a value: collected arrays are outputs of the function, edits are pytrees of arrays and
-go through jit, vmap and grad (the gradient of an added zero is the gradient of the activation).
+Everything is a value: collected arrays are outputs of the function, and edits are pytrees that go
+through jit and grad (the gradient of an added zero is the gradient of the activation); under vmap
+it is the arrays in them that are mapped.
 """
 
 import dataclasses
@@ -64,7 +65,7 @@ class Edit(NamedTuple):
 
 
 def add(x: ArrayLike, where: ArrayLike | None = None) -> Edit:
-    return Edit(1, x, where)
+    return Edit(1.0, x, where)
 
 
 def replace(x: ArrayLike, where: ArrayLike | None = None) -> Edit:
@@ -72,7 +73,7 @@ def replace(x: ArrayLike, where: ArrayLike | None = None) -> Edit:
 
 
 def scale(factor: ArrayLike, where: ArrayLike | None = None) -> Edit:
-    return Edit(factor, 0, where)
+    return Edit(factor, 0.0, where)
 
 
 def mean_ablate(seen: Array, where: ArrayLike | None = None) -> Edit:
@@ -132,6 +133,7 @@ class Tap:
         An edit of S_t changes o_t and all that follows.
         """
         edit, collects, at = self.edit(name), self.collects(name), self.at
+        at = None if at is None else jnp.where(at < 0, at + T, at)
 
         def step(carry, t):
             S, kept = carry
@@ -158,10 +160,17 @@ class Tap:
 NOTHING = Tap()
 
 
-def check(patterns: Iterable[str], names: Iterable[str]) -> None:
-    """ValueError with the nearest name for a pattern that matches none."""
-    names = list(names)
-    for pattern in patterns:
+def check(collect: Iterable[str], edits: Iterable[str], names: Iterable[str]) -> None:
+    """ValueError with the nearest name for a pattern that matches none, and for two edits of one:
+    jit sorts a dict, so neither is the first."""
+    if isinstance(collect, str):
+        raise ValueError(f"collect={collect!r} is a string; give a tuple, ({collect!r},)")
+    names, edits = list(names), list(edits)
+    for name in names:
+        found = [pattern for pattern in edits if _matches(name, [pattern])]
+        if len(found) > 1:
+            raise ValueError(f"{name} is edited by {' and by '.join(found)}; give it one edit")
+    for pattern in (*collect, *edits):
         if not any(_matches(name, [pattern]) for name in names):
             near = difflib.get_close_matches(pattern, names, n=1, cutoff=0)[0]
             raise ValueError(

@@ -7,18 +7,24 @@ Training holds parameters, their gradient and two moments, 16 bytes a parameter,
 
 import math
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import rich.table
 import tyro
 
 from model.lm import LM, fresh, shapes
-from model.preset import preset
+from model.preset import NAMES, preset
 
 
-def main(name: tyro.conf.Positional[str], T: int = 2048) -> None:
-    """Print the table of the preset NAME."""
+def main(
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help=NAMES)], T: int = 2048
+) -> None:
+    """Print the table of a preset.
+
+    Args:
+        T: tokens of the sequence
+    """
     cfg = preset(name)
     rows = parts(cfg, T)
     table = rich.table.Table("part", "parameters", "share", "MFLOP a token", f"state at T={T}")

@@ -1,9 +1,11 @@
-"""Scores for lm-evaluation-harness: any of its tasks asked of an exported model.
+"""Scores for lm-evaluation-harness: tasks asked of an exported model whose words it knows.
 
-    simple_evaluate(adapter(folder), tasks=["arc_easy"])       with `pip install lm_eval`
+    simple_evaluate(adapter(folder), tasks=[task])             with `pip install lm_eval`
 
-The arithmetic is here and needs no harness: `score`, log-probabilities of continuations, and
-`continued`, texts that end where they are told to.
+A closed vocabulary ends at the first word it has not, so a task of the harness's own, as arc_easy,
+is for models of real text. The arithmetic is here and needs no harness: `score`, log-probabilities
+of continuations, `continued`, what is said after prompts, and `answered`, texts that end where they
+are told to.
 """
 
 import functools
@@ -14,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tokenizers
 
 from model.hf import encode, load, tokenizer
 from model.lm import LM, Params, apply
@@ -56,6 +59,29 @@ def continued(cfg: LM, params: Params, prompts: Sequence[list[int]], steps: int)
     return found
 
 
+def answered(
+    cfg: LM,
+    params: Params,
+    words: tokenizers.Tokenizer,
+    requests: Sequence[tuple[str, dict[str, Any]]],
+) -> list[str]:
+    """What is said after each (context, options) of `generate_until`, those of one length at once.
+
+    NotImplementedError if one asks for draws.
+    """
+    found, groups = [""] * len(requests), {}
+    for i, (_, options) in enumerate(requests):
+        if options.get("do_sample"):
+            raise NotImplementedError(f"generation with {options}: this adapter is greedy")
+        groups.setdefault(options.get("max_gen_toks", 256), []).append(i)
+    for steps, rows in groups.items():
+        prompts = [[0, *encode(words, requests[i][0])] for i in rows]
+        for i, said in zip(rows, continued(cfg, params, prompts, steps), strict=True):
+            ends = requests[i][1].get("until", [])
+            found[i] = until(words.decode(said), [ends] if isinstance(ends, str) else ends)
+    return found
+
+
 def until(text: str, ends: Sequence[str]) -> str:
     """The text before the first of `ends`."""
     return text[: min((text.find(end) for end in ends if end in text), default=len(text))]
@@ -85,16 +111,7 @@ def adapter(folder: str | pathlib.Path) -> Any:
             ]
 
         def generate_until(self, requests, disable_tqdm=False):
-            return [self._one(*request.args) for request in requests]
-
-        def _one(self, context, options):
-            if options.get("do_sample"):
-                raise NotImplementedError(f"generation with {options}: this adapter is greedy")
-            ends = options.get("until", [])
-            said = continued(
-                cfg, params, [self.tok_encode(context)], options.get("max_gen_toks", 256)
-            )
-            return until(words.decode(said[0]), [ends] if isinstance(ends, str) else ends)
+            return answered(cfg, params, words, [request.args for request in requests])
 
     return Diglossia()
 

@@ -32,14 +32,15 @@ def save(
     cfg: LM,
     params: Params,
     *,
+    ends: tuple[Any, Any],
     tokenizer: str | None = None,
     chat: dict[str, dict[str, str]] | None = None,
     card: str | None = None,
-    ends: tuple[Any, Any] = (0, 0),
 ) -> None:
     """Write a model's folder; `tokenizer` is the JSON of a `tokenizers.Tokenizer`.
 
-    `ends` are the ids that begin and end a text: of a model that was loaded, those of `ends`.
+    `ends` are the ids that begin and end a text: (0, 0) in this project, of a model that was loaded
+    those of `ends`. What the folder has of another model, and this call does not give, is removed.
     NotImplementedError says what of `cfg` the other library has no word for.
     """
     folder, config = pathlib.Path(folder), configuration(cfg, ends)
@@ -48,17 +49,20 @@ def save(
     # Contiguous copies: safetensors 0.8.0 writes wrong values of transposed arrays without a word.
     found = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
     path = folder / "model.safetensors"
+    held = path.exists()
     safetensors.numpy.save_file(found, path, metadata={"format": "pt"})
     back = safetensors.numpy.load_file(path)
     wrong = [name for name in found if not np.array_equal(back[name], found[name])]
     assert not wrong, f"{path} does not hold what was written: {wrong}"
     files = {"config.json": _text(config), "tokenizer.json": tokenizer, "README.md": card}
     files["chat.json"] = None if chat is None else _text(chat)
-    if tokenizer is not None:
-        files["tokenizer_config.json"] = _text(_special(tokenizer, ends))
+    special = None if tokenizer is None else _text(_special(tokenizer, ends))
+    files["tokenizer_config.json"] = special
     for name, text in files.items():
         if text is not None:
             (folder / name).write_text(text, encoding="utf-8")
+        elif held:
+            (folder / name).unlink(missing_ok=True)
 
 
 def load(folder: str | pathlib.Path) -> tuple[LM, Params]:
@@ -122,6 +126,8 @@ def encode(words: tokenizers.Tokenizer, text: str) -> list[int]:
         return found.ids
     start, end = found.offsets[found.ids.index(0)]
     word, known = text[start:end], words.get_vocab()
+    if word == words.id_to_token(0):
+        raise ValueError(f"{word} is no word to say: it begins and ends a text")
     near = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ValueError(f"{word!r} is none of the {len(known)} words of this model{hint}")

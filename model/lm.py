@@ -187,11 +187,13 @@ def apply(
 
     With `collect` the activations of these names come third, at the positions `at` (absent: all);
     `edits` change activations by name: see `model.collect`. ValueError names the nearest one to a
-    name that is not there.
+    name that is not there, and a name that two edits match.
     """
+    if at is not None and collect is None:
+        raise ValueError("at= says where to collect; give the names, as collect=('*',)")
     if collect is None and not edits:
         return bind(cfg, params)(tokens, segments, state)
-    check((*(collect or ()), *(edits or {})), names(cfg))
+    check(collect or (), edits or (), names(cfg))
     see = Tap(collect or (), edits or {}, at)
     logits, state = bind(cfg, params)(tokens, segments, state, see)
     return (logits, state) if collect is None else (logits, state, see.found)

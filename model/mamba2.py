@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Int
 
 from model.collect import NOTHING, Tap
 from model.layer import Linear, RMSNorm, ShortConvolution, remember, split, time_steps
-from model.mixer import divisible
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,12 @@ class Mamba2:
     def check(self, D: int) -> None:
         if min(self.state, self.width, self.expand, self.convolution) < 1:
             raise ValueError(f"every field of {self} must be at least 1")
-        divisible(self.expand * D, self.width)
+        if self.expand * D % self.width:
+            fits = [n for n in range(1, self.expand * D + 1) if self.expand * D % n == 0]
+            raise ValueError(
+                f"width={self.width} does not divide {self.expand} D = {self.expand * D}; choose "
+                f"{', '.join(map(str, fits))}"
+            )
 
     def sizes(self, D: int) -> tuple[int, int]:
         """Channels H V, and heads H."""

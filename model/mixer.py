@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from model.collect import NOTHING, Tap
 
-State = Any  # a pytree of arrays with leading axis B; each mixer has its own
+State = Any  # a pytree of arrays, most with leading axis B; each mixer has its own
 
 
 @runtime_checkable
@@ -73,6 +73,10 @@ class Recurrent:
     rotary: float = 0.0
 
     def check(self, D: int) -> None:
+        if min(self.expand_k, self.expand_v) <= 0:
+            raise ValueError(
+                f"expand_k={self.expand_k:g} and expand_v={self.expand_v:g} must be above 0"
+            )
         K, _ = self.widths(D)
         groups(self.heads, self.kv_heads)
         rotated(K, self.rotary)
@@ -116,11 +120,12 @@ def divisible(D: int, heads: int, width: float = 1.0) -> int:
     channels = D * width
     if channels % heads == 0 and channels > 0:
         return int(channels) // heads
-    fits = [d for d in range(1, D + 8 * heads) if (d * width) % heads == 0]
-    near = [max((d for d in fits if d < D), default=0), min(d for d in fits if d > D)]
-    choice = " or ".join(str(d) for d in near if d)
+    fits = [d for d in range(1, D + int(8 * heads / width)) if (d * width) % heads == 0]
+    below, above = (d for d in fits if d < D), (d for d in fits if d > D)
+    choice = " or ".join(str(d) for d in (max(below, default=0), min(above, default=0)) if d)
     of = "" if width == 1 else f" times {width:g}"
-    raise ValueError(f"D={D}{of} is not divisible by heads={heads}; choose D={choice}")
+    way = f"D={choice}" if choice else "another share of D"
+    raise ValueError(f"D={D}{of} is not divisible by heads={heads}; choose {way}")
 
 
 def groups(heads: int, kv_heads: int | None) -> None:

@@ -1,8 +1,8 @@
 """Models of named sizes, and their twins: another mixer at the same number of parameters.
 
-toy is what tests and `make demo` train, 10M and 45M fit one accelerator for an hour, 340M and 1.3B
-are the models of Yang et al. 2024 (arXiv 2312.06635, section 5.1): D, layers, heads and F of their
-configurations, the vocabulary of Llama 2.
+toy has the shape of the toy experiments' models; 340M and 1.3B are the models of Yang et al. 2024
+(arXiv 2312.06635, section 5.1): D, layers, heads and F of their configurations, the vocabulary of
+Llama 2.
 """
 
 import dataclasses
@@ -39,6 +39,7 @@ MIXERS = (
     "transnormer",
     "hybrid",
 )
+NAMES = f"a size ({', '.join(SIZES)}) or MIXER-SIZE with one of {', '.join(MIXERS)}"
 
 
 def preset(name: str) -> LM:
@@ -53,10 +54,7 @@ def preset(name: str) -> LM:
         return cfg if mixer == "gla" else twin(cfg, mixers(cfg, mixer))
     names = [*SIZES, *(f"{m}-{s}" for s in SIZES for m in MIXERS)]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
-    raise ValueError(
-        f"no preset {name!r}; did you mean {near}? A preset is a size ({', '.join(SIZES)}) "
-        f"or MIXER-SIZE with one of {', '.join(MIXERS)}"
-    )
+    raise ValueError(f"no preset {name!r}; did you mean {near}? A preset is {NAMES}")
 
 
 def mixers(cfg: LM, name: str) -> Mixer | tuple[Mixer, ...]:
@@ -84,7 +82,7 @@ def mixers(cfg: LM, name: str) -> Mixer | tuple[Mixer, ...]:
 def twin(cfg: LM, mixer: Mixer | tuple[Mixer, ...]) -> LM:
     """`cfg` with another mixer and the F, in steps of D / 16, that comes nearest in parameters."""
     other = dataclasses.replace(cfg, mixer=mixer, F=cfg.width)
-    step, column = cfg.D // 16, 3 * cfg.D * cfg.layers
+    step, column = max(1, cfg.D // 16), 3 * cfg.D * cfg.layers
     excess = sum(m.parameters(cfg.D) for m in other.mixers)
     excess -= sum(m.parameters(cfg.D) for m in cfg.mixers)
     F = step * round((cfg.width - excess / column) / step)

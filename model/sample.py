@@ -92,8 +92,9 @@ def generate(
 ) -> Said:
     """At most `steps` tokens after each prompt, by `rule`, up to and with `stop`.
 
-    The last `lengths[b]` of the P tokens are the prompt, the rest is padding of any value. `Sample`
-    needs a `key`. With `answers`, ended by `stop`, a row says one of them and nothing else.
+    The last `lengths[b]`, at least 1, of the P tokens are the prompt, the rest is padding of any
+    value. `Sample` needs a `key`. With `answers`, ended by `stop`, a row says one of them and
+    nothing else.
     `adjust(logits (B,W), said (B,W), n)`, a hashable value, changes the logits after n tokens,
     `said` being those among them.
     """
@@ -150,11 +151,21 @@ def decode(
 ) -> Said:
     """What `generate` says, from the logits and the state of a prefill.
 
-    ValueError if `steps` are known to be more than its room.
+    ValueError if `steps` are known to be more than its room, or fewer than an answer's tokens.
     """
     if isinstance(rule, Sample) and key is None:
         raise ValueError(f"{rule} draws; give it key=jax.random.key(seed)")
+    if answers is not None and (stop < 0 or answers.shape[2] > steps):
+        raise ValueError(
+            f"answers of {answers.shape[2]} tokens in steps={steps}, ended by stop={stop}; give "
+            "them as many steps, and a token of the vocabulary as their end"
+        )
     for mixer, s in zip(cfg.mixers, state, strict=True):
+        if isinstance(s, Cache) and s.seen is None:
+            raise ValueError(
+                "the state grows by a place a token, which no compiled loop can; make it with "
+                "`prefill`, or give `apply` one of model.lm.fresh"
+            )
         if isinstance(s, Cache) and mixer.window is None and left(s) < steps:
             raise ValueError(
                 f"steps={steps} are more than the {left(s)} places left in the state; give its "
@@ -163,8 +174,7 @@ def decode(
     B, W = logits.shape
     rows = jnp.arange(B)
 
-    def step(carry):
-        n, logits, state, done, used, alive, said = carry
+    def say(n, logits, done, used, alive, said):
         if adjust is not None:
             logits = adjust(logits, used, n)
         scores = rule(logits if answers is None else _within(answers, alive, n, stop, logits))
@@ -176,15 +186,20 @@ def decode(
         if answers is not None:
             alive &= _column(answers, n, stop) == token[:, None]
         used = used if adjust is None else used.at[rows, token].set(True)
+        return token, done | (token == stop), used, alive, said
+
+    def step(carry):
+        n, state, token, *rest = carry
         logits, state = apply(cfg, params, token[:, None], None, state)
-        return n + 1, logits[:, -1], state, done | (token == stop), used, alive, said
+        return n + 1, state, *say(n, logits[:, -1], *rest)
 
     nothing = Said(jnp.full((B, steps), stop, jnp.int32), jnp.zeros((B, steps)))
     used = jnp.zeros((B, 0 if adjust is None else W), bool)
     alive = jnp.ones((B, 0 if answers is None else answers.shape[1]), bool)
-    carry = (jnp.int32(0), logits, state, jnp.zeros(B, bool), used, alive, nothing)
+    # The first token is said before the loop: after the last one nothing is left to compute.
+    first = say(jnp.int32(0), logits, jnp.zeros(B, bool), used, alive, nothing)
     going = lambda carry: (carry[0] < steps) & ~jnp.all(carry[3])
-    return jax.lax.while_loop(going, step, carry)[-1]
+    return jax.lax.while_loop(going, step, (jnp.int32(1), state, *first))[-1]
 
 
 def noise(key: Key[Array, ""], n: Int[Array, ""] | int, B: int, W: int) -> Float[Array, "B W"]:

@@ -1,16 +1,19 @@
 """Length extrapolation: the same rows for every mixer, read far beyond the length of training."""
 
 import doctest
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import data.joined
 from data.joined import Joined
-from experiments import run
-from experiments.extrapolation import TIMES, Settings, arms, stages
+from experiments import extrapolation, report, run
+from experiments.claim import decide
+from experiments.extrapolation import EXPECTED, TIMES, Settings, arms, stages
 from experiments.measure import reach
 from experiments.measure.loss import UNSEEN
 from experiments.measure.reach import Reach, reaches
@@ -62,6 +65,20 @@ def test_the_loss_of_a_reach_is_the_mean_over_its_places():
 def test_a_length_that_is_no_power_of_two_is_refused():
     with pytest.raises(ValueError, match="rows of 96 tokens after training on 32"):
         reaches(32, 96)
+
+
+@pytest.mark.parametrize("said", ["reproduced", "opposite"])
+def test_every_claim_says_which_way_it_went(said):
+    """The losses that should rise do, and no other, or the other way round."""
+    loss = lambda name, r: 1.0 + (r == TIMES and EXPECTED[name][0] == (said == "reproduced"))
+    rows = [
+        dict(mixer=name, reach=r, seed=seed, item=i, loss=loss(name, r))
+        for name, r, seed, i in itertools.product(EXPECTED, (1, TIMES), range(5), range(2))
+    ]
+    none = pa.table({})
+    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none, [])
+    found = decide(extrapolation.claims(results))
+    assert [claim["verdict"] for claim in found] == [said] * len(EXPECTED)
 
 
 @pytest.mark.slow

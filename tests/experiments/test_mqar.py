@@ -49,6 +49,38 @@ def test_the_rate_is_chosen_on_other_rows_than_those_reported():
     assert best(items).to_pylist() == [row("0.001", "report", 0.2)]
 
 
+def test_of_rates_that_do_equally_well_the_highest_is_reported_in_any_order_of_rows():
+    row = lambda rate, split: dict(arm="gla", pairs=4, rate=rate, split=split, exact=1.0, seed=0)
+    rows = [row(rate, split) for rate in ("0.03", "0.003") for split in ("choose", "report")]
+    for order in (rows, rows[::-1]):
+        assert best(pa.Table.from_pylist(order)).to_pylist() == [row("0.03", "report")]
+
+
+# Accuracy at the rate in the middle of the sweep and at its ends: all as claimed, or the opposite.
+AS_CLAIMED = {
+    "softmax": (0.95, 0.94), "gla": (0.9, 0.6), "gla, small state": (0.6, 0.3),
+    "gla, no convolution": (0.4, 0.1), "retnet": (0.5, 0.2), "mamba": (0.5, 0.2),
+}  # fmt: skip
+OPPOSITE = {
+    "softmax": (0.4, 0.1), "gla": (0.5, 0.5), "gla, small state": (0.9, 0.6),
+    "gla, no convolution": (0.9, 0.6), "retnet": (0.9, 0.6), "mamba": (0.5, 0.9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("exact", "said"), [(AS_CLAIMED, "reproduced"), (OPPOSITE, "opposite")])
+def test_every_claim_says_which_way_it_went(exact, said):
+    rows = [
+        dict(arm=arm, pairs=4, rate=f"{lr:g}", seed=seed, split=split, exact=exact[arm][i != 1])
+        for arm, (i, lr), seed, split in itertools.product(
+            ARMS, enumerate(SIZE.rates), range(5), ("choose", "report"))
+    ]  # fmt: skip
+    none = pa.table({})
+    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none, [])
+    assert {c["claim"]: c["verdict"] for c in decide(mqar.claims(results))} == dict.fromkeys(
+        (claim.claim for claim in mqar.claims(results)), said
+    )
+
+
 def test_the_sweep_reaches_the_highest_rate_of_zoology():
     assert max(SIZE.rates) == max(SIZES["small"].rates) == 3e-2 and len(SIZE.rates) >= 3
 

@@ -1,12 +1,17 @@
 """Positions: one skeleton and two texts for all arms, longer rows with as many pairs."""
 
 import doctest
+import itertools
 
+import pyarrow as pa
 import pytest
 
-from experiments import position, run
+from data.sample import label
+from data.task import LISTS
+from experiments import position, report, run
+from experiments.claim import decide
 from experiments.measure.associative import Associative
-from experiments.position import ARMS, LONGER, QUIZ, SIZES, TASKS, Settings, stages
+from experiments.position import ARMS, COUNTED, LONGER, QUIZ, SIZES, TASKS, Settings, stages
 
 FOUND = stages(Settings(seeds=2))
 LABELS = [dict(stage.labels) for stage in FOUND]
@@ -47,6 +52,28 @@ def test_longer_rows_ask_as_many_pairs():
     measured = [m.corpus for m in stage.measures if isinstance(m, Associative)]
     assert [c.T for c in measured] == [stage.corpus.T * times for times in LONGER]
     assert {(c.pairs, c.vocabulary) for c in measured} == {(4, 32)}
+
+
+@pytest.mark.parametrize("said", ["reproduced", "opposite"])
+def test_every_claim_says_which_way_it_went(said):
+    """Contextual positions count and rotary ones lose what is far, or the other way round."""
+    expected = said == "reproduced"
+    rows = []
+    for arm, seed, _ in itertools.product(ARMS, range(5), range(2)):
+        counts = arm == ("cope" if expected else "rotary")
+        lists = 0.5 if expected else float(arm == "rotary")
+        for task in (*LISTS, *COUNTED):
+            right = float(counts) if task in COUNTED else lists
+            own = dict(text="lists", language="L1", task=label(task), right=right)
+            rows.append(dict(own, arm=arm, seed=seed))
+        for times in LONGER:
+            exact = float(times == 1 or (arm == "rotary") != expected)
+            rows.append(dict(text="recall", length=16 * times, exact=exact, arm=arm, seed=seed))
+    columns = dict.fromkeys(key for row in rows for key in row)
+    items = pa.Table.from_pylist([{c: row.get(c) for c in columns} for row in rows])
+    none = pa.table({})
+    found = decide(position.claims(report.Results({}, items, none, none, none, [])))
+    assert [claim["verdict"] for claim in found] == [said] * 5
 
 
 @pytest.mark.slow

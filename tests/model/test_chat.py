@@ -1,6 +1,5 @@
 """Answers to what is typed, between the markers of a language."""
 
-import importlib
 import io
 import json
 
@@ -8,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 import tokenizers
-import tyro
 
 from model.chat import main, markers, reply
 from model.gla import GLA
@@ -28,7 +26,8 @@ def folder(tmp_path):
         tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<doc>")
     )
     words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    save(tmp_path, CFG, init(CFG, jax.random.key(0)), tokenizer=words.to_str(), chat=CHAT)
+    params = init(CFG, jax.random.key(0))
+    save(tmp_path, CFG, params, ends=(0, 0), tokenizer=words.to_str(), chat=CHAT)
     return tmp_path
 
 
@@ -55,27 +54,30 @@ def test_the_language_is_the_first_unless_named(folder, tmp_path_factory):
         markers(folder, "L3")
 
 
+def test_without_markers_a_line_is_continued_as_it_stands(folder):
+    """Real text has no space before its first word, and may have two between words."""
+    words = tokenizer(folder)
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("."), "isolated")
+    params = init(CFG, jax.random.key(0))
+    found = reply(CFG, params, words, ("", ""), "abba", 4, Greedy(), KEY)
+    said = greedy(CFG, params, jnp.array([[0, 1, 2, 2, 1]]), jnp.array([5]), 4)[0]
+    assert found == " ".join(WORDS[t] for t in said if t)
+
+
+def test_ctrl_c_ends_the_talk(folder, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    main(folder)
+    assert capsys.readouterr().out == ""
+
+
 def test_what_cannot_be_talked_to_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match=r"holds no config.json"):
         main(tmp_path)
-    (tmp_path / "params").mkdir()
-    with pytest.raises(ValueError, match=r"write both with model.hf.save\(DIR"):
-        main(tmp_path)
     with pytest.raises(ValueError, match=r"nucleus=0.5 has nothing to draw from"):
         main(tmp_path, nucleus=0.5)
-
-
-def test_a_raw_stage_says_the_command_that_exports_it(tmp_path):
-    stage = tmp_path / "run" / "stages" / "0123abcd4567"
-    (stage / "params").mkdir(parents=True)
-    with pytest.raises(ValueError) as error:
-        main(stage)
-    command = f"python -m experiments.export {tmp_path}/run --to DIR --stage 0123abcd4567"
-    assert str(error.value).endswith(command)
-    _, _, name, *options = command.split()
-    export = importlib.import_module(name).main
-    with pytest.raises(ValueError, match=r"run holds no spec.json"):  # it is a command there is
-        tyro.cli(export, args=options)
 
 
 def test_a_model_that_ends_its_texts_otherwise_is_not_talked_to(folder):

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model.collect import Tap, add, mean_ablate, replace, scale
+from model.collect import Tap, add, check, mean_ablate, replace, scale
 from model.gla import GLA
 from model.linear import LinearAttention
-from model.lm import LM, apply, bind, names
+from model.lm import LM, apply, bind, fresh, names
 from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.retnet import RetNet
@@ -36,7 +36,7 @@ MIXERS = RECURRENT | {
 OWN_CODE = ("gla", "mamba", "mamba2", "softmax", "cope in a window")  # the others share gla's
 B, T = 2, 7
 SEGMENTS = jnp.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 2, 2, 2, 3, 3]])
-AT = jnp.array([[6, 2], [0, 4]])
+AT = jnp.array([[-1, 2], [0, 4]])
 MEMORY = "blocks/0/mixer/state"
 
 
@@ -183,15 +183,30 @@ def test_vectors_to_add_may_be_mapped_and_differentiated():
     cfg, params = model(GLA(heads=2))
     name = "blocks/0/residual"
 
-    def out(vector):
-        return apply(cfg, params, text(), edits={name: add(vector)})[0][0, -1, 3]
+    def edited(edits):
+        return apply(cfg, params, text(), edits=edits)[0][0, -1, 3]
 
-    one, swept, slope = (jax.jit(f) for f in (out, jax.vmap(out), jax.grad(out)))
+    out = lambda vector: edited({name: add(vector)})
+    one, swept, slope = (jax.jit(f) for f in (out, jax.vmap(out), jax.grad(edited)))
     vectors = jax.random.normal(jax.random.key(2), (3, 16))
     np.testing.assert_allclose(swept(vectors), jnp.stack([one(v) for v in vectors]), atol=1e-5)
-    gradient = slope(jnp.zeros(16))
+    gradient = slope({name: add(jnp.zeros(16))})[name].shift
     step = (one(1e-2 * gradient) - one(-1e-2 * gradient)) / 2e-2
     np.testing.assert_allclose(step, jnp.sum(gradient**2), rtol=1e-2)
+
+
+@each({name: MIXERS[name] for name in ("gla", "softmax")}, "softmax")
+def test_a_call_that_continues_shows_what_the_whole_does(mixer):
+    cfg, params = model(mixer)
+
+    def both(params):
+        whole = apply(cfg, params, text(), collect=("*",))[2]
+        _, state = apply(cfg, params, text()[:, :4], None, fresh(cfg, B, T))
+        return whole, apply(cfg, params, text()[:, 4:], None, state, collect=("*",))[2]
+
+    whole, rest = jax.jit(both)(params)
+    for name, x in rest.items():
+        np.testing.assert_allclose(x, whole[name][:, 4:], atol=2e-5, err_msg=name)
 
 
 def test_attention_weights_are_weights():
@@ -207,3 +222,15 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     for asked in ({"collect": ("blocks/0/mixers",)}, {"edits": {"blocks/0/mixers": scale(0)}}):
         with pytest.raises(ValueError, match="did you mean blocks/0/mixer"):
             apply(cfg, params, text(), **asked)
+
+
+def test_what_would_be_ignored_is_refused():
+    """Which of two edits of a name came first depended on jit, which sorts a dict."""
+    cfg, params = model(GLA(heads=2))
+    two = {"blocks/0/mlp": replace(5.0), "blocks/*/mlp": scale(0)}
+    with pytest.raises(ValueError, match=r"blocks/0/mlp is edited by blocks/0/mlp and by blocks/"):
+        apply(cfg, params, text(), edits=two)
+    with pytest.raises(ValueError, match=r"is a string; give a tuple, \('embedding',\)"):
+        check("embedding", (), names(cfg))
+    with pytest.raises(ValueError, match="at= says where to collect"):
+        apply(cfg, params, text(), at=AT)

@@ -1,5 +1,9 @@
 """The arithmetic of lm-evaluation-harness's requests, and, where it is installed, a task of it."""
 
+import sys
+import types
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +31,7 @@ def words():
 
 @pytest.fixture
 def folder(tmp_path):
-    save(tmp_path, CFG, init(CFG, jax.random.key(0)), tokenizer=words())
+    save(tmp_path, CFG, init(CFG, jax.random.key(0)), ends=(0, 0), tokenizer=words())
     return tmp_path
 
 
@@ -62,6 +66,49 @@ def test_a_text_ends_before_the_first_of_its_ends():
 def test_an_unknown_word_is_named_with_the_nearest(folder):
     with pytest.raises(ValueError, match="'dd' is none of the 7 words of this model; did you"):
         encode(read_tokenizer(folder), "a b dd")
+    with pytest.raises(ValueError, match="<doc> is no word to say: it begins and ends a text"):
+        encode(read_tokenizer(folder), "a <doc> b")
+
+
+class Asked(NamedTuple):
+    """A request as the harness makes it."""
+
+    args: tuple
+
+
+@pytest.fixture
+def adapted(folder, monkeypatch):
+    """The adapter on a stub of the harness, whose base class does nothing."""
+    names = ("lm_eval", "lm_eval.api", "lm_eval.api.model")
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules[names[-1]].TemplateLM = object
+    return adapter(folder)
+
+
+def test_the_adapter_scores_and_rolls(adapted, folder):
+    model = load(folder)
+    context, said = adapted.tok_encode("a b"), adapted.tok_encode("c", add_special_tokens=False)
+    assert (context, said) == ([0, 1, 2], [3])
+    assert adapted._loglikelihood_tokens([(("a b", "c"), context, said)]) == score(
+        *model, [(context, said)]
+    )
+    (rolled,) = adapted.loglikelihood_rolling([Asked(("a b c",))])
+    assert rolled == score(*model, [([0], [1, 2, 3])])[0][0]
+
+
+def test_the_adapter_generates_requests_of_one_length_together(adapted, folder, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "model.harness.continued",
+        lambda cfg, params, prompts, steps: calls.append((prompts, steps)) or [[4, 5, 6]] * 2,
+    )
+    ask = lambda text, **options: Asked((text, options))
+    requests = [ask("a", max_gen_toks=4, until="e"), ask("b"), ask("c", max_gen_toks=4), ask("d")]
+    assert adapted.generate_until(requests) == ["d ", "d e f", "d e f", "d e f"]
+    assert calls == [([[0, 1], [0, 3]], 4), ([[0, 2], [0, 4]], 256)]
+    with pytest.raises(NotImplementedError, match="this adapter is greedy"):
+        adapted.generate_until([ask("a", do_sample=True)])
 
 
 def test_the_harness_asks_a_local_task(folder):

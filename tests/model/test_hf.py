@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers
 from safetensors.numpy import load_file, save_file
 
 from model.gla import GLA
@@ -51,10 +52,22 @@ def test_their_tensors_come_back_bit_for_bit(name, tmp_path):
 @pytest.mark.parametrize("cfg", OURS, ids=str)
 def test_a_model_comes_back_bit_for_bit(cfg, tmp_path):
     params = init(cfg, jax.random.key(0))
-    save(tmp_path, cfg, params)
+    save(tmp_path, cfg, params, ends=(0, 0))
     found, again = load(tmp_path)
     assert found == cfg
     jax.tree.map(np.testing.assert_array_equal, params, again)
+
+
+def test_a_folder_holds_nothing_of_the_model_before(tmp_path):
+    cfg = OURS[-1]
+    params, words = init(cfg, jax.random.key(0)), tokenizers.Tokenizer(tokenizers.models.BPE())
+    (tmp_path / "README.md").write_text("no model's")
+    save(tmp_path, cfg, params, ends=(0, 0))
+    assert (tmp_path / "README.md").read_text() == "no model's"
+    save(tmp_path, cfg, params, ends=(0, 0), tokenizer=words.to_str(), chat={}, card="one")
+    assert len([*tmp_path.iterdir()]) == 6
+    save(tmp_path, cfg, params, ends=(0, 0))
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_tensors_in_bfloat16_become_the_float32_of_the_same_value(tmp_path):
@@ -67,7 +80,7 @@ def test_tensors_in_bfloat16_become_the_float32_of_the_same_value(tmp_path):
     cfg, params = load(tmp_path)
     assert cfg.dtype == "bfloat16"
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    save(tmp_path / "again", cfg, params)
+    save(tmp_path / "again", cfg, params, ends=(1, 2))
     again = load_file(tmp_path / "again" / "model.safetensors")
     for name, x in rough.items():
         np.testing.assert_array_equal(again[name], x.astype(np.float32))
@@ -117,7 +130,7 @@ def test_a_setting_that_our_model_has_not_is_refused(name, key, value, tmp_path)
 )
 def test_a_mixer_they_have_no_word_for_is_refused(mixer, said, tmp_path):
     with pytest.raises(NotImplementedError, match=said):
-        save(tmp_path, LM(W=11, D=16, layers=1, mixer=mixer), {})
+        save(tmp_path, LM(W=11, D=16, layers=1, mixer=mixer), {}, ends=(0, 0))
 
 
 def test_a_card_says_what_was_claimed_and_how_often_what_was_said():

@@ -50,7 +50,7 @@ def judge(monkeypatch):
 @pytest.mark.parametrize("cfg", OURS.values(), ids=OURS)
 def test_they_compute_what_we_do_of_what_we_saved(cfg, judge, tmp_path):
     params, text = varied(cfg), tokens(2, 9)
-    save(tmp_path, cfg, params)
+    save(tmp_path, cfg, params, ends=(0, 0))
     exact = dataclasses.replace(cfg, dtype="float32")  # as what is saved, and so as they compute
     wanted, _ = jax.jit(apply, static_argnums=0)(exact, params, text)
     np.testing.assert_allclose(judge(tmp_path, text), wanted, atol=2e-5)
@@ -71,7 +71,7 @@ def test_their_tokenizer_knows_what_ends_a_text(tmp_path):
     )
     words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
     cfg = OURS["llama"]
-    save(tmp_path, cfg, varied(cfg), tokenizer=words.to_str())
+    save(tmp_path, cfg, varied(cfg), ends=(0, 0), tokenizer=words.to_str())
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert (theirs.bos_token_id, theirs.eos_token_id, theirs.unk_token_id) == (0, 0, 0)
     assert theirs(" b a", add_special_tokens=False)["input_ids"] == words.encode(" b a").ids

@@ -279,7 +279,10 @@ def test_layers_of_a_transnormer_forget_less_the_deeper_they_are():
         (Softmax(heads=4, rotary=0.3), "rotary=0.3 of heads of width 4 rotates 1.2 channels"),
         (Softmax(heads=4, window=0), "window >= 1"),
         (Mamba(state=0), "must be at least 1"),
-        (Mamba2(width=5), "not divisible by heads=5"),
+        (Mamba2(width=5), "width=5 does not divide 2 D = 32; choose 1, 2, 4, 8, 16, 32"),
+        (GLA(heads=4, expand_k=0.01), "D=16 times 0.01 is not divisible by heads=4; choose D=400"),
+        (GLA(heads=4, expand_k=0.07), "choose another share of D"),
+        (GLA(heads=4, expand_v=-1.0), "expand_k=0.5 and expand_v=-1 must be above 0"),
     ],
     ids=str,
 )

@@ -2,6 +2,7 @@
 
 import jax
 import pytest
+import tyro
 
 from model import describe
 from model.gla import GLA
@@ -92,6 +93,18 @@ def test_a_recurrent_state_keeps_its_size_and_a_cache_grows():
     state = lambda name, T: sum(row["state"] for row in describe.parts(preset(name), T).values())
     assert state("gla-toy", 128) == state("gla-toy", 4096)
     assert state("softmax-toy", 4096) > 30 * state("softmax-toy", 128)
+
+
+def test_its_help_lists_the_presets(capsys):
+    with pytest.raises(SystemExit):
+        tyro.cli(describe.main, args=["--help"])
+    said = capsys.readouterr().out
+    assert all(word in said for word in (*SIZES, *MIXERS))
+
+
+def test_a_narrow_model_has_a_twin():
+    cfg = LM(W=11, D=8, layers=1, mixer=Softmax(heads=2))
+    assert twin(cfg, GLA(heads=2, rank=1)).width < cfg.width
 
 
 def test_the_command_prints_the_table(capsys):

@@ -17,6 +17,7 @@ from model.sample import Greedy, Sample, decode, generate, noise, prefill
 from model.simple import SimpleGLA
 from model.softmax import Softmax
 from model.transnormer import TransNormer
+from tests.model.toy import each
 
 MIXERS = (
     GLA(heads=2),
@@ -82,6 +83,22 @@ def test_decoding_is_the_parallel_form_token_by_token(mixer):
     tokens, logprobs = one_by_one(cfg, params, lambda b, n, logits: logits)
     np.testing.assert_array_equal(found.tokens, tokens)
     np.testing.assert_allclose(found.logprobs, logprobs, atol=2e-5)
+
+
+@each({"gla": GLA(heads=2, convolution=4), "softmax": Softmax(heads=2)}, "softmax")
+def test_decoding_in_bfloat16_is_the_parallel_form_within_its_rounding(mixer):
+    cfg, params = model(mixer)
+    cfg = dataclasses.replace(cfg, dtype="bfloat16")
+    tokens, found = said_by(cfg, params)
+    padded = np.zeros((3, 9 + STEPS), np.int32)
+    for b, n in enumerate(LENGTHS):
+        padded[b, : n + STEPS] = [*prompts(0)[b, 9 - n :], *tokens[b]]
+    logprobs = jax.nn.log_softmax(parallel(cfg, params, padded)[0])
+    for b, n in enumerate(LENGTHS):
+        own = logprobs[b, n - 1 : n - 1 + STEPS]
+        # Logits with deviation 1, to 8 bits: four units of the last of them.
+        np.testing.assert_allclose(found[b], own[np.arange(STEPS), tokens[b]], atol=2**-6)
+        np.testing.assert_allclose(found[b], own.max(-1), atol=2**-6)
 
 
 @pytest.mark.parametrize("mixer", MIXERS[:2] + MIXERS[-4:], ids=str)
@@ -167,6 +184,24 @@ def test_only_answers_of_the_set_are_said():
         assert found[0].tolist() in [[3, 4, 0, 0, 0], [3, 5, 6, 0, 0], [7, 0, 0, 0, 0]]
         assert found[1].tolist() == [1, 2, 0, 0, 0]
         assert found[2].tolist() == [3, 4, 5, 0, 0]
+
+
+def test_answers_that_could_not_be_said_whole_are_refused():
+    cfg, params = model(GLA(heads=2))
+    for answers, stop in ((jnp.ones((3, 1, STEPS + 1), int), 0), (jnp.ones((3, 1, 1), int), -1)):
+        with pytest.raises(ValueError, match="give them as many steps, and a token of the vocab"):
+            said_by(cfg, params, answers=answers, stop=stop)
+
+
+def test_a_state_that_grows_is_refused():
+    cfg, text = LM(W=W, D=16, layers=1, mixer=Softmax(heads=2)), prompts(0)
+
+    def run(params):
+        logits, state = apply(cfg, params, text)
+        return decode(cfg, params, logits[:, -1], state, 2).tokens
+
+    with pytest.raises(ValueError, match="make it with `prefill`"):
+        jax.eval_shape(run, shapes(cfg))
 
 
 def test_more_tokens_than_a_cache_has_room_for_are_refused():
