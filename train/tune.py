@@ -18,7 +18,7 @@ from train.store import load_params
 
 def main() -> None:
     peers()
-    spec, options = launched("tune_spec", base="folder of what to start from; default the spec's own")
+    spec, options = launched("tune_spec", base="folder to start from; default the spec's own")
     base = options.base or folder(spec.base)
     if not (base / "params").is_dir():
         raise ValueError(
