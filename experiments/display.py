@@ -58,14 +58,14 @@ class Display:
         rows = rich.table.Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for stage, losses in self.losses.items():
             loss = f"loss {losses[-1]:.3f}" if losses else ""
-            step = f"{self.done[stage]}/{stage.recipe.steps}"
+            step = f"{self.done.get(stage, 0)}/{stage.recipe.steps}"
             rows.add_row(stage.title, sparkline(losses), loss, step)
         return rich.console.Group(rows, self.progress)
 
     def begin(self, group: Sequence[Training]) -> None:
         self.started = time.monotonic()
         self.losses = {stage: [] for stage in group}
-        self.done = dict.fromkeys(group, 0)
+        self.done = {}
 
     def advance(self, group: Sequence[Training], progress: Progress) -> None:
         for stage, step, loss in zip(group, progress.step, progress.loss, strict=True):
@@ -76,8 +76,12 @@ class Display:
         self.progress.update(self.all, note=note)
 
     def _spent(self, stage: Training, step: int) -> None:
-        share = (step - self.done[stage]) / stage.recipe.steps
-        self.progress.advance(self.all, stage.tokens * share)
+        tokens = stage.tokens * (step - self.done.get(stage, 0)) / stage.recipe.steps
+        if stage in self.done:
+            self.progress.advance(self.all, tokens)
+        else:  # it may have gone on from a checkpoint: what took no time says nothing of what will
+            (task,) = self.progress.tasks
+            self.progress.update(self.all, total=task.total - tokens)
         self.done[stage] = step
 
     def end(self, stage: Training) -> None:

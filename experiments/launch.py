@@ -2,7 +2,8 @@
 
 One job for all stages that can train together; it splits them again where its machine's memory
 says so. Stages that start from others are submitted when those are done, so the command stays until
-the end (run it under tmux; started again, it finds what is done).
+the end (run it under tmux; started again, it finds what is done, and its jobs wait for those of
+before that are still at it).
 
 Jobs are given what the site wants by sbatch's own variables: SBATCH_PARTITION, SBATCH_ACCOUNT,
 SBATCH_GPUS, SBATCH_TIMELIMIT (a day without it). Their logs are in OUT/jobs. Before its time is up,
@@ -19,18 +20,24 @@ import os
 import pathlib
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from typing import Literal
 
+import jax
 import submitit
 
 from experiments import stage
 from experiments.display import Display
+from train.lock import Held
+from train.store import identity
 
 Cluster = Literal["slurm", "local"]
 DAY = 24 * 60  # minutes
 # submitit lets a job be put back so many times, and counts being preempted late in its time as one.
 AGAIN = 10_000
+CACHE = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
+PAUSE = 60.0  # seconds between two looks at a folder that another job is at
 
 
 class Failed(RuntimeError):
@@ -45,10 +52,14 @@ class Job(submitit.helpers.Checkpointable):
 
     def __call__(self) -> dict[stage.Stage, str]:
         """The stages that were lost, and why."""
+        jax.config.update("jax_compilation_cache_dir", str(CACHE))
         with _saved_before() as put_back:
             while True:
                 try:
                     return self._completed()
+                except Held as error:
+                    print(error, file=sys.stderr, flush=True)
+                    time.sleep(PAUSE)
                 except SystemExit as end:
                     if end.code != 0:  # submitit's own, from outside of a training
                         raise
@@ -106,7 +117,12 @@ def complete(
     done: set[stage.Stage] = set()
     while waiting:
         lost |= {s: lost[n] for group in waiting for s in group for n in s.needs if n in lost}
-        ready = [group for group in waiting if all(done.issuperset(s.needs) for s in group)]
+        ready, names = [], set()
+        for group in waiting:
+            own = {identity(each) for each in group}  # two jobs at one training would meet
+            if names.isdisjoint(own) and all(done.issuperset(s.needs) for s in group):
+                ready.append(group)
+                names |= own
         waiting = [group for group in waiting if group not in ready]
         jobs = []
         for group in ready:

@@ -27,7 +27,6 @@ from typing import Literal
 import jax
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import rich
 import rich.box
 import rich.console
@@ -40,7 +39,7 @@ from experiments.claim import decide, interval
 from experiments.display import Display
 from train import store
 from train.damage import differences
-from train.lock import whole, writing
+from train.lock import whole
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -77,11 +76,11 @@ def claim_folder(folder: pathlib.Path, module, settings) -> None:
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(spec, indent=1, default=str), encoding="utf-8")
     except OSError as error:
         raise ValueError(
             f"cannot write to {folder}: {error.strerror}; give an --out that is writable"
         ) from error
+    whole(path, json.dumps(spec, indent=1, default=str))
 
 
 def environment() -> dict[str, str]:
@@ -122,9 +121,8 @@ def gather(
         "ledger": _joined([stage.ledger(kept, each) for each in stages]),
     }
     tables["results"] = summarise(tables["items"])
-    with writing(folder):
-        for name, value in tables.items():
-            pq.write_table(value, folder / f"{name}.parquet")
+    for name, value in tables.items():
+        stage.write(value, folder / f"{name}.parquet")
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     spec["run"]["seconds"] += round(seconds)
     if lost:
@@ -197,7 +195,7 @@ def run(
     stages, kept = module.stages(settings), shared or folder
     claim_folder(folder, module, settings)
     # Compiled programs outlive the process: a run that continues does not compile again.
-    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+    jax.config.update("jax_compilation_cache_dir", str(launch.CACHE))
     start = time.monotonic()
     complete = _complete if cluster is None else functools.partial(launch.complete, cluster=cluster)
     lost = complete(stages, kept)

@@ -4,7 +4,8 @@
                              ledger.parquet      exposures of every fact in this stage's rows
                              <measure>-<step>.parquet   one row an item
 A stage whose files are all there is not run again; ten tunings of one base train it once. What is
-measured is no part of the identity: a new measure of a finished stage does not train it anew.
+measured is no part of the identity: a new measure after the last step does not train a finished
+stage anew; one at a step before does, since only a training passes it, and stderr says so.
 
 Stages that differ only in seeds, text and numbers train together as members of one ensemble
 (`groups`); each keeps its own folder, and nothing in it tells who trained beside it.
@@ -15,6 +16,7 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -30,7 +32,7 @@ from data.preference import Preference
 from data.stream import Documented, stream
 from experiments.display import Display
 from model.lm import LM, shapes
-from train.lock import Lock, writing
+from train.lock import Held, Lock, writing
 from train.loop import fit
 from train.member import Member, NotFinite
 from train.mesh import Layout
@@ -186,7 +188,7 @@ def _missing(out: pathlib.Path, stage: Stage) -> list[int]:
 def _count(stage: Stage, path: pathlib.Path) -> None:
     stating = any(corpus.mixture.facts for corpus in speakers(stage.corpus))
     if stating and not path.exists():
-        _write(count(stage.corpus, 0, stage.recipe.steps * stage.recipe.batch), path)
+        write(count(stage.corpus, 0, stage.recipe.steps * stage.recipe.batch), path)
 
 
 def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
@@ -198,7 +200,12 @@ def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
         params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *bases)
     layout = Layout(member=min(len(train), _accelerators()))
     show = lambda progress: display.advance(train, progress)
-    state, lost = fit(train[0].model, members, params=params, layout=layout, on_step=show)
+    try:
+        state, lost = fit(train[0].model, members, params=params, layout=layout, on_step=show)
+    except Held:
+        for member in members:
+            member.store.close()  # who waits holds nothing that another may wait for
+        raise
     for s, (stage, member) in enumerate(zip(train, members, strict=True)):
         member.store.close()
         if s not in lost:
@@ -213,7 +220,12 @@ def _member(stage: Stage, folder: pathlib.Path, missing: Sequence[int]) -> Membe
     resumed = [int(p.name) for p in (folder / "checkpoints").glob("[0-9]*") if p.name.isdigit()]
     if (folder / "params").is_dir() or any(step < max(resumed, default=0) for step in missing):
         lock = Lock(folder)  # refuses where another process is at it
-        shutil.rmtree(folder)  # asked for a step that has gone by: only a new training passes it
+        steps = ", ".join(map(str, missing))
+        print(
+            f"{stage.title}: measurements of steps {steps} are missing, which have gone by; what "
+            f"is in {folder} is removed, and trained anew", file=sys.stderr,
+        )  # fmt: skip
+        shutil.rmtree(folder)
         lock.release()
     return Member(
         recipe=stage.recipe,
@@ -244,10 +256,10 @@ def _measure(stage: Stage, folder: pathlib.Path, step: int, params: dict) -> Non
         other = load_params(folder.parent / identity(stage.beside), _stacked(stage.beside.model))
         beside.append(jax.tree.map(lambda leaf: leaf[0], other))
     for measure, path in zip(stage.measures, _files(folder, stage, step), strict=True):
-        _write(measure(stage.model, params, *beside), path)
+        write(measure(stage.model, params, *beside), path)
 
 
-def _write(table: pa.Table, path: pathlib.Path) -> None:
+def write(table: pa.Table, path: pathlib.Path) -> None:
     """Whole or not at all: a kill between leaves no half file under the final name."""
     part = path.with_suffix(".part")
     with writing(path.parent):

@@ -1,8 +1,8 @@
 """Models of named sizes, and their twins: another mixer at the same number of parameters.
 
-toy has the shape of the toy experiments' models; 340M and 1.3B are the models of Yang et al. 2024
-(arXiv 2312.06635, section 5.1): D, layers, heads and F of their configurations, the vocabulary of
-Llama 2.
+toy has the shape of the toy experiments' models, 50M is about as large as 45M with the vocabulary of
+real text; 340M and 1.3B are the models of Yang et al. 2024 (arXiv 2312.06635, section 5.1): D,
+layers, heads and F of their configurations, the vocabulary of Llama 2.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ SIZES = {
     "toy": LM(W=900, D=128, layers=2, mixer=GLA(heads=4)),
     "10M": LM(W=8192, D=256, layers=10, mixer=GLA(heads=4)),
     "45M": LM(W=8192, D=512, layers=12, mixer=GLA(heads=4)),
+    "50M": LM(W=32_000, D=512, layers=10, mixer=GLA(heads=4), dtype="bfloat16"),
     "340M": LM(W=32_000, D=1024, layers=24, F=2816, mixer=GLA(heads=4), dtype="bfloat16"),
     "1.3B": LM(
         W=32_000, D=2048, layers=24, F=5632, mixer=GLA(heads=4), dtype="bfloat16", tied=False

@@ -20,6 +20,7 @@ import contextlib
 import dataclasses
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -166,22 +167,28 @@ def _rival(cfg: LM, T: int, B: int, python: str | None) -> Iterator[Callable[[],
         return
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes(cfg)))
     problem = json.dumps([cfg.W, cfg.D, cfg.layers, T, B, size, SECONDS])
-    child = subprocess.Popen(
-        [python, "-c", _GPT2, problem], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    pipe = subprocess.PIPE
+    failed = ValueError(f"{python} cannot run GPT-2; it needs torch and transformers")
+    try:
+        child = subprocess.Popen(
+            [python, "-c", _GPT2, problem], stdin=pipe, stdout=pipe, text=True, bufsize=1
+        )
+    except OSError as error:
+        raise failed from error
 
     def turn() -> float:
-        child.stdin.write("go\n")
-        child.stdin.flush()
-        line = child.stdout.readline()
-        if not line:
-            raise ValueError(f"{python} cannot run GPT-2; it needs torch and transformers")
-        return float(line)
+        try:
+            child.stdin.write("go\n")
+            return float(child.stdout.readline())
+        except (OSError, ValueError) as error:  # it is dead, or dies of this turn
+            raise failed from error
 
     try:
         yield turn
     finally:
-        child.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
+        child.stdout.close()
         child.wait()
 
 
@@ -230,4 +237,7 @@ def _best(function: Callable[[], Any], seconds: float = SECONDS) -> float:
 
 
 if __name__ == "__main__":
-    tyro.cli(main, prog="python -m train.bench")
+    try:
+        tyro.cli(main, prog="python -m train.bench")
+    except ValueError as error:
+        sys.exit(f"error: {error}")

@@ -62,15 +62,20 @@ def verified(
     return jax.tree.map(lay, tree, _target(like))
 
 
-def _reason(error: Exception, where: pathlib.Path) -> str:
-    """The line at the root of an error that may be damage; any other is raised."""
-    if not (type(error) is Exception or isinstance(error, KeyError | ValueError | OSError)):
-        raise error
+def hindrance(error: Exception, where: pathlib.Path) -> None:
+    """ValueError if an error says that something hindered reading, and so nothing of damage."""
     found = [reason for reason in _UNREAD if reason in str(error)]
     if found:
         raise ValueError(
             f"{where} cannot be read: {found[0]}; mend that, and the same command goes on"
         ) from error
+
+
+def _reason(error: Exception, where: pathlib.Path) -> str:
+    """The line at the root of an error that may be damage; any other is raised."""
+    if not (type(error) is Exception or isinstance(error, KeyError | ValueError | OSError)):
+        raise error
+    hindrance(error, where)
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error).split("\n")[0][:120]

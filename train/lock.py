@@ -10,11 +10,15 @@ import platform
 from collections.abc import Iterator
 
 
+class Held(ValueError):
+    """Another process writes to the folder."""
+
+
 class Lock:
     """`folder/lock` is this process's until `release`, or until it is dead.
 
     The kernel holds the lock and drops it with the process: a lock of the dead is none. The file
-    says who has it, and so does the ValueError. A process does not lock itself out.
+    says who has it, and so does Held. A process does not lock itself out.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -27,10 +31,16 @@ class Lock:
             holder = json.loads(path.read_text() or "{}")
             if holder != own:
                 os.close(self._file)
-                raise ValueError(
+                raise Held(
                     f"{folder} is being written by process {holder.get('pid', '?')} on "
                     f"{holder.get('host', '?')}; wait for it, end it, or choose another folder"
                 ) from None
+        except OSError as error:  # of Lustre without -o flock, and of some NFS
+            os.close(self._file)
+            raise ValueError(
+                f"{folder} cannot be locked: {error.strerror}; choose a folder on another file "
+                "system"
+            ) from error
         else:
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, json.dumps(own).encode(), 0)

@@ -6,6 +6,7 @@ Each is a function write(step, {name: number}). Their libraries are optional: th
 
 import importlib
 import pathlib
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
@@ -43,25 +44,30 @@ def _library(name: str, extra: str) -> ModuleType:
 
 
 class Trace:
-    """A profile of the steps `first` to `last`, to the calls they fall into, in folder/trace.
+    """A profile of the steps `first` to `last` in folder/trace, with all of the calls of at most
+    `size` steps that they fall into. For xprof or Perfetto.
 
-    For xprof or Perfetto. Call it with the step that was reached; the profile ends with the run.
+    Call it with every step that was reached, 0 before the first. It is told a call late, so it
+    begins two calls early; the first two after a checkpoint come too early for it.
     """
 
-    def __init__(self, folder: pathlib.Path, first: int, last: int):
+    def __init__(self, folder: pathlib.Path, first: int, last: int, size: int):
         if not 0 <= first < last:
             raise ValueError(f"trace of steps {first} to {last}; the first is from 0 to the last")
-        self.folder, self.first, self.last = folder / "trace", first, last
-        self._on = False
+        self.folder, self.first, self.last, self.size = folder / "trace", first, last, size
+        self._on = self._was = False
 
     def __call__(self, step: int) -> None:
-        if not self._on and self.first <= step < self.last:
+        if not self._on and self.first - 2 * self.size < step < self.last:
             jax.profiler.start_trace(self.folder)
-            self._on = True
+            self._on = self._was = True
         elif self._on and step >= self.last:
             self.close()
 
     def close(self) -> None:
         if self._on:
             jax.profiler.stop_trace()
+        elif not self._was:
+            steps = f"{self.first} to {self.last}"
+            print(f"no profile: steps {steps} were not seen to begin", file=sys.stderr)
         self._on = False

@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 
 from model.lm import LM
 from train.member import Ahead, Member, NotFinite, Progress, Record
-from train.mesh import Layout, placed, put, spread
+from train.mesh import Layout, moved, placed, put, spread
 from train.step import Metrics, Span, State, begin, chunk, constants, divided, keys, parameters
 from train.store import Store, describe, dump
 
@@ -44,10 +44,11 @@ def fit(
     not-finite-<step>.npz. That alone is divergence here: a loss that rises and stays finite is
     trained on, and seen in the metrics.
 
-    SIGTERM and Ctrl-C end the run after the call in progress, once the members with a store are
-    saved; of several processes one may be asked alone, and all end after the same step. Without a
-    store, or outside of the main thread (where Python lets nobody listen), nothing is saved and
-    they act as in any program.
+    SIGTERM and Ctrl-C end the run after the call or the evaluation in progress, once the members
+    with a store are saved; evaluations that this leaves out come when the run continues. Of several
+    processes one may be asked alone, and all end after the same step. Without a store, or outside
+    of the main thread (where Python lets nobody listen), nothing is saved and they act as in any
+    program.
     """
     if steps_per_call < 1:
         raise ValueError(f"steps_per_call={steps_per_call} must be at least 1")
@@ -63,9 +64,9 @@ def fit(
         for spans, feed in ahead:
             spans = ensemble.moving(spans)
             record.add(spans, ensemble.advance(spans, feed))
-            ends = _agreed(requests)
-            ensemble.pass_marks(spans, record, ends is not None)
+            ends = _agreed(requests) or ensemble.pass_marks(spans, record, requests)
             if ends is not None:
+                ensemble.save(spans, record, now=True)
                 raise ends
     ends = _agreed(requests)  # asked after the last step, while it was saved
     if ends is not None:
@@ -78,19 +79,17 @@ class _Ensemble:
 
     def __init__(self, cfg, members, params, layout):
         _check(members, params, layout)
-        self.cfg, self.members, self.mesh = cfg, members, layout.mesh()
+        self.cfg, self.members, self.layout, self.mesh = cfg, members, layout, layout.mesh()
         self.lost: dict[int, NotFinite] = {}
         self.stopped: set[int] = set()
+        self.saved: dict[int, int] = {}  # the last step
         recipes = tuple(member.recipe for member in members)
         seeds = tuple(recipe.seed for recipe in recipes)
-        place = (lambda tree: tree) if self.mesh is None else (
-            lambda tree: put(tree, placed(tree, self.mesh))
-        )  # fmt: skip
-        params = parameters(cfg, seeds, self.mesh) if params is None else place(params)
+        params = parameters(cfg, seeds, self.mesh) if params is None else moved(params, self.mesh)
         trained, self.still = divided(params, recipes, keys(seeds))
         self.state, self.constants = (
             begin(recipes[0], trained, self.mesh),
-            place(constants(recipes)),
+            moved(constants(recipes), self.mesh),
         )
         self.run = chunk(cfg, recipes[0], layout, self.mesh)
 
@@ -139,36 +138,48 @@ class _Ensemble:
             self.state, metrics = self.run(self.state, self.still, self.constants, span)
         return metrics
 
-    def pass_marks(self, spans: tuple[range, ...], record: "Record", now: bool) -> None:
-        """Evaluate and save the members that have come to a mark (`now`: all of them)."""
-        due = [s for s, span in enumerate(spans) if span and (now or self._mark(s, span.stop))]
+    def pass_marks(
+        self, spans: tuple[range, ...], record: Record, requests: Sequence[BaseException]
+    ) -> BaseException | None:
+        """Save who is due, then evaluate whose step it is, until somebody asks for the end: the
+        step that a run continues from is evaluated again."""
+        self.save(spans, record)
+        for s, span in enumerate(spans):
+            if span and span.stop in self.members[s].evaluate_at:
+                record.read()  # nothing that is not finite is judged
+                if s not in self.lost:
+                    self._judge(s, span.stop)
+                if (ends := _agreed(requests)) is not None:
+                    return ends
+        self.save(spans, record)  # who stops here
+        return None
+
+    def save(self, spans: tuple[range, ...], record: Record, now: bool = False) -> None:
+        """Save who is due (`now`: everybody) where the span ends, once, and nobody who is lost."""
+        due = [s for s, span in enumerate(spans) if span and (now or self._due(s, span.stop))]
         if due:
-            record.read()  # nothing that is not finite is judged or saved
+            record.read()
         self._dump()
         for s in due:
-            if s in self.lost or s in self.stopped:
-                continue
             store, step = self.members[s].store, spans[s].stop
-            stops = self._judge(s, step)
-            if store is not None:
-                ends = now or stops or step == self.members[s].recipe.steps
-                store.save(step, self._own(s), loss=record.loss[s], force=ends)
+            if store is not None and s not in self.lost and self.saved.get(s) != step:
+                store.save(step, self._own(s), loss=record.loss[s], force=True)
+                self.saved[s] = step
 
-    def _mark(self, s: int, step: int) -> bool:
+    def _due(self, s: int, step: int) -> bool:
         member = self.members[s]
         saves = member.store is not None and step % member.store.every == 0
-        return saves or step == member.recipe.steps or step in member.evaluate_at
+        return saves or step == member.recipe.steps or s in self.stopped
 
-    def _judge(self, s: int, step: int) -> bool:
+    def _judge(self, s: int, step: int) -> None:
         member = self.members[s]
         if member.evaluate is None or step not in member.evaluate_at:
-            return False
+            return
         own = jax.tree.map(lambda leaf: leaf[s], (self.state.trained, self.still.frozen))
         if self.mesh is not None and jax.process_count() == 1:
             own = jax.device_put(own, jax.devices()[0])
         if member.evaluate(step, member.recipe.adapter.join(*own)):
             self.stopped.add(s)
-        return s in self.stopped
 
     def _dump(self) -> None:
         """A lost member as it was before the bad step (no later step moved it), and its batch."""
@@ -178,7 +189,8 @@ class _Ensemble:
                 continue
             own = lambda tree, s=s: jax.tree.map(lambda leaf: leaf[s], tree)
             path = store.folder / f"not-finite-{error.step}.npz"
-            spec = {"model": describe(self.cfg), "recipe": describe(self.members[s].recipe)}
+            spec = {"model": self.cfg, "recipe": self.members[s].recipe, "layout": self.layout}
+            spec = {name: describe(part) for name, part in spec.items()}
             rows = self.members[s].rows(error.step)
             dump(path, spec, state=own(self.state), still=own(self.still), batch=rows)
             error.add_note(
@@ -232,11 +244,10 @@ def _spans(done: int, steps: int, size: int, marks: set[int]) -> list[range]:
 @contextlib.contextmanager
 def _saves_finished(stores: Sequence[Store]) -> Iterator[None]:
     """However the run ends, what it began to save is saved."""
-    try:
-        yield
-    finally:
+    with contextlib.ExitStack() as stack:
         for store in stores:
-            store.wait()
+            stack.callback(store.wait)  # also after one that fails
+        yield
 
 
 def _agreed(requests: Sequence[BaseException]) -> BaseException | None:

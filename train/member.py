@@ -60,6 +60,10 @@ class NotFinite(FloatingPointError):
             "learning rate or lengthen the warm-up"
         )
 
+    def __str__(self) -> str:
+        """With its notes, which say where the step can be done again."""
+        return "; ".join([super().__str__(), *getattr(self, "__notes__", ())])
+
 
 class Ahead:
     """The stacked batches of one round after the other, made in a thread one round ahead."""

@@ -136,6 +136,11 @@ def spread(span: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda x: rows if x.ndim == 4 else alone, span)
 
 
+def moved(tree: Any, mesh: Mesh | None) -> Any:
+    """Parameters that every process holds whole, where they lie on the mesh, if there is one."""
+    return tree if mesh is None else put(tree, placed(tree, mesh))
+
+
 def put(tree: Any, shardings: Any) -> Any:
     """Arrays that every process holds whole, as arrays of all processes together."""
     whole = lambda x, s: jax.make_array_from_callback(np.shape(x), s, lambda i: np.asarray(x)[i])

@@ -7,8 +7,8 @@
 `base` is the model training started from, for objectives that are `relative` to it.
 
     NextToken           cross-entropy of the next token, weighted by token. Where the data weigh
-                        the response alone this is response-only tuning
-    Everything          the same over all tokens: instructions are learnt with their responses
+                        the response alone (loss="response") this is response-only tuning; where
+                        they weigh all (loss="all"), instructions are learnt with their responses
     ResponseAlone       the response without its instruction (Hewitt et al. 2024, 2409.14254)
     train/denoise.py    masked and prefix denoising, against the reversal curse
     train/preference.py direct preference optimisation, and the distance to the base
@@ -53,21 +53,6 @@ class NextToken:
 
     def __call__(self, net, batch, layout, base):
         return next_token(net, batch, layout)
-
-
-@dataclasses.dataclass(frozen=True)
-class Everything(NextToken):
-    """-log p(token | before) of every token of every document but its first.
-
-    >>> batch = dict(tokens=np.array([[0, 7, 8, 0, 9]]), segments=np.array([[1, 1, 1, 2, 2]]))
-    >>> Everything().rows(batch, 0)["weights"]
-    array([[0., 1., 1., 0., 1.]], dtype=float32)
-    """
-
-    def rows(self, batch: Rows, t: int) -> Rows:
-        segments = np.asarray(batch["segments"])
-        inside = ~begins(segments) & (segments != 0)
-        return dict(batch) | {"weights": inside.astype(np.float32)}
 
 
 @dataclasses.dataclass(frozen=True)

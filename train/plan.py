@@ -1,10 +1,11 @@
 """Does a run fit, before a machine is rented? `python -m train.plan SPEC --topology v5e:4x8`.
 
-SPEC is a size of SIZES (50M, 340M, 1.3B) or an experiment that defines `pretrain_spec()`; fields of
-its model, its recipe and of the layout are options (`--recipe.batch 128 --layout.remat input`).
-The step as `fit` runs it is compiled ahead of time for real devices, of which none need be here:
-libtpu compiles for v5e:AxB, v6e:AxB, v5p:AxBxC, tpu7x:AxBxC, the CUDA plugin for h100:N and h200:N.
-The table says what one device must hold, which collectives a step has, and whether it fits.
+SPEC is a preset of model/preset.py (50M, 340M, softmax-1.3B), trained on half a million tokens a
+step, or an experiment that defines `pretrain_spec()`; fields of its model, its recipe and of the
+layout are options (`--recipe.batch 128 --layout.remat input`). The step as `fit` runs it is
+compiled ahead of time for real devices, of which none need be here, by what `make compilers`
+installs: libtpu for v5e:AxB, v6e:AxB, v5p:AxBxC and tpu7x:AxBxC, the CUDA plugin for h100:N and
+h200:N. The table says what one device must hold, which collectives a step has, and whether it fits.
 Unless told otherwise the layout is fsdp over all devices.
 
 A compiler takes minutes a layer, and layers of one kind add each the same: a model of more than 2
@@ -13,7 +14,6 @@ to collectives. Where the step holds most may move with depth, and only upwards:
 sum is too small then. `--exact` compiles all layers.
 """
 
-import collections
 import dataclasses
 import math
 import os
@@ -30,11 +30,11 @@ import rich.table
 import tyro
 from jax.sharding import Mesh
 
-from model.gla import GLA
 from model.lm import LM, shapes
+from model.preset import SIZES, preset
 from train.mesh import Layout, placed, spread
 from train.objective import PIECE
-from train.pretrain import concrete, exactly, find, run
+from train.pretrain import concrete, exactly, find, option, run
 from train.recipe import Recipe, numbers
 from train.step import Span, abstract, chunk
 
@@ -62,13 +62,7 @@ class Plan:
     recipe: Recipe
 
 
-def _lm(D: int, layers: int) -> LM:
-    return LM(W=32_000, D=D, layers=layers, mixer=GLA(heads=4), dtype="bfloat16")
-
-
-# Widths and depths of Yang et al. 2024, section 5, where it has them; half a million tokens a step.
-SIZES = {"50M": _lm(512, 10), "340M": _lm(1024, 24), "1.3B": _lm(2048, 24)}
-LENGTH, RECIPE = 2048, Recipe(steps=30_000, batch=256)
+LENGTH, RECIPE = 2048, Recipe(steps=30_000, batch=256)  # of a preset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +74,7 @@ class Row:
     kind: str
     state: int  # parameters, moments, batches
     total: int | None  # None where 1 and 2 layers say nothing of more
-    collectives: dict[str, int]
+    collectives: dict[str, int] | None  # None where no program fits
     layers: tuple[int, ...]  # what was compiled: all layers, or 1 and 2
     seconds: float
 
@@ -91,8 +85,8 @@ class Row:
 
 def main() -> None:
     name, *rest = sys.argv[1:] or [""]
-    if name in SIZES:
-        spec = Plan(model=SIZES[name], T=LENGTH, recipe=RECIPE)
+    if name.rpartition("-")[2] in SIZES:
+        spec = Plan(model=preset(name), T=LENGTH, recipe=RECIPE)
     else:
         found = find(name, "pretrain_spec", also=tuple(SIZES))
         spec = Plan(model=found.model, T=found.corpus.T, recipe=found.recipe)
@@ -102,9 +96,9 @@ def main() -> None:
         ("T", int, spec.T),
         ("recipe", Recipe, spec.recipe),
         ("layout", Layout, Layout()),
-        ("topology", tuple[str, ...], ("v5e:4x8",)),
-        ("members", int, 1),
-        ("exact", bool, False),
+        ("topology", option(tuple[str, ...], "what to compile for"), ("v5e:4x8",)),
+        ("members", option(int, "of an ensemble"), 1),
+        ("exact", option(bool, "compile all layers, not 1 and 2 of them"), False),
     ]
     launch = dataclasses.make_dataclass(name, fields, frozen=True)
     asked = tyro.cli(
@@ -126,12 +120,13 @@ def show(plan: Plan, rows: list[Row]) -> None:
     )  # fmt: skip
     for row in rows:
         gib = lambda n: "unknown" if n is None else f"{n / GIB:.2f} GiB"
-        found = ", ".join(f"{n} {name}" for name, n in row.collectives.items())
+        found = ", ".join(f"{n} {name}" for name, n in (row.collectives or {}).items())
         fits = "yes" if row.fits else "no: more devices, --layout.remat input, --layout.accumulate"
         fits = "unknown: compile all layers, --exact" if row.total is None else fits
         grid.add_row(
             row.topology, f"{row.devices} x {row.kind}", gib(row.state), gib(row.total),
-            gib(HBM[row.kind]), fits, found or "none", f"{row.seconds:.0f} s",
+            gib(HBM[row.kind]), fits,
+            "unknown" if row.collectives is None else found or "none", f"{row.seconds:.0f} s",
         )  # fmt: skip
     console = rich.console.Console()
     if not console.is_terminal:
@@ -145,14 +140,17 @@ def compiled(
     """The step compiled for a topology; Layout() stands for fsdp over all of its devices.
 
     Unless `exact`, a model of many equal layers is extrapolated from 1 and 2 of them. ValueError:
-    an unknown topology, or a layout that does not divide. ImportError without compiler.
+    an unknown topology, no compiler for it, or a layout that does not divide.
     """
     devices = _devices(topology)
     if layout.sizes == Layout().sizes:
         layout = dataclasses.replace(layout, fsdp=len(devices))
     layout.check(members, plan.recipe.batch, plan.T)
     mesh, started = layout.mesh(devices), time.perf_counter()
-    kind = next(kind for kind in HBM if devices[0].device_kind.startswith(kind))
+    named = devices[0].device_kind
+    kind = next((kind for kind in HBM if named.startswith(kind)), None)
+    if kind is None:
+        raise ValueError(f"what a {named} holds is not in HBM of train/plan.py; add it there")
     model, found = plan.model, {}
     few = model.layers > 2 and len(set(model.mixers)) == 1 and not exact
     for n in (1, 2) if few else (model.layers,):
@@ -160,23 +158,24 @@ def compiled(
         own = dataclasses.replace(model, layers=n, mixer=model.mixers[0]) if few else model
         found[n] = _needs(dataclasses.replace(plan, model=own), layout, mesh, members)
     needs = _deep(found[1], found[2], model.layers) if few else found[model.layers]
-    total, more = needs.pop("total"), lambda name: found[2][name] - found[1][name]
+    state, total = needs.pop("state"), needs.pop("total")
+    more = lambda name: found[2][name] - found[1][name]
     # A layer takes its state at least; where it seems not to, two were laid out unlike one.
     known = not few or more("total") >= more("state")
     return Row(
-        topology=topology, devices=mesh.size, kind=kind, state=needs.pop("state"),
-        total=total if known else None, collectives=dict(sorted(needs.items())),
+        topology=topology, devices=mesh.size, kind=kind, state=state,
+        total=total if known else None,
+        collectives={name: n for name, n in sorted(needs.items()) if n} if needs else None,
         layers=tuple(found), seconds=time.perf_counter() - started,
     )  # fmt: skip
 
 
-def _deep(one: collections.Counter, two: collections.Counter, layers: int) -> collections.Counter:
-    """What so many layers need if each adds what the second did."""
-    names = one.keys() | two.keys()
-    return collections.Counter({n: one[n] + (layers - 1) * (two[n] - one[n]) for n in names})
+def _deep(one: dict[str, int], two: dict[str, int], layers: int) -> dict[str, int]:
+    """What so many layers need if each adds what the second did, as far as both are known."""
+    return {n: one[n] + (layers - 1) * (two[n] - one[n]) for n in one.keys() & two.keys()}
 
 
-def _needs(plan: Plan, layout: Layout, mesh: Mesh, members: int) -> collections.Counter:
+def _needs(plan: Plan, layout: Layout, mesh: Mesh, members: int) -> dict[str, int]:
     """Bytes of a device as `state` and `total`, and how often each collective is in the program.
 
     TPU compilers refuse what does not fit: then the program is not there, but its size is.
@@ -195,12 +194,12 @@ def _needs(plan: Plan, layout: Layout, mesh: Mesh, members: int) -> collections.
         if not (used := whole or more):
             raise
         total = int(float(used[1]) * {"G": GIB, "M": 2**20}[used[2]]) + (0 if whole else state)
-        return collections.Counter(state=state, total=total)
+        return {"state": state, "total": total}
     m = program.memory_analysis()
     total = m.argument_size_in_bytes + m.temp_size_in_bytes + m.output_size_in_bytes
     calls = re.findall(rf" ({'|'.join(COLLECTIVES)})(?:-start)?\(", program.as_text())
-    own = collections.Counter(state=state, total=total - m.alias_size_in_bytes)
-    return own + collections.Counter(calls)
+    own = {"state": state, "total": total - m.alias_size_in_bytes}
+    return own | {name: calls.count(name) for name in COLLECTIVES}
 
 
 def arguments(plan: Plan, members: int, mesh: Mesh | None) -> tuple:
@@ -246,6 +245,8 @@ def _devices(topology: str) -> list:
             f"no topology {topology!r}: v5e:4x8, v6e:2x2, v5p:2x2x1, tpu7x:2x2x1, h100:8 and "
             f"h200:1 are some ({str(error).splitlines()[0][:120]})"
         ) from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"no compiler for {topology} here: make compilers") from error
     return list(found.devices)
 
 

@@ -1,10 +1,12 @@
 """Pretrain one model: `python -m train.pretrain SPEC [--recipe.steps 2000] [--out DIR]`.
 
 SPEC is an experiment that defines `pretrain_spec()`: a frozen dataclass with fields model, corpus
-and recipe, each field of which is an option (`python -m train.pretrain SPEC --help`). `--layout.*`
-spreads it over the devices there are (train/mesh.py) and is no part of what is computed; nor are
-`--log tensorboard wandb trackio` and `--trace 100 110`, a profile of these steps (train/log.py).
-The run continues where it was, in whatever layout, if DIR holds its beginning.
+and recipe. What these and their parts are made of are options (`python -m train.pretrain SPEC
+--help`); another kind of mixer, optimizer, schedule, objective or adapter is an edit of the
+experiment. `--layout.*` spreads it over the devices there are (train/mesh.py) and is no part of
+what is computed; nor are `--log tensorboard wandb trackio` and `--trace 100 110`, a profile of
+these steps (train/log.py). The run continues where it was, in whatever layout, if DIR holds its
+beginning. DIR/params is what a stage of `experiments.run` leaves: an ensemble of one.
 
 A checkpoint is due `--every 200` steps, and at SIGTERM, which is answered between calls of
 `--steps-per-call 20` steps: choose so few that a call and a save fit into the time that is given
@@ -22,9 +24,10 @@ import json
 import math
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import tyro
@@ -47,7 +50,7 @@ EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
 def main() -> None:
     peers()
-    spec, options = launched("pretrain_spec", "out")
+    spec, options = launched("pretrain_spec")
     train(spec, options.out or folder(spec), options)
 
 
@@ -67,10 +70,11 @@ def peers() -> None:
     multihost_utils.sync_global_devices("peers")
 
 
-def launched(function: str, *folders: str) -> tuple[Any, Any]:
+def launched(function: str, **folders: str) -> tuple[Any, Any]:
     """The spec of the experiment on the command line, with its overrides, and the other options.
 
-    `function` of the experiment gives the spec; `folders` are options that hold a path or None.
+    `function` of the experiment gives the spec; `folders` are more options that hold a path or
+    None, each with what --help says of it.
     """
     name, *rest = sys.argv[1:] or [""]
     spec = find(name, function)
@@ -80,11 +84,12 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
         ("corpus", type(spec.corpus), spec.corpus),
         ("recipe", Recipe, spec.recipe),
         ("layout", Layout, Layout()),
-        ("log", tuple[Kind, ...], ()),
-        ("trace", tuple[int, int] | None, None),
-        ("every", int, 200),
-        ("steps_per_call", int, 20),
-        *((name, pathlib.Path | None, None) for name in folders),
+        ("log", option(tuple[Kind, ...], "where numbers go besides metrics.jsonl"), ()),
+        ("trace", option(tuple[int, int] | None, "steps, first and last, to profile"), None),
+        ("every", option(int, "steps from one checkpoint to the next"), 200),
+        ("steps_per_call", option(int, "steps that SIGTERM may have to wait for"), 20),
+        ("out", option(pathlib.Path | None, "folder of the run; default runs/<identity>"), None),
+        *((name, option(pathlib.Path | None, said), None) for name, said in folders.items()),
     ]
     launch = dataclasses.make_dataclass(name, [(n, t) for n, t, _ in fields], frozen=True)
     found = tyro.cli(
@@ -93,8 +98,17 @@ def launched(function: str, *folders: str) -> tuple[Any, Any]:
         default=launch(*(default for *_, default in fields)),
         args=rest,
     )
-    model = exactly(found.model)
+    model, words = exactly(found.model), found.corpus.tokenizer.size
+    if words > model.W:
+        raise ValueError(
+            f"W={model.W} is less than the {words} words of this corpus; --model.W {words}"
+        )
     return dataclasses.replace(spec, model=model, corpus=found.corpus, recipe=found.recipe), found
+
+
+def option(kind: Any, said: str) -> Any:
+    """The type of an option that --help explains."""
+    return Annotated[kind, tyro.conf.arg(help=said)]
 
 
 def folder(spec: Any) -> pathlib.Path:
@@ -116,7 +130,9 @@ def find(name: str, function: str, also: tuple[str, ...] = ()) -> Any:
 
 
 def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
-    """One member, from `base` (parameters without the members' axis) or from scratch."""
+    """One member, from `base` (parameters of an ensemble of one) or from scratch."""
+    # Nothing is lost outside of `fit`, which saves first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     devices = math.prod(options.layout.sizes)
     if jax.process_count() > 1 and devices != jax.device_count():
         raise ValueError(
@@ -128,7 +144,9 @@ def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
     store = Store(out, every=options.every)
     first = jax.process_index() == 0  # one process speaks for all
     logs = [writer(kind, out, describe(spec)) for kind in options.log if first]
-    trace = Trace(out, *options.trace) if options.trace else None
+    trace = Trace(out, *options.trace, options.steps_per_call) if options.trace else None
+    if trace is not None and not store.metrics():
+        trace(0)
 
     def show(progress):
         (step,), loss, speed = progress.step, float(progress.loss[0]), progress.tokens_per_second
@@ -141,8 +159,6 @@ def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
         if trace is not None:
             trace(step)
 
-    if base is not None:
-        base = jax.tree.map(lambda leaf: leaf[None], base)
     batches = stream(spec.corpus, spec.recipe.batch)
     member = Member(recipe=spec.recipe, batches=batches, name=str(out), store=store)
     state, lost = fit(
@@ -154,8 +170,7 @@ def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
     for error in lost.values():
         raise error
     store.close()
-    params = result(spec.model, (spec.recipe,), state, base)
-    save_params(out, jax.tree.map(lambda leaf: leaf[0], params))
+    save_params(out, result(spec.model, (spec.recipe,), state, base, options.layout.mesh()))
     print(f"parameters: {out / 'params'}")
 
 
@@ -202,8 +217,8 @@ def run(main: Callable[[], None]) -> None:
     jax.config.update("jax_compilation_cache_dir", str(EXPERIMENTS.parent / ".cache" / "jax"))
     try:
         main()
-    except (ValueError, FloatingPointError) as error:
-        sys.exit("; ".join([f"error: {error}", *getattr(error, "__notes__", ())]))
+    except (ValueError, NotImplementedError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command continues")
 

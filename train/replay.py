@@ -1,8 +1,10 @@
 """Do a step that was not finite again: `python -m train.replay DIR`.
 
 DIR is the folder of the run, or of the stage, in which `fit` left a not-finite-<step>.npz: the
-member's state before the step, its rows, its model and recipe. The step is run as it was; printed
-are its loss, the norm of its gradient, and the parameters whose gradient or value is not finite.
+member's state before the step, its rows, its model, recipe and layout. The step is run in as many
+parts and with the same `remat`, but alone and on one device, which must hold it: what came of a sum
+over devices need not come again. Printed are its loss, the norm of its gradient, and the parameters
+whose gradient or value is not finite.
 """
 
 import json
@@ -14,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from train.mesh import Layout
 from train.pretrain import run
 from train.recipe import Recipe
 from train.step import Span, State, Still, abstract, chunk, constants, loss_and_gradient
@@ -45,26 +48,29 @@ def replay(path: pathlib.Path) -> Found:
     with np.load(path) as kept:
         kept = dict(kept)
     spec = rebuild(json.loads(str(kept["spec"])))
-    cfg, recipe = spec["model"], spec["recipe"]
+    cfg, recipe, was = spec["model"], spec["recipe"], spec.get("layout", Layout())
+    layout = Layout(accumulate=was.accumulate, remat=was.remat)
     state, still = _filled(("state", "still"), abstract(cfg, recipe, 1), kept)
     rows = {name: kept[f"batch/{name}"] for name in ("tokens", "weights", "segments")}
     step = int(state.step[0])
     one = lambda tree: jax.tree.map(lambda x: x[0], tree)
-    _, gradient = jax.jit(lambda *own: loss_and_gradient(cfg, recipe, *own))(
+    _, gradient = jax.jit(lambda *own: loss_and_gradient(cfg, recipe, *own, layout))(
         one(state.trained), one(still), rows
     )
     wrong = (_not_finite(one(state.trained)), _not_finite(gradient))
-    return Found(step, *_metrics(cfg, recipe, state, still, rows), *wrong)
+    return Found(step, *_metrics(cfg, recipe, layout, state, still, rows), *wrong)
 
 
-def _metrics(cfg: Any, recipe: Recipe, state: State, still: Still, rows: dict) -> tuple:
+def _metrics(
+    cfg: Any, recipe: Recipe, layout: Layout, state: State, still: Still, rows: dict
+) -> tuple:
     span = Span(
         batches=jax.tree.map(lambda x: jnp.asarray(x)[None, None], rows),
         rates=recipe.rates()[None, int(state.step[0]) :][:, :1],
         first=np.array(state.step),
         count=np.ones(1, np.int32),
     )
-    _, metrics = chunk(cfg, recipe)(state, still, constants((recipe,)), span)
+    _, metrics = chunk(cfg, recipe, layout)(state, still, constants((recipe,)), span)
     return float(metrics.loss[0, 0]), float(metrics.gradient[0, 0])
 
 

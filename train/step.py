@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from model.lm import LM, bind, init, shapes
 from train.adapter import Full, divide, together
-from train.mesh import Layout, placed
+from train.mesh import Layout, moved, placed
 from train.recipe import Recipe, numbers, with_numbers
 
 
@@ -76,12 +76,15 @@ def divided(params: Any, recipes: Sequence[Recipe], keys: np.ndarray) -> tuple[A
     return trained, Still(frozen, params if recipes[0].objective.relative else {})
 
 
-def result(cfg: LM, recipes: tuple[Recipe, ...], state: State, params: Any = None) -> Any:
-    """The parameters of members at the end, trained from `params` (absent: fresh from seeds)."""
+def result(
+    cfg: LM, recipes: tuple[Recipe, ...], state: State, params: Any = None, mesh: Mesh | None = None
+) -> Any:
+    """The parameters of members at the end, trained from `params` (absent: fresh from seeds); they
+    lie on the mesh that the state lies on."""
     if recipes[0].adapter == Full():
         return state.trained
     seeds = tuple(recipe.seed for recipe in recipes)
-    params = parameters(cfg, seeds) if params is None else params
+    params = parameters(cfg, seeds, mesh) if params is None else moved(params, mesh)
     return together([recipe.adapter for recipe in recipes], state.trained, params, keys(seeds))
 
 

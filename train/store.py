@@ -22,7 +22,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from train.damage import Damaged, noted, quiet, verified
+from train.damage import Damaged, hindrance, noted, quiet, verified
 from train.lock import Lock, whole, writing
 
 
@@ -85,6 +85,7 @@ class Store:
         try:
             return self._opened()
         except (KeyError, ValueError, TypeError, OSError) as error:  # of notes that are damaged
+            hindrance(error, self.folder)
             found = [step for step in self._steps() if not readable(self._path(step))]
             if not found:
                 raise
@@ -93,7 +94,7 @@ class Store:
             return self._opened()
 
     def _opened(self) -> ocp.training.Checkpointer:
-        due, keep = ocp.training.save_decision_policies, ocp.training.preservation_policies
+        keep = ocp.training.preservation_policies
         best = keep.BestN(
             n=1, get_metric_fn=lambda metrics: metrics.get("loss", float("inf")), reverse=True,
             keep_checkpoints_without_metrics=False,
@@ -101,8 +102,6 @@ class Store:
         with writing(self.folder), quiet():
             return ocp.training.Checkpointer(
                 self.folder / "checkpoints",
-                # The default policy skips steps silently while a save is running.
-                save_decision_policy=due.FixedIntervalPolicy(self.every),
                 preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
             )
 
@@ -164,7 +163,7 @@ class Store:
             raise ValueError(
                 f"{said}; move it to {aside.name}, and the same command goes on from the one before"
             )
-        print(f"{said}; moved to {aside.name}, going on from the one before", file=sys.stderr)
+        print(f"{said}; moved to {aside.name}, going on without it", file=sys.stderr)
         self._path(step).rename(_free(aside))
 
     def _load(self, step: int, like: Any) -> Any:
@@ -229,13 +228,14 @@ def load_params(folder: str | pathlib.Path, like: Any) -> Any:
 
 
 def readable(path: pathlib.Path) -> bool:
-    """Whether what Orbax notes beside a checkpoint can be read."""
+    """Whether what Orbax notes beside a checkpoint is whole; ValueError if that cannot be seen."""
     metrics = path / "metrics" / "metrics"
     try:
         with quiet():
             ocp.checkpointables_metadata(path)
             return not metrics.exists() or "loss" in json.loads(metrics.read_text())
-    except Exception:
+    except Exception as error:
+        hindrance(error, path)
         return False
 
 

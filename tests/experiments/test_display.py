@@ -35,3 +35,14 @@ def test_the_display_shows_members_as_rows_with_their_losses(steps, tmp_path):
     shown = text.get()
     assert "█▁" in shown and "loss 2.500" in shown and "4/4" in shown
     assert f"3/{steps}" in shown and "10.0k tok/s" in shown and "left" in shown
+
+
+def test_what_was_done_before_is_no_part_of_what_the_time_left_is_told_by():
+    pair = [toy(0, steps=200), toy(1, steps=200)]
+    display = Display(pair)
+    display.begin(pair)
+    told = lambda *steps: display.advance(pair, Progress([*steps], np.ones(2), np.zeros(2), 1e4))
+    told(180, 20)  # the one goes on from a checkpoint
+    told(200, 40)
+    (task,) = display.progress.tasks
+    assert task.completed == 100 * 40 and task.total == 100 * 200

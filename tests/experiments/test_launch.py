@@ -1,5 +1,6 @@
 """Ensembles as jobs: in what order, what is lost, and through submitit's own local executor."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from experiments.display import Display
 from experiments.stage import Stage, home
 from model.lm import LM
 from model.softmax import Softmax
+from train.lock import Held
 from train.recipe import Constant, Recipe
 
 
@@ -111,6 +113,36 @@ def test_a_job_that_is_sent_a_signal_saves_and_ends_as_one_that_was_not(number, 
         assert not stage.complete([one], tmp_path / "here", display)
     for name in ("metrics.jsonl", "ledger.parquet"):
         assert (folder / name).read_bytes() == (home(tmp_path / "here", one) / name).read_bytes()
+
+
+def test_one_training_asked_for_twice_is_never_two_jobs_at_once(tmp_path, monkeypatch):
+    one, said = toy(0), []
+    again = dataclasses.replace(one, labels=(("seed", 0), ("asked", "again")))
+
+    class Noting(Here):
+        def submit(self, job):
+            said.append("submitted")
+            return types.SimpleNamespace(job_id=0, result=lambda: (said.append("done"), {})[1])
+
+    monkeypatch.setattr(launch.submitit, "AutoExecutor", Noting)
+    assert launch.complete([one, again], tmp_path, "local") == {}
+    assert said == ["submitted", "done"] * 2
+
+
+def test_a_job_waits_for_another_that_is_at_its_stages(tmp_path, monkeypatch, capsys):
+    """That of a command which was started again while its jobs were running."""
+    found = [Held("written by process 7"), {}]
+
+    def complete(*_):
+        own = found.pop(0)
+        if isinstance(own, Held):
+            raise own
+        return own
+
+    monkeypatch.setattr(stage, "complete", complete)
+    monkeypatch.setattr(launch, "PAUSE", 0.0)
+    assert launch.Job([toy(0)], tmp_path)() == {} and not found
+    assert "written by process 7" in capsys.readouterr().err
 
 
 def test_a_signal_outside_of_a_training_is_submitit_s_at_once(monkeypatch):

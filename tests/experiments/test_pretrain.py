@@ -1,5 +1,6 @@
 """The training commands: one process, and two that find each other, are the same run."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -8,9 +9,24 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from data.corpus import Corpus
+from data.language import Pair
+from data.world import World
+from experiments.stage import Stage
+from model.lm import LM, shapes
+from model.softmax import Softmax
+from train import pretrain, tune
+from train.mesh import Layout
+from train.recipe import Constant, Recipe
+from train.step import State
+from train.store import describe, identity, load_params, save_params
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STEPS = ("--recipe.steps", "6", "--recipe.batch", "8")
@@ -131,3 +147,74 @@ def test_a_layout_that_leaves_devices_of_other_processes_out_is_refused(tmp_path
     texts = [process.communicate(timeout=300)[0] for process in both]
     assert [process.returncode for process in both] == [1, 1], texts
     assert all("--layout.data 2" in text for text in texts), texts
+
+
+def test_a_folder_of_another_run_is_refused_with_the_difference(tmp_path):
+    recipe = Recipe(steps=900, batch=2)
+    for _ in range(2):
+        pretrain.claim(tmp_path, recipe)
+    with pytest.raises(ValueError, match=r"holds another run \(steps: 900, not 800\); choose ano"):
+        pretrain.claim(tmp_path, dataclasses.replace(recipe, steps=800))
+    assert json.loads((tmp_path / "spec.json").read_text()) == describe(recipe)
+
+
+def test_a_corpus_of_more_words_than_the_model_has_is_refused(monkeypatch):
+    """They would be clamped in the embedding, and NaN in the loss."""
+    monkeypatch.setattr(sys, "argv", ["pretrain", "flagship", "--model.W", "300"])
+    with pytest.raises(ValueError, match=r"W=300 is less than the (\d+) words .*; --model.W \1$"):
+        pretrain.launched("pretrain_spec")
+
+
+def drawn(cfg, seed):
+    """Parameters of an ensemble of one."""
+    draw = np.random.default_rng(seed)
+    own = lambda x: jnp.asarray(draw.normal(size=(1, *x.shape)), x.dtype)
+    return jax.tree.map(own, shapes(cfg))
+
+
+def test_what_a_tuning_starts_from_is_part_of_what_it_is(tmp_path, monkeypatch):
+    """Of two bases, each in a format that both training commands and stages leave."""
+    spec, seen = pretrain.find("flagship", "tune_spec"), []
+    monkeypatch.setattr(tune, "peers", lambda: None)
+    monkeypatch.setattr(tune, "train", lambda *own: seen.append(own))
+    bases = [tmp_path / "runs" / "one", tmp_path / "stages" / "0123456789ab"]
+    for seed, base in enumerate(bases):
+        save_params(base, drawn(spec.model, seed))
+    for base in bases:
+        monkeypatch.setattr(sys, "argv", ["tune", "flagship", "--base", str(base)])
+        tune.main()
+    names = [identity(own[0]) for own in seen]
+    assert len({*names, identity(spec)}) == 3
+    assert [own[1].name for own in seen] == names
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(seen[0][3])} == {1}
+
+
+OPTIONS = types.SimpleNamespace(layout=Layout(), every=9, log=(), trace=None, steps_per_call=2)
+
+
+def toy():
+    corpus = Corpus(World(pairs=32, cities=4, nouns=8), Pair(), T=32)
+    model = LM(W=corpus.tokenizer.size, D=8, layers=1, mixer=Softmax(heads=2), F=8)
+    return Stage(model=model, corpus=corpus, recipe=Recipe(steps=4, batch=2, schedule=Constant()))
+
+
+def test_a_training_command_leaves_parameters_as_a_stage_does(tmp_path, monkeypatch):
+    spec = toy()
+    params = drawn(spec.model, 0)
+    fit = lambda *_, **__: (State(params, {}, np.array([4])), {})
+    monkeypatch.setattr(pretrain, "fit", fit)
+    before = signal.getsignal(signal.SIGTERM)
+    pretrain.train(spec, tmp_path, OPTIONS)
+    signal.signal(signal.SIGTERM, before)
+    jax.tree.map(np.testing.assert_array_equal, load_params(tmp_path, params), params)
+
+
+def test_a_signal_before_or_after_the_training_ends_the_command_well(tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(pretrain, "fit", lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            pretrain.train(toy(), tmp_path, OPTIONS)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 0

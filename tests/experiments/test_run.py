@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -120,6 +121,22 @@ def test_bad_input_is_one_line_with_the_way_out(words, says, capsys, tmp_path):
     error = capsys.readouterr().err
     assert says in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_kill_while_the_spec_is_written_leaves_the_old_one(tmp_path, monkeypatch):
+    module = types.SimpleNamespace(__name__="experiments.toy", stages=lambda _: [])
+    settings = run.find("flagship").Settings(size="smoke")
+    run.claim_folder(tmp_path, module, settings)
+
+    def cut(path, text, **_):
+        with path.open("w") as file:
+            file.write(text[:9])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pathlib.Path, "write_text", cut)
+    with pytest.raises(KeyboardInterrupt):
+        run.claim_folder(tmp_path, module, settings)
+    assert json.loads((tmp_path / "spec.json").read_text())["experiment"] == "toy"
 
 
 def test_an_impossible_size_is_refused(capsys):

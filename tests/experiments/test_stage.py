@@ -26,6 +26,7 @@ from experiments.stage import Stage, groups, home
 from model.lm import LM, shapes
 from model.softmax import Softmax
 from train.denoise import Masked
+from train.lock import Held, Lock
 from train.objective import NextToken
 from train.plan import memory
 from train.preference import DPO, Near
@@ -133,7 +134,7 @@ time.sleep(600)
 """
 
 
-def test_a_folder_that_another_process_is_at_is_not_thrown_away(tmp_path):
+def test_a_folder_that_another_process_is_at_is_not_thrown_away(tmp_path, capsys):
     """A measurement is missing of a step that has gone by: only a new training would pass it."""
     one = toy()
     folder = home(tmp_path, one)
@@ -143,17 +144,34 @@ def test_a_folder_that_another_process_is_at_is_not_thrown_away(tmp_path):
         assert other.stdout.readline() == b"locked\n"
         with pytest.raises(ValueError, match=rf"written by process {other.pid} on"):
             stage._member(one, folder, [2])
-        assert (folder / "checkpoints" / "3").is_dir()
+        assert (folder / "checkpoints" / "3").is_dir() and not capsys.readouterr().err
         other.kill()
     stage._member(one, folder, [2]).store.close()
     assert not (folder / "checkpoints" / "3").exists()
+    said = capsys.readouterr().err
+    assert f"{one.title}: measurements of steps 2 are missing" in said and str(folder) in said
+
+
+def test_who_finds_a_folder_held_keeps_no_other(tmp_path, monkeypatch):
+    """Two that wait for each other would wait for ever."""
+    pair, seen = [toy(0), toy(1)], []
+
+    def fit(cfg, members, **_):
+        seen.extend(member.store for member in members)
+        seen[0]._lock = Lock(seen[0].folder)
+        raise Held("another has it")
+
+    monkeypatch.setattr(stage, "fit", fit)
+    with pytest.raises(Held):
+        stage._train(pair, tmp_path, {each: [] for each in pair}, Display(pair))
+    assert len(seen) == 2 and seen[0]._lock is None
 
 
 def test_a_table_that_does_not_fit_on_the_disk_is_one_line(mounted):
     disk = mounted("size=1m")
     table = pa.table({"x": np.random.default_rng(0).random(300_000)})
     with pytest.raises(ValueError, match=r"the disk of \S+ is full"):
-        stage._write(table, disk / "table.parquet")
+        stage.write(table, disk / "table.parquet")
     assert not (disk / "table.parquet").exists()
 
 

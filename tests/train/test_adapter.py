@@ -10,13 +10,14 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from model.gla import GLA
-from model.lm import LM, apply, init
+from model.lm import LM, apply, init, shapes
 from model.softmax import Softmax
 from tests.train.every import MIXERS
 from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Masked, Only, divide
 from train.loop import Member, fit
+from train.mesh import Layout, moved
 from train.recipe import AdamW, Constant, Recipe
-from train.step import keys, parameters, result
+from train.step import State, keys, parameters, result
 
 SLICES = [Full(), Only(r"blocks/1/.*"), BIAS_ONLY, Embeddings((3, 1))]
 ADAPTERS = [*SLICES, LoRA(rank=1), LoRA(rank=3)]
@@ -70,7 +71,8 @@ def changed(before, after):
     return {path for path in before if (np.asarray(before[path]) != after[path]).any()}
 
 
-QUICK = [pytest.param(m, marks=[] if m in MIXERS[:2] else pytest.mark.slow) for m in MIXERS]
+FAST = (Softmax(heads=2), GLA(heads=2, convolution=4))
+QUICK = [pytest.param(m, marks=[] if m in FAST else pytest.mark.slow) for m in MIXERS]
 
 
 @pytest.mark.parametrize("mixer", QUICK, ids=repr)
@@ -153,6 +155,17 @@ def test_members_with_masks_of_their_own_train_in_one_program_as_each_alone(copy
             np.testing.assert_allclose(both[path][s], alone[path][0], rtol=1e-5, atol=1e-6)
             moved = (np.asarray(both[path][s]) != start[path][0]).any()
             assert moved == bool(re.fullmatch(pattern, path)), (pattern, path)
+
+
+def test_what_was_trained_on_several_devices_is_put_together_there():
+    cfg, adapter = model(Softmax(heads=2)), Only("norm/gain")
+    recipes = (Recipe(steps=3, batch=4, schedule=Constant(), adapter=adapter),)
+    params = jax.tree.map(lambda x: jnp.asarray(np.ones((1, *x.shape))), shapes(cfg))
+    mesh = Layout(data=2).mesh()
+    state = State(moved({"norm": params["norm"]}, mesh), {}, np.zeros(1, np.int32))
+    found = result(cfg, recipes, state, params, mesh)
+    equal(found, params)
+    assert all(len(leaf.sharding.device_set) == 2 for leaf in jax.tree.leaves(found))
 
 
 def test_what_is_put_together_runs(copying):

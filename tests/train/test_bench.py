@@ -1,6 +1,8 @@
 """What the benchmark of a step counts, and that it takes steps."""
 
 import dataclasses
+import sys
+import time
 
 import jax
 import pytest
@@ -8,7 +10,8 @@ import pytest
 from model.gla import GLA
 from model.lm import LM, shapes
 from model.mamba import Mamba
-from train.bench import _step, flops
+from train import bench
+from train.bench import _rival, _step, flops
 
 CFG = LM(W=9, D=16, layers=2, mixer=GLA(heads=2), F=32)
 
@@ -35,3 +38,14 @@ def test_a_call_takes_its_steps_and_holds_the_state_of_all_members():
     step()
     weights = sum(4 * leaf.size for leaf in jax.tree.leaves(shapes(CFG)))
     assert n == 10 and memory > 2 * 3 * weights
+
+
+@pytest.mark.parametrize("python", [sys.executable, "/nowhere/python"])
+def test_a_rival_that_cannot_run_is_one_line(python, monkeypatch):
+    """It may have died of its imports before it is asked, or of the first question."""
+    monkeypatch.setattr(bench, "_GPT2", "import no_such_library")
+    cannot = pytest.raises(ValueError, match=r"cannot run GPT-2; it needs torch and transformers")
+    for seconds in (0, 0.5):
+        with cannot, _rival(CFG, 12, 4, python) as turn:
+            time.sleep(seconds)
+            turn()

@@ -59,7 +59,6 @@ WHAT = {
     "train.adapter.LoRA": {"rank", "scale", "pattern"},
     "train.adapter.Embeddings": {"tokens"},
     "train.objective.NextToken": set(),
-    "train.objective.Everything": set(),
     "train.objective.ResponseAlone": {"keep"},
     "train.denoise.Masked": {"mask", "seed"},
     "train.denoise.Prefix": {"mask", "seed"},

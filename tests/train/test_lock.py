@@ -1,6 +1,7 @@
 """One writer a folder; full, read-only and missing folders."""
 
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -48,6 +49,15 @@ def test_a_process_does_not_lock_itself_out_and_may_give_a_lock_back(tmp_path):
     second.release()
     first.release()
     Lock(tmp_path).release()
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(ValueError, match=r"cannot be locked: No locks available; choose a folder"):
+        Lock(tmp_path)
 
 
 def test_a_file_is_replaced_whole(tmp_path):

@@ -3,6 +3,7 @@
 import sys
 import types
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -48,8 +49,8 @@ def test_a_library_that_is_not_there_is_named(tmp_path, monkeypatch):
 
 
 def test_a_trace_is_written_for_its_steps(tmp_path):
-    trace = Trace(tmp_path, 2, 4)
-    trace(1)
+    trace = Trace(tmp_path, 2, 4, 1)
+    trace(0)
     assert not (tmp_path / "trace").exists()
     trace(3)
     jnp.ones(3).block_until_ready()
@@ -57,4 +58,28 @@ def test_a_trace_is_written_for_its_steps(tmp_path):
     trace.close()
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
     with pytest.raises(ValueError, match="steps 4 to 4"):
-        Trace(tmp_path, 4, 4)
+        Trace(tmp_path, 4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "begun", "ended"), [(0, 10, 0, 20), (5, 15, 0, 20), (101, 119, 80, 120)]
+)
+def test_a_trace_covers_its_steps_though_it_is_told_of_calls_alone(
+    first, last, begun, ended, tmp_path, monkeypatch, capsys
+):
+    """When a step is told, the call after it is under way: what is begun then is the second."""
+    seen, now = [], 0
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda _: seen.append(now))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: seen.append(now))
+    trace = Trace(tmp_path, first, last, 20)
+    for now in range(0, 200, 20):
+        trace(now)
+    trace.close()
+    assert seen == [begun, ended] and not capsys.readouterr().err
+
+
+def test_a_trace_that_recorded_nothing_says_so(tmp_path, capsys):
+    trace = Trace(tmp_path, 100, 110, 20)
+    trace(300)
+    trace.close()
+    assert "no profile: steps 100 to 110" in capsys.readouterr().err

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from train.loop import _agreed, _spans, fit
-from train.member import Member
+from train.loop import _agreed, _saves_finished, _spans, fit
+from train.member import Member, NotFinite
 from train.step import parameters
 from train.store import Store
 
@@ -179,6 +179,14 @@ def test_nan_loses_the_member_and_keeps_its_batch_and_state(cfg, recipe, copying
     assert seen == [13], "what was kept is the state before the step"
 
 
+def test_what_is_said_of_a_lost_step_in_one_line_has_where_to_do_it_again():
+    error = NotFinite("seed 1", 13, float("nan"), 1.0)
+    error.add_note("`python -m train.replay DIR` does the step again")
+    assert str(error).endswith(
+        "lengthen the warm-up; `python -m train.replay DIR` does the step again"
+    )
+
+
 def test_a_bad_state_is_never_saved(cfg, recipe, copying, tmp_path):
     broken = Member(recipe=recipe, batches=copying(0, broken_at=9), store=Store(tmp_path, every=5))
     _, lost = fit(cfg, [broken])
@@ -273,6 +281,68 @@ def test_a_signal_while_the_last_step_is_saved_is_not_lost(cfg, recipe, copying,
         train(cfg, recipe, copying(0), stores=[store], options={"on_step": on_step})
     assert ended.value.code == 0 and (tmp_path / "checkpoints" / "30").is_dir()
     store.close()
+
+
+def test_a_signal_during_an_evaluation_saves_its_step_and_evaluates_no_further(
+    cfg, recipe, copying, tmp_path
+):
+    """The rest is evaluated when the run continues, of the very step."""
+    seen, asked = [], []
+
+    def evaluate(step, s):
+        seen.append((s, step))
+        if not asked:
+            asked.append(signal.raise_signal(signal.SIGTERM))
+
+    def run():
+        members = [
+            Member(
+                recipe=recipe, batches=copying(s), store=Store(tmp_path / str(s)),
+                evaluate_at=(10,), evaluate=lambda step, _, s=s: evaluate(step, s),
+            )
+            for s in range(2)
+        ]  # fmt: skip
+        try:
+            return fit(cfg, members)
+        finally:
+            for member in members:
+                member.store.close()
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 0 and seen == [(0, 10)]
+    for s in range(2):
+        assert (tmp_path / str(s) / "checkpoints" / "10").is_dir()
+    run()
+    assert seen == [(0, 10), (0, 10), (1, 10)]
+
+
+def test_all_who_are_due_are_saved_before_one_is_evaluated(
+    cfg, recipe, copying, tmp_path, monkeypatch
+):
+    said, save = [], Store.save
+    monkeypatch.setattr(
+        Store, "save", lambda own, step, state, **more: (said.append("saved"),
+                                                        save(own, step, state, **more))[1],
+    )  # fmt: skip
+    stores = [Store(tmp_path / str(s), every=30) for s in range(2)]
+    judge = lambda *_: said.append("evaluated")
+    train(cfg, recipe, *map(copying, range(2)), stores=stores, evaluate_at=(30,), evaluate=judge)
+    assert said == ["saved", "saved", "evaluated", "evaluated"]
+
+
+def test_a_store_that_fails_keeps_no_other_from_being_waited_for(tmp_path, monkeypatch):
+    stores, waited = [Store(tmp_path / str(s)) for s in range(3)], []
+
+    def wait(store):
+        waited.append(store)
+        if store == stores[1]:
+            raise ValueError("the disk is full")
+
+    monkeypatch.setattr(Store, "wait", wait)
+    with pytest.raises(ValueError, match="is full"), _saves_finished(stores):
+        pass
+    assert {*waited} == {*stores}
 
 
 def test_processes_end_together_when_one_of_them_is_asked(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from model.lm import LM, Net, bind, init
 from model.softmax import Softmax
 from train import objective
-from train.objective import Everything, ResponseAlone, pieces, surprise
+from train.objective import ResponseAlone, pieces, surprise
 
 
 class Fixed(Net):
@@ -107,12 +107,6 @@ def packed():
         "weights": np.array([[0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0]], np.float32),
         "segments": np.array([[1] * 5 + [2] * 5 + [0] * 2], np.int32),
     }
-
-
-def test_everything_weighs_all_but_beginnings_and_padding():
-    found = Everything().rows(packed(), 0)
-    assert found["weights"].tolist() == [[0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0]]
-    assert found["tokens"] is packed()["tokens"] or (found["tokens"] == packed()["tokens"]).all()
 
 
 def test_a_response_alone_has_its_markers_and_nothing_of_the_instruction():

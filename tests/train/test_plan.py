@@ -4,12 +4,15 @@ import collections
 import dataclasses
 import importlib.util
 import os
+import sys
 
 import jax
 import pytest
+from jax.experimental import topologies
 
 from model.gla import GLA
 from model.lm import LM
+from model.preset import preset
 from model.softmax import Softmax
 from train import plan
 from train.mesh import Layout
@@ -92,6 +95,46 @@ def test_a_layer_that_takes_less_than_its_state_foretells_nothing(monkeypatch, c
     plan.show(deep, [row])
     assert row.total is None and not row.fits and row.state == 6
     assert "unknown: compile all layers, --exact" in " ".join(capsys.readouterr().out.split())
+
+
+def test_of_what_fits_no_program_no_collectives_are_foretold(monkeypatch, capsys):
+    """One layer has a program; two have a size alone."""
+    needs = {1: {"state": 2, "total": 9, "all-gather": 5}, 2: {"state": 3, "total": 12}}
+    monkeypatch.setattr(plan, "_devices", lambda _: jax.devices()[:1])
+    monkeypatch.setitem(plan.HBM, "cpu", 20)
+    monkeypatch.setattr(plan, "_needs", lambda part, *_: needs[part.model.layers])
+    deep = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, layers=5))
+    row = plan.compiled(deep, "here")
+    assert row.total == 21 and row.collectives is None and not row.fits
+    plan.show(deep, [row])
+    assert "unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not installed"), NotImplementedError("cuda")])
+def test_a_missing_compiler_is_named_with_how_to_get_it(error, monkeypatch):
+    def missing(*_, **__):
+        raise error
+
+    monkeypatch.setattr(topologies, "get_topology_desc", missing)
+    for topology in ("v5e:2x2", "h100:1"):
+        with pytest.raises(ValueError, match=f"no compiler for {topology} here: make compilers"):
+            plan.compiled(SMALL, topology)
+
+
+def test_a_device_whose_memory_nobody_noted_is_refused(monkeypatch):
+    monkeypatch.setattr(plan, "_devices", lambda _: jax.devices()[:1])
+    with pytest.raises(ValueError, match=r"what a cpu holds is not in HBM"):
+        plan.compiled(SMALL, "v4:2x2x1")
+
+
+@pytest.mark.parametrize("name", ["50M", "340M", "1.3B", "softmax-1.3B"])
+def test_what_is_planned_is_the_preset_of_that_name(name, monkeypatch):
+    seen = []
+    monkeypatch.setattr(plan, "compiled", lambda asked, *_: seen.append(asked))
+    monkeypatch.setattr(plan, "show", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["plan", name])
+    plan.main()
+    assert seen[0].model == preset(name)
 
 
 def test_an_unknown_topology_is_refused_with_those_there_are():

@@ -118,7 +118,8 @@ def test_an_optimizer_without_a_rate_is_refused():
 
 
 def test_the_rates_are_the_schedule_step_by_step():
-    for schedule in (Cosine(warmup=3, final=0.1), Cosine(warmup=0), Constant()):
+    warm = WSD(warmup=3, decay=0.5, final=0.1)
+    for schedule in (Cosine(warmup=3, final=0.1), Cosine(warmup=0), Constant(), warm):
         recipe = Recipe(steps=12, batch=1, schedule=schedule)
         rate = schedule.schedule(recipe.optimizer.lr, 12)
         np.testing.assert_allclose(recipe.rates(), [rate(t) for t in range(12)], rtol=1e-5)

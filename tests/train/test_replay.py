@@ -1,6 +1,7 @@
 """A step that was not finite is done again from what fit left."""
 
 import dataclasses
+import json
 import math
 import sys
 
@@ -13,8 +14,9 @@ from train import replay
 from train.adapter import LoRA
 from train.loop import fit
 from train.member import Member
+from train.mesh import Layout
 from train.preference import Near
-from train.step import parameters
+from train.step import Metrics, parameters
 from train.store import Store, describe, rebuild
 
 
@@ -47,6 +49,22 @@ def test_a_finite_step_replays_to_the_loss_that_was_logged(cfg, recipe, copying,
     found = replay.replay(path)
     assert math.isclose(found.loss, logged["loss"][0], rel_tol=0, abs_tol=0)
     assert found.gradient == logged["gradient"][0] and not found.gradients
+
+
+def test_a_step_is_done_again_in_as_many_parts(cfg, recipe, copying, tmp_path, monkeypatch):
+    store = Store(tmp_path, every=50)
+    fit(cfg, [Member(recipe=recipe, batches=copying(0, broken_at=13), store=store)])
+    path, seen = tmp_path / "not-finite-13.npz", []
+    with np.load(path) as kept:
+        spec = json.loads(str(kept["spec"]))
+        assert spec["layout"] == describe(Layout())
+        spec["layout"] = describe(Layout(accumulate=2, data=4))
+        np.savez(path, **dict(kept) | {"spec": np.array(json.dumps(spec))})
+    step = lambda *_: (None, Metrics(np.ones((1, 1)), np.ones((1, 1))))
+    monkeypatch.setattr(replay, "chunk", lambda *own: (seen.append(own[-1]), step)[1])
+    monkeypatch.setattr(replay, "loss_and_gradient", lambda *own: (seen.append(own[-1]), {}))
+    replay.replay(path)
+    assert seen == [Layout(accumulate=2)] * 2
 
 
 def test_a_folder_without_a_lost_step_is_refused(tmp_path, monkeypatch):

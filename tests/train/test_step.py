@@ -10,7 +10,7 @@ from model.gla import GLA
 from train.loop import fit
 from train.member import Member
 from train.mesh import Layout
-from train.recipe import AdamW, Constant
+from train.recipe import WSD, AdamW, Constant, Muon
 from train.step import Span, Still, begin, chunk, constants, parameters
 
 
@@ -156,6 +156,35 @@ def test_the_caller_s_parameters_survive(cfg, recipe, copying):
     before = jax.tree.map(np.array, params)
     alone(cfg, recipe, copying(0), params=params)
     jax.tree.map(np.testing.assert_array_equal, params, before)
+
+
+def test_a_step_takes_the_place_of_the_state_it_is_given(cfg, recipe, copying):
+    """Two states at once would be twice the memory."""
+    state = begin(recipe, parameters(cfg, (0,)))
+    batch = jax.tree.map(lambda x: x[None, None], copying(0)[0])
+    span = Span(batch, recipe.rates()[None, :1], np.array([0]), np.array([1]))
+    chunk(cfg, recipe)(state, Still({}, {}), constants((recipe,)), span)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+def test_members_of_muon_train_by_their_own_numbers_whoever_is_beside(cfg, recipe, copying):
+    numbers = (Muon(), Muon(lr=1e-2, momentum=0.8, weight_decay=0.0), Muon())
+    members = [
+        Member(
+            recipe=dataclasses.replace(
+                recipe, steps=6, optimizer=own, schedule=WSD(warmup=2, decay=0.5)
+            ),
+            batches=copying(0),
+        )
+        for own in numbers
+    ]
+    state, lost = fit(cfg, members)
+    assert not lost and np.asarray(state.step).tolist() == [6, 6, 6]
+    for before, leaf in zip(
+        jax.tree.leaves(parameters(cfg, (0,))), jax.tree.leaves(state.trained), strict=True
+    ):
+        np.testing.assert_array_equal(leaf[0], leaf[2])
+        assert (leaf[0] != leaf[1]).any() and (leaf[0] != before[0]).any()
 
 
 def test_copying_is_learnt(cfg, recipe, copying):

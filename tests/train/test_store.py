@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
+from orbax.checkpoint import v1 as ocp
 
 from experiments import flagship
 from model.gla import GLA
@@ -226,6 +227,25 @@ def test_what_is_no_damage_is_not_set_aside(tmp_path, monkeypatch, capsys):
         store.restore(TREE)
     assert not list(tmp_path.glob("damaged-*")) and not capsys.readouterr().err
     store.close()
+
+
+def test_notes_that_could_not_be_opened_set_nothing_aside(tmp_path, monkeypatch):
+    """A machine out of file descriptors says nothing of any checkpoint."""
+    stored(tmp_path).close()
+
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(ocp, "checkpointables_metadata", full)
+
+    def broken(_):
+        raise KeyError("metrics")
+
+    for opened in (full, broken):
+        monkeypatch.setattr(Store, "_opened", opened)
+        with pytest.raises(ValueError, match="cannot be read: Too many open files; mend that"):
+            Store(tmp_path).restore(TREE)
+    assert not list(tmp_path.glob("damaged-*"))
 
 
 def test_several_processes_are_told_which_checkpoint_to_move(tmp_path, monkeypatch):
