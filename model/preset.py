@@ -1,7 +1,7 @@
 """Models of named sizes, and their twins: another mixer at the same number of parameters.
 
-toy has the shape of the toy experiments' models, 50M is about as large as 45M with the vocabulary of
-real text; 340M and 1.3B are the models of Yang et al. 2024 (arXiv 2312.06635, section 5.1): D,
+toy has the shape of the toy experiments' models, 50M is 45M with the vocabulary of real text and
+fewer layers; 340M and 1.3B are the models of Yang et al. 2024 (arXiv 2312.06635, section 5.1): D,
 layers, heads and F of their configurations, the vocabulary of Llama 2.
 """
 

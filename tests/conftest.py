@@ -63,10 +63,12 @@ def mounted(tmp_path):
     subprocess.run(["umount", "-l", str(tmp_path)], capture_output=True)
 
 
+# Compared bit for bit with another run or another program, so compiled as users run it.
+EXACT = ("test_step", "test_loop", "test_kill", "test_replay")
+
+
 @pytest.fixture(autouse=True)
 def quick_compile(request):
-    """Kernels and models are compared with references to rounding, so their toy programs are
-    compiled without most optimisations, in half the time. Training, which is compared bit for bit,
-    is compiled as users run it."""
-    quick = request.path.parent.name in ("kernels", "model")
-    jax.config.update("jax_disable_most_optimizations", quick)
+    """What is compared to rounding, or not compared, is compiled without most optimisations, in
+    half the time."""
+    jax.config.update("jax_disable_most_optimizations", request.path.stem not in EXACT)
