@@ -108,7 +108,9 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         keys = sorted(one.keys() | other.keys())
         parts = [(f"{path}.{k}".lstrip("."), one.get(k), other.get(k)) for k in keys]
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+    elif isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            return [f"{path}: {len(one)} items, not {len(other)}"]
         parts = [(f"{path}[{i}]", a, b) for i, (a, b) in enumerate(zip(one, other, strict=True))]
     else:
         return [] if one == other else [f"{path}: {json.dumps(one)}, not {json.dumps(other)}"]

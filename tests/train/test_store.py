@@ -87,6 +87,7 @@ def test_what_cannot_be_described_is_refused():
 def test_differences_name_the_field():
     other = dataclasses.replace(SPEC, model=dataclasses.replace(SPEC.model, mixer=GLA(heads=4)))
     assert differences(describe(SPEC), describe(other)) == ["model.mixer.heads: 2, not 4"]
+    assert differences({"stages": [0] * 90}, {"stages": [0] * 150}) == ["stages: 90 items, not 150"]
 
 
 # Large and random enough to lie in a data file of its own, as real parameters do.
