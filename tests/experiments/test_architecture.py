@@ -96,7 +96,7 @@ def verdict(results, words: str) -> str:
     return found["verdict"]
 
 
-@pytest.mark.parametrize(("at", "said"), [(1, "reproduced"), (0, "opposite"), (2, "opposite")])
+@pytest.mark.parametrize(("at", "said"), [(1, "reproduced"), (0, "opposite"), (3, "opposite")])
 def test_a_best_rate_at_an_end_of_the_sweep_is_said(at, said):
     assert verdict(pretended(best_at=at), "at an end of its sweep") == said
 
