@@ -13,9 +13,9 @@ demo: environment
 test: environment
 	@mkdir -p .cache; \
 	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/kernels \
-	.venv/bin/python -m pytest -m "not slow" tests/kernels tests/model tests/train \
+	.venv/bin/python -m pytest -m "not slow" tests/kernels tests/train \
 	> .cache/kernels.log 2>&1 & half=$$!; \
-	.venv/bin/python -m pytest -m "not slow" tests/data tests/experiments tests/test_*.py; \
+	.venv/bin/python -m pytest -m "not slow" tests/data tests/model tests/experiments tests/test_*.py; \
 	ours=$$?; \
 	wait $$half; theirs=$$?; cat .cache/kernels.log; exit $$((ours | theirs))
 

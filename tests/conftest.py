@@ -63,12 +63,12 @@ def mounted(tmp_path):
     subprocess.run(["umount", "-l", str(tmp_path)], capture_output=True)
 
 
-# Compared bit for bit with another run or another program, so compiled as users run it.
-EXACT = ("test_step", "test_loop", "test_kill", "test_replay")
+# Compared bit for bit with another run or program, or longer at computing than at compiling.
+OPTIMISED = ("test_step", "test_loop", "test_kill", "test_replay", "test_induction")
 
 
 @pytest.fixture(autouse=True)
 def quick_compile(request):
-    """What is compared to rounding, or not compared, is compiled without most optimisations, in
-    half the time."""
-    jax.config.update("jax_disable_most_optimizations", request.path.stem not in EXACT)
+    """Toy programs are compiled without most optimisations, in half the time, but for some that
+    are compiled as users run them."""
+    jax.config.update("jax_disable_most_optimizations", request.path.stem not in OPTIMISED)

@@ -7,8 +7,8 @@ from experiments import run
 
 @pytest.fixture(scope="session")
 def flagship(tmp_path_factory):
-    """A finished flagship of two seeds and both mixers."""
+    """A finished flagship of two seeds."""
     out = tmp_path_factory.mktemp("flagship") / "out"
-    words = ["flagship", "--size", "smoke", "--seeds", "2", "--mixers", "gla,softmax"]
+    words = ["flagship", "--size", "smoke", "--seeds", "2"]
     assert run.main([*words, "--out", str(out)]) == 0
     return out

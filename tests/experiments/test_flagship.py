@@ -25,3 +25,16 @@ def test_facts_that_are_known_by_few_nats_are_not_at_chance():
     claims = decide(flagship._recall_claims(pa.Table.from_pylist(rows), "gla"))
     (chance,) = (claim for claim in claims if "at chance" in claim["claim"])
     assert chance["verdict"] == "opposite" and chance["estimate"] > 0.3
+
+
+def test_mixers_that_know_as_much_are_equal_and_one_that_knows_more_is_not():
+    rng, rows = np.random.default_rng(0), []
+    for seed, mixer, _ in itertools.product(range(5), ("gla", "softmax"), range(10)):
+        rows += [
+            dict(measure="recall", relation="parent", mixer=mixer, seed=seed, group=group,
+                 language="L1", direction=way, exact=1.0, log_odds=nats + rng.normal() / 9)
+            for group, way, nats in (("G0", "forward", 9), ("G1", "reverse", mixer == "gla"))
+        ]  # fmt: skip
+    same, more = decide(flagship._mixer_claims(pa.Table.from_pylist(rows)))
+    assert (same["verdict"], more["verdict"]) == ("reproduced", "opposite")
+    assert more["estimate"] > 0.9

@@ -76,7 +76,18 @@ def one_by_one(cfg, params, scores):
     return [text[-STEPS:] for text in texts], np.array(logprobs).T
 
 
-@pytest.mark.parametrize("mixer", MIXERS, ids=str)
+# Others' code, again.
+AGAIN = (
+    GLA(heads=2),
+    SimpleGLA(heads=2),
+    LinearAttention(heads=2),
+    TransNormer(heads=2, depth=0.5),
+)
+
+
+@pytest.mark.parametrize("mixer", [
+    pytest.param(m, id=str(m), marks=pytest.mark.slow if m in AGAIN else ()) for m in MIXERS
+])  # fmt: skip
 def test_decoding_is_the_parallel_form_token_by_token(mixer):
     cfg, params = model(mixer)
     found = said_by(cfg, params)
