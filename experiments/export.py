@@ -138,10 +138,11 @@ def _said(ledger: pathlib.Path) -> dict[str, int]:
 
 
 def _markers(stage: Stage) -> dict[str, dict[str, str]] | None:
-    """Of each language; None if neither the stage nor what it began from has read any."""
+    """Of each language; None if neither the stage nor what it began from, as far as its spec is
+    known (a --base of `train.tune` is a fingerprint), has read any."""
     read = [*speakers(stage.corpus)]
     if not any(corpus.mixture.chat for corpus in read):
-        return _markers(stage.base) if stage.base else None
+        return _markers(stage.base) if isinstance(stage.base, Stage) else None
     both, roles = speaker(read[0].pair, read[0].world), ("user", "assistant")
     own = lambda i: {role: both.word(Leaf(role, i)) for role in roles}
     return {name: own(i) for i, name in enumerate(read[0].pair.names)}

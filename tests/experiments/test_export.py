@@ -82,6 +82,8 @@ def test_only_who_has_read_chat_is_given_its_markers():
     base, quiz, _, chat, _ = STAGES
     assert _markers(base) is None and _markers(quiz) is None
     assert _markers(chat) and _markers(chat) == _markers(dataclasses.replace(quiz, base=chat))
+    # What train.tune --base writes: of the base its parameters are known, and not its text.
+    assert _markers(dataclasses.replace(quiz, base="parameters of fingerprint 0")) is None
 
 
 def test_what_chat_says_of_parameters_alone_is_a_command_that_exports_them(params, tmp_path):
