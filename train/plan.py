@@ -105,8 +105,10 @@ def main() -> None:
         tyro.conf.AvoidSubcommands[launch], prog=f"python -m train.plan {name}", args=rest
     )
     plan = Plan(model=exactly(asked.model), T=asked.T, recipe=asked.recipe)
-    rows = [compiled(plan, t, asked.layout, asked.members, asked.exact) for t in asked.topology]
-    show(plan, rows)
+    rows = []
+    for topology in asked.topology:  # minutes each: what is known is shown at once
+        rows.append(compiled(plan, topology, asked.layout, asked.members, asked.exact))
+        show(plan, rows)
 
 
 def show(plan: Plan, rows: list[Row]) -> None:
