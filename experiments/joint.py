@@ -28,7 +28,7 @@ Measures  recall: exact match, log-odds among the answers of the cell, rank; fol
 
 Run       python -m experiments.run joint --size toy --mixers gla,softmax --seeds 5
 
-Cost      toy: 2 CPU cores, 60 trainings from the standard bases, about 15 min and the bases; small:
+Cost      toy: one CPU core beside another run, two mixers, 70 trainings, 81 min; small:
           one GPU, not yet measured; full: as small, with 8 seeds
 
 Result    2026-11-27, cce7184, toy, 5 seeds, gla,softmax, 1 CPU core, 1,558 s. C1 gla: control,
@@ -83,7 +83,7 @@ from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, t
 
 ROWS = ("C1", "D1", "D2", "D4")
 COST = {
-    "toy": "2 CPU cores, 5 seeds, two mixers: about 15 min and the standard bases",
+    "toy": "one CPU core, 5 seeds, two mixers: 81 min with the standard bases",
     "small": "one GPU, not yet measured",
 }
 HEALED = {"plain": None, "healed L1": (0,), "healed both": ()}  # arm -> languages reversed

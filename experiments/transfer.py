@@ -31,7 +31,7 @@ Measures  following: decoded answers in three bins (right, right in the other la
 
 Run       python -m experiments.run transfer --size toy --seeds 5
 
-Cost      toy: 2 CPU cores, 25 pretrainings and 90 tunings, about 45 min a mixer (estimated);
+Cost      toy: one CPU core beside another run, 25 pretrainings and 90 tunings, 96 min a mixer;
           small: one GPU, under 2 h a seed (estimated); full: as small, with 8 seeds and all mixers
 
 Result    2026-11-27, a1bc798, toy, 5 seeds, gla, 1 CPU core, 1,468 s. C1 gla: T1, tuned in L1,
@@ -80,7 +80,7 @@ from train.rule import Rules
 
 ROWS = ("C1",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 45 min (estimated)",
+    "toy": "one CPU core, 5 seeds, one mixer: 96 min",
     "small": "one GPU, not yet measured",
 }
 Settings = standard.Settings
