@@ -71,4 +71,7 @@ OPTIMISED = ("test_step", "test_loop", "test_kill", "test_replay", "test_inducti
 def quick_compile(request):
     """Toy programs are compiled without most optimisations, in half the time, but for some that
     are compiled as users run them."""
-    jax.config.update("jax_disable_most_optimizations", request.path.stem not in OPTIMISED)
+    quick = request.path.stem not in OPTIMISED
+    if jax.config.read("jax_disable_most_optimizations") != quick:
+        jax.clear_caches()  # a process would go on with what it compiled the other way
+        jax.config.update("jax_disable_most_optimizations", quick)
