@@ -63,8 +63,9 @@ def mounted(tmp_path):
     subprocess.run(["umount", "-l", str(tmp_path)], capture_output=True)
 
 
-# Compared bit for bit with another run or program, or longer at computing than at compiling.
-OPTIMISED = ("test_step", "test_loop", "test_kill", "test_replay", "test_induction")
+# Compared bit for bit with another process or program, or longer at computing than at compiling.
+OPTIMISED = ("test_step", "test_loop", "test_kill", "test_replay", "test_launch", "test_pretrain",
+             "test_induction")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
