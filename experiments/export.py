@@ -24,7 +24,7 @@ from data.tokenizer import BPE, DOC, Tokenizer, Word
 from experiments.run import find
 from experiments.stage import Stage, home
 from model.hf import card, save
-from model.lm import shapes
+from train.step import stacked
 from train.store import describe, identity, load_params, rebuild
 
 
@@ -100,8 +100,7 @@ def trained(run: pathlib.Path, stages: pathlib.Path | None = None) -> dict[str, 
 def export(trained: Trained, to: pathlib.Path) -> None:
     """Write the folder of a stage."""
     stage, folder, run = trained
-    member = lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
-    params = load_params(folder, jax.tree.map(member, shapes(stage.model)))
+    params = load_params(folder, stacked(stage.model))
     claims = run / "claims.json"
     text = card(
         ", ".join(filter(None, (run.absolute().name, stage.title))),

@@ -69,12 +69,12 @@ class Settings:
 
 def stages(settings: Settings) -> list[Stage]:
     """The base of every seed."""
-    size = SIZES[settings.size]
-    return [
-        pretrained(size, "gla", seed, text, (Forms(dataclasses.replace(text, T=LONGER * size.T)),))
-        for seed in seeds(settings.seeds)
-        for text in [corpus(size, seed)]
-    ]
+    size, found = SIZES[settings.size], []
+    for seed in seeds(settings.seeds):
+        text = corpus(size, seed)
+        longer = dataclasses.replace(text, T=LONGER * size.T)
+        found.append(pretrained(size, "gla", seed, text, (Forms(longer),)))
+    return found
 
 
 def preview() -> Corpus:

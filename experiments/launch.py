@@ -24,19 +24,17 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-import jax
 import submitit
 
 from experiments import stage
 from experiments.display import Display
 from train.lock import Held
-from train.store import identity
+from train.store import identity, keep_compiled
 
 Cluster = Literal["slurm", "local"]
 DAY = 24 * 60  # minutes
 # submitit lets a job be put back so many times, and counts being preempted late in its time as one.
 AGAIN = 10_000
-CACHE = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
 PAUSE = 60.0  # seconds between two looks at a folder that another job is at
 
 
@@ -52,7 +50,7 @@ class Job(submitit.helpers.Checkpointable):
 
     def __call__(self) -> dict[stage.Stage, str]:
         """The stages that were lost, and why."""
-        jax.config.update("jax_compilation_cache_dir", str(CACHE))
+        keep_compiled()
         with _saved_before() as put_back:
             while True:
                 try:

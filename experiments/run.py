@@ -194,8 +194,7 @@ def run(
     """
     stages, kept = module.stages(settings), shared or folder
     claim_folder(folder, module, settings)
-    # Compiled programs outlive the process: a run that continues does not compile again.
-    jax.config.update("jax_compilation_cache_dir", str(launch.CACHE))
+    store.keep_compiled()
     start = time.monotonic()
     complete = _complete if cluster is None else functools.partial(launch.complete, cluster=cluster)
     lost = complete(stages, kept)

@@ -38,7 +38,7 @@ from train.member import Member, NotFinite
 from train.mesh import Layout
 from train.plan import memory
 from train.recipe import Recipe
-from train.step import result
+from train.step import result, stacked
 from train.store import Store, how, identity, load_params, save_params
 
 
@@ -167,7 +167,7 @@ def complete(group: Sequence[Stage], out: pathlib.Path, display: Display) -> dic
         if not (folder / "params").is_dir() or not set(missing[stage]) <= {last}:
             train.append(stage)
         elif missing[stage]:
-            params = load_params(folder, _stacked(stage.model))
+            params = load_params(folder, stacked(stage.model))
             _measure(stage, folder, last, jax.tree.map(lambda leaf: leaf[0], params))
     lost: dict[Stage, NotFinite] = {}
     for part in even(train, _accelerators()):
@@ -196,7 +196,7 @@ def _train(train, out, missing, display) -> dict[Stage, NotFinite]:
     members = [_member(stage, home(out, stage), missing[stage]) for stage in train]
     params = None
     if train[0].base is not None:
-        bases = [load_params(home(out, s.base), _stacked(s.base.model)) for s in train]
+        bases = [load_params(home(out, s.base), stacked(s.base.model)) for s in train]
         params = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *bases)
     layout = Layout(member=min(len(train), _accelerators()))
     show = lambda progress: display.advance(train, progress)
@@ -237,13 +237,6 @@ def _member(stage: Stage, folder: pathlib.Path, missing: Sequence[int]) -> Membe
     )
 
 
-def _stacked(cfg: LM) -> dict:
-    """The parameters' shapes with the members' axis, here of one, on the first device."""
-    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    own = lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype, sharding=place)
-    return jax.tree.map(own, shapes(cfg))
-
-
 def _files(folder: pathlib.Path, stage: Stage, step: int) -> list[pathlib.Path]:
     beside = "" if stage.beside is None else f"-{identity(stage.beside)}"
     names = [f"{type(m).__name__.lower()}-{identity(m)}{beside}" for m in stage.measures]
@@ -253,7 +246,7 @@ def _files(folder: pathlib.Path, stage: Stage, step: int) -> list[pathlib.Path]:
 def _measure(stage: Stage, folder: pathlib.Path, step: int, params: dict) -> None:
     beside = []
     if stage.beside is not None:
-        other = load_params(folder.parent / identity(stage.beside), _stacked(stage.beside.model))
+        other = load_params(folder.parent / identity(stage.beside), stacked(stage.beside.model))
         beside.append(jax.tree.map(lambda leaf: leaf[0], other))
     for measure, path in zip(stage.measures, _files(folder, stage, step), strict=True):
         write(measure(stage.model, params, *beside), path)

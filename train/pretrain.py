@@ -43,7 +43,7 @@ from train.member import Member
 from train.mesh import Layout
 from train.recipe import Recipe
 from train.step import result
-from train.store import Store, describe, identity, save_params
+from train.store import Store, describe, identity, keep_compiled, save_params
 
 EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
@@ -213,8 +213,7 @@ def run(main: Callable[[], None]) -> None:
     """
     if sys.argv[1:2] in (["-h"], ["--help"]):
         return print(sys.modules[main.__module__].__doc__)
-    # Compiled programs outlive the process: a run that continues does not compile again.
-    jax.config.update("jax_compilation_cache_dir", str(EXPERIMENTS.parent / ".cache" / "jax"))
+    keep_compiled()
     try:
         main()
     except (ValueError, NotImplementedError, FloatingPointError) as error:

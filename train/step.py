@@ -65,6 +65,11 @@ def parameters(cfg: LM, seeds: tuple[int, ...], mesh: Mesh | None = None) -> Any
     return _laid(own, mesh, keys(seeds))
 
 
+def stacked(cfg: LM) -> Any:
+    """The shapes of `parameters` of one seed, as whoever trained one member leaves them."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), shapes(cfg))
+
+
 def keys(seeds: tuple[int, ...]) -> np.ndarray:
     """A raw key (S, 2) for each seed."""
     return np.stack([jax.random.key_data(jax.random.key(seed)) for seed in seeds])

@@ -26,6 +26,12 @@ from train.damage import Damaged, hindrance, noted, quiet, verified
 from train.lock import Lock, whole, writing
 
 
+def keep_compiled() -> None:
+    """Compiled programs outlive the process: a run that continues does not compile again."""
+    folder = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
 def how(default: Any) -> Any:
     """A dataclass field that may not change results and so is left out of the identity."""
     return dataclasses.field(default=default, metadata={"identity": False})

@@ -8,11 +8,9 @@ there, and not the spec's `base`, are in what the run is known by.
 
 import dataclasses
 
-import jax
-
-from model.lm import shapes
 from train.damage import noted
 from train.pretrain import folder, launched, peers, run, train
+from train.step import stacked
 from train.store import load_params
 
 
@@ -25,8 +23,7 @@ def main() -> None:
             f"no parameters in {base}; run `python -m train.pretrain` first, or give the folder "
             "of a finished run as --base"
         )
-    member = lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype)
-    params = load_params(base, jax.tree.map(member, shapes(spec.model)))
+    params = load_params(base, stacked(spec.model))
     if options.base is not None:
         found = f"parameters of fingerprint {noted(params)['fingerprint']:08x}"
         spec = dataclasses.replace(spec, base=found)

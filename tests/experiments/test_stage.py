@@ -31,6 +31,7 @@ from train.objective import NextToken
 from train.plan import memory
 from train.preference import DPO, Near
 from train.recipe import AdamW, Constant, Recipe
+from train.step import stacked
 from train.store import load_params
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -195,7 +196,7 @@ def test_a_stage_s_files_do_not_tell_who_trained_beside_it(tmp_path):
         with Display([each]) as display:
             assert stage.complete([each], alone, display) == {}
         assert files(home(together, each)) == files(home(alone, each)) != {}
-        params = [load_params(home(out, each), stage._stacked(each.model)) for out in
+        params = [load_params(home(out, each), stacked(each.model)) for out in
                   (together, alone)]  # fmt: skip
         jax.tree.map(np.testing.assert_array_equal, *params)
 
@@ -215,7 +216,7 @@ def test_members_are_dealt_out_over_the_accelerators_there_are(tmp_path, monkeyp
             assert stage.complete(group, tmp_path / name, display) == {}
     assert seen == [(3, 1), (2, 2), (1, 1)]
     for each in group:
-        one, two = (load_params(home(tmp_path / name, each), stage._stacked(each.model)) for name
+        one, two = (load_params(home(tmp_path / name, each), stacked(each.model)) for name
                     in ("one", "two"))  # fmt: skip
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), one, two)
 
