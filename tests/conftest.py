@@ -63,16 +63,11 @@ def mounted(tmp_path):
     subprocess.run(["umount", "-l", str(tmp_path)], capture_output=True)
 
 
-# Compared bit for bit with another process or program, or longer at computing than at compiling.
-OPTIMISED = ("test_step", "test_loop", "test_kill", "test_replay", "test_launch", "test_pretrain",
-             "test_induction")  # fmt: skip
-
-
 @pytest.fixture(autouse=True)
 def quick_compile(request):
-    """Toy programs are compiled without most optimisations, in half the time, but for some that
-    are compiled as users run them."""
-    quick = request.path.stem not in OPTIMISED
+    """Toy programs are compiled without most optimisations, in half the time, but for those of
+    tests marked `optimised`: they compare bits with another program or process."""
+    quick = not request.node.get_closest_marker("optimised")
     if jax.config.read("jax_disable_most_optimizations") != quick:
         jax.clear_caches()  # a process would go on with what it compiled the other way
         jax.config.update("jax_disable_most_optimizations", quick)

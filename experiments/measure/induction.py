@@ -12,6 +12,7 @@ tell alone, without any model, is a matching of its own.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -63,8 +64,7 @@ class Induction:
         vectors, counts = [], []
         for language, (corpus, model) in enumerate(zip(corpora, models, strict=True)):
             vectors.append(attributes(corpus, language, cfg, model))
-            said = np.bincount(corpus.rows(0, COUNTED)["tokens"].ravel(), minlength=cfg.W)
-            counts.append(said[[encode(corpus, [word])[0] for word in forms[language]]])
+            counts.append(frequencies(corpus, forms[language]))
         # The second language's words in an order that tells nothing.
         stream = np.random.Philox(key=key("probe", self.second.seed))
         order = np.random.Generator(stream).permutation(len(forms[0]))
@@ -88,6 +88,12 @@ class Induction:
                 "residual": true["residual"],
             }
         )
+
+
+def frequencies(corpus: Corpus, words: Sequence[str]) -> np.ndarray:
+    """(N) how often each word, which must be one token, is said in the first rows."""
+    said = np.bincount(corpus.rows(0, COUNTED)["tokens"].ravel(), minlength=corpus.tokenizer.size)
+    return said[[encode(corpus, [word])[0] for word in words]]
 
 
 def attributes(corpus: Corpus, language: int, cfg: LM, params: dict) -> Float[np.ndarray, "N D"]:

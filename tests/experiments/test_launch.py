@@ -66,6 +66,7 @@ def test_bases_are_done_before_what_starts_from_them_and_the_lost_take_theirs_al
     assert set(lost) == {stages[4], stages[2]} and str(lost[stages[2]]) == "nan"
 
 
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_jobs_leave_the_files_of_a_run_in_one_process(tmp_path):
     stages = chain()[3:]
@@ -94,6 +95,7 @@ def ask(folder, number, saved):
         time.sleep(0.01)
 
 
+@pytest.mark.optimised
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
 def test_a_job_that_is_sent_a_signal_saves_and_ends_as_one_that_was_not(number, tmp_path):

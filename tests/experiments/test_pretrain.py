@@ -29,6 +29,7 @@ from train.step import State
 from train.store import describe, identity, load_params, save_params
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.optimised  # compared with other processes
 STEPS = ("--recipe.steps", "6", "--recipe.batch", "8")
 SHORT = {"pretrain": (*STEPS, "--recipe.schedule.warmup", "1"), "tune": STEPS}
 SPREAD = ("--layout.data", "2")

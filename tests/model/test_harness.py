@@ -21,6 +21,12 @@ WORDS = ("<doc>", "a", "b", "c", "d", "e", "f")
 run = jax.jit(apply, static_argnums=0)
 
 
+def logits_of(params, ids):
+    """After each token of a text, which one program of ten places gives, whatever its length."""
+    padded = jnp.array([[*ids] + [0] * (10 - len(ids))])
+    return run(CFG, params, padded)[0][0, : len(ids)]
+
+
 def words():
     found = tokenizers.Tokenizer(
         tokenizers.models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<doc>")
@@ -38,9 +44,9 @@ def folder(tmp_path):
 def test_a_score_is_the_sum_of_log_probabilities_of_the_continuation_alone():
     params = init(CFG, jax.random.key(0))
     pairs = [([0, 1, 2], [3, 4]), ([0], [5]), ([0, 3, 3, 3, 3, 3, 3], [1, 2, 3])]
-    pairs += [([0], [int(run(CFG, params, jnp.array([[0]]))[0][0, 0].argmax())])]
+    pairs += [([0], [int(logits_of(params, [0])[0].argmax())])]
     for (context, said), (total, greedy) in zip(pairs, score(CFG, params, pairs), strict=True):
-        logits = run(CFG, params, jnp.array([context + said]))[0][0, len(context) - 1 : -1]
+        logits = logits_of(params, context + said)[len(context) - 1 : -1]
         each = jax.nn.log_softmax(logits)[jnp.arange(len(said)), jnp.array(said)]
         np.testing.assert_allclose(total, each.sum(), atol=1e-5)
         assert greedy == (logits.argmax(-1).tolist() == said)
@@ -52,7 +58,7 @@ def test_a_continuation_is_greedy_and_ends_before_the_ending():
     params["embedding"]["w"] *= 3.0
     prompts = [[0, n % 7] for n in range(20)]
     for prompt, said in zip(prompts, continued(CFG, params, prompts, 6), strict=True):
-        logits = run(CFG, params, jnp.array([prompt + said]))[0][0, 1:]
+        logits = logits_of(params, prompt + said)[1:]
         best = logits.argmax(-1).tolist()
         assert best[: len(said)] == said
         assert len(said) == 6 or best[len(said)] == 0

@@ -45,7 +45,7 @@ MIXERS = {
     "hybrid": (GLA(heads=2), Softmax(heads=4, window=5), Softmax(heads=2)),
 }
 # The rest is others' code, again.
-BY_DEFAULT = ("gla with convolution", "gla in groups", "simple gla", "retnet", "mamba", "mamba2",
+BY_DEFAULT = ("gla with convolution", "gla in groups", "simple gla", "mamba", "mamba2",
               "softmax in groups", "cope", "window")  # fmt: skip
 CONVOLVED = ("gla with convolution", "mamba", "mamba2")
 B, T, D, W = 3, 12, 16, 11

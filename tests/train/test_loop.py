@@ -52,6 +52,7 @@ def stop_at(step):
     return on_step
 
 
+@pytest.mark.optimised
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(cfg, recipe, copying, tmp_path):
     batches = [copying(0), copying(1)]
     stores = lambda name: [Store(tmp_path / name / str(s), every=7) for s in range(2)]
@@ -66,6 +67,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(cfg, recipe, copying
         assert [row["step"] for row in one.metrics()] == list(range(1, 31))
 
 
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_members_resume_each_from_its_own_step_in_any_company(cfg, recipe, copying, tmp_path):
     """A kill between two saves leaves members apart; the next run may group them otherwise."""
@@ -84,12 +86,6 @@ def test_members_resume_each_from_its_own_step_in_any_company(cfg, recipe, copyi
     assert len(set(seen[0].step)) == 3, "they began at different steps"
     for store in stores:
         assert [row["step"] for row in store.metrics()] == list(range(1, 31))
-
-
-def test_a_finished_run_is_read_and_not_repeated(cfg, recipe, copying, tmp_path):
-    first = train(cfg, recipe, copying(0), stores=[Store(tmp_path)])
-    options = {"on_step": stop_at(0)}
-    equal(first, train(cfg, recipe, copying(0), stores=[Store(tmp_path)], options=options))
 
 
 SCRIPT = """
@@ -130,6 +126,7 @@ def interrupted(folder, number):
     return run.returncode, errors
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize(
     "number, status",
     [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT), (signal.SIGKILL, -signal.SIGKILL)],
@@ -146,6 +143,12 @@ def test_a_run_that_was_ended_goes_on_bit_for_bit(cfg, recipe, copying, tmp_path
     assert steps and steps[0] > 5, "it did not begin again"
     equal(straight, resumed)
     assert [row["step"] for row in store.metrics()] == list(range(1, 31))
+
+
+def test_a_finished_run_is_read_and_not_repeated(cfg, recipe, copying, tmp_path):
+    first = train(cfg, recipe, copying(0), stores=[Store(tmp_path)])
+    options = {"on_step": stop_at(0)}
+    equal(first, train(cfg, recipe, copying(0), stores=[Store(tmp_path)], options=options))
 
 
 def test_nan_loses_the_member_and_keeps_its_batch_and_state(cfg, recipe, copying, tmp_path):

@@ -143,7 +143,9 @@ def test_an_unknown_topology_is_refused_with_those_there_are():
         plan.compiled(SMALL, "v9:1x1")
 
 
-@pytest.mark.parametrize("mixer", [GLA(heads=2), Softmax(heads=2)])
+@pytest.mark.parametrize(
+    "mixer", [GLA(heads=2), pytest.param(Softmax(heads=2), marks=pytest.mark.slow)]
+)
 def test_the_estimate_from_shapes_is_near_what_a_compiler_says(mixer):
     """Near enough to decide how many members fit: within a factor of two."""
     cfg = LM(W=512, D=64, layers=2, mixer=mixer)

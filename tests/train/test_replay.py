@@ -20,6 +20,7 @@ from train.step import Metrics, parameters
 from train.store import Store, describe, rebuild
 
 
+@pytest.mark.optimised
 @pytest.mark.slow
 def test_one_command_shows_the_bad_step_again(cfg, recipe, copying, tmp_path, monkeypatch, capsys):
     own = dataclasses.replace(recipe, adapter=LoRA(rank=2), objective=Near())

@@ -55,6 +55,7 @@ def equals_alone(cfg, members, state):
         jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[s], b[0]), state, own)  # noqa: B023
 
 
+@pytest.mark.optimised
 def test_members_that_differ_in_seed_numbers_and_data_are_each_alone_bit_for_bit(
     cfg, recipe, copying
 ):
@@ -69,6 +70,13 @@ def test_members_that_differ_in_seed_numbers_and_data_are_each_alone_bit_for_bit
     assert not lost and np.asarray(state.step).tolist() == [30, 30, 17, 24]
     equals_alone(cfg, members, state)
     assert len({id(chunk(cfg, one)) for one in recipes}) == 1, "one program for all"
+
+
+@pytest.mark.optimised
+def test_how_steps_are_cut_into_calls_changes_no_bit(cfg, recipe, copying):
+    runs = [alone(cfg, recipe, copying(0), steps_per_call=n) for n in (1, 7, 30)]
+    for other in runs[1:]:
+        jax.tree.map(np.testing.assert_array_equal, runs[0], other)
 
 
 def test_recipes_of_other_structure_are_refused(cfg, recipe, copying):
@@ -143,12 +151,6 @@ def test_half_precision_computes_in_half_and_keeps_masters_in_full(cfg, recipe, 
     want = one_step(cfg, recipe, copying(0))[1]
     np.testing.assert_allclose(metrics.loss, want.loss, rtol=1e-2)
     assert metrics.loss[0, 0] != want.loss[0, 0], "it did compute in bfloat16"
-
-
-def test_how_steps_are_cut_into_calls_changes_no_bit(cfg, recipe, copying):
-    runs = [alone(cfg, recipe, copying(0), steps_per_call=n) for n in (1, 7, 30)]
-    for other in runs[1:]:
-        jax.tree.map(np.testing.assert_array_equal, runs[0], other)
 
 
 def test_the_caller_s_parameters_survive(cfg, recipe, copying):
