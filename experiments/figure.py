@@ -60,20 +60,27 @@ def curves(
     xlabel: str = "step",
 ) -> str:
     """Lines over steps, a dot for one of a single step. panels: title -> label -> one
-    (steps, values) a seed. Labels beyond the colours are dashed."""
+    (steps, values) a seed. A label looks the same in all panels; those beyond the colours are
+    dashed."""
     figure, axes = _canvas(len(panels), 4.2, 2.8, sharey=True)
+    drawn = {}  # label -> a line of it
     with matplotlib.rc_context(STYLE):
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
-            for i, (label, seeds) in enumerate(lines.items()):
+            for label, seeds in lines.items():
+                i = list(drawn).index(label) if label in drawn else len(drawn)
                 dashes = DASHES[i // len(COLORS) % len(DASHES)]
                 look = dict(color=COLORS[i % len(COLORS)], ls=dashes, lw=1, alpha=0.8)
-                for n, (steps, values) in enumerate(seeds):
-                    name = label if n == 0 else None
+                for steps, values in seeds:
                     mark = "o" if len(steps) == 1 else None
-                    axis.plot(steps, values, **look, label=name, marker=mark)
+                    (drawn[label],) = axis.plot(steps, values, **look, marker=mark)
             axis.set(title=title, xlabel=xlabel)
-            axis.legend()
         axes[0].set_ylabel(ylabel)
+        columns = min(len(drawn), 3 * min(len(panels), ROW))
+        legend = figure.legend(
+            drawn.values(), drawn, ncol=columns, loc="outside lower center", fontsize=8
+        )
+        for line in legend.get_lines():
+            line.set_linewidth(2.5)
     return _svg(figure)
 
 

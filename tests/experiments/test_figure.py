@@ -13,6 +13,14 @@ def test_curves_shows_every_label_however_many_there_are():
     assert all(f"arm {n}" in drawn for n in range(len(lines)))
 
 
+def test_a_label_looks_the_same_in_all_panels_and_is_explained_once():
+    line = [([1, 2], [1.0, 0.5])]
+    drawn = figure.curves({"one": {"a": line, "b": line}, "two": {"b": line}})
+    strokes = lambda color: drawn.count(f"stroke: {color}")
+    assert strokes(figure.COLORS[1]) == 3 and strokes(figure.COLORS[0]) == 2  # lines and legend
+    assert drawn.count(">b<") == 1
+
+
 @pytest.mark.parametrize("kind", ["curves", "dots"])
 def test_many_panels_stand_in_rows_a_page_is_wide_enough_for(kind):
     panels = {f"arm {n}": {"loss": [([1, 2], [1.0, 0.5])]} for n in range(9)}
