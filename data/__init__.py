@@ -38,6 +38,7 @@ A `World` of facts is spoken of by a `Pair` of languages, in shares that a `Mixt
     earlier documents again            replay: Replay
     a language left out                silence: Silenced
     documents that see one another     joined: Joined
+    answered questions that do         exam: Exams
     answers of other questions         shuffled: Shuffled
     a few examples in the other tongue pinch: Pinch
     a soft prompt                      prompt: Prompt

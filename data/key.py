@@ -3,7 +3,7 @@ seed, so that no two things are drawn from the same numbers."""
 
 # A purpose is its place here: new ones go to the end.
 PURPOSES = ("world", "lexicon", "corpus", "probe", "text", "transform", "replay", "biography",
-            "rewrite", "recall", "product", "pairs", "name", "preference")  # fmt: skip
+            "rewrite", "recall", "product", "pairs", "name", "preference", "exam")  # fmt: skip
 
 
 def key(purpose: str, seed: int) -> int:

@@ -6,7 +6,6 @@ right in the other, wrong. Where the two coincide (shared words) the item is `am
 than two languages, the other is the base, and to the base its first twin.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -65,8 +64,8 @@ def tasks(
     """`items` questions of each task in a register ("story", "quiz", "chat"), the same ones in all
     languages and every register wherever they may be asked; in any `template`, held out or not.
 
-    Before a question stand `shots` examples of its task, answered, none of them held out: in the
-    question's own language, or all in language `examples`.
+    Before a question stand `shots` examples of its task, answered, each a document, none of them
+    held out: in the question's own language, or all in language `examples`.
 
     Slices: task, register, language, arguments, held_out (training never says these arguments to
     this task: all items of list tasks of 3 or 4), shots, examples (their language), ambiguous (both
@@ -82,9 +81,9 @@ def tasks(
     ['<doc> <doc> <u> kami fibo tiho mado <a>',
      'mado tiho fibo <doc> <doc> <doc> <doc> <doc>',
      'mado tiho viru <doc> <doc> <doc> <doc> <doc>']
-    >>> asked = tasks(corpus, "quiz", items=1, shots=2)
+    >>> asked = tasks(corpus, "quiz", items=1, shots=1)
     >>> corpus.tokenizer.decode(asked.prompts[2, -asked.lengths[2] :])
-    '<doc> bipa nude mado lefi dizo ? mado bipa nude luta meni ? luta bipa nude nore bugo ?'
+    '<doc> bipa nude mado lefi dizo ? mado <doc> bipa nude nore bugo ?'
     """
     if register not in CONSTRUCTS:
         raise ValueError(f"register={register!r} asks nothing; choose among {[*CONSTRUCTS]}")
@@ -108,7 +107,6 @@ def tasks(
                 slices |= dict(shots=shots, examples=names[shown], item=i, template=template)
                 told = shown_before(corpus.world, task, question, shots, shown, seed + 1 + i)
                 context = [both.render(construct(q), shown) for q in told]
-                context = tuple(itertools.chain(*context))
                 worded = construct(question), language, slices, context, Wording(template)
                 asked.append(item(corpus, *worded))
     longest = max((len(item.prompt) + len(item.answer) for item in asked), default=0)
@@ -136,7 +134,7 @@ def item(
     meaning: Meaning,
     language: int,
     slices: dict,
-    context: tuple[str, ...] = (),
+    context: Sequence[Sequence[str]] = (),
     wording: Wording = Wording(),
 ) -> Item:
     both = speaker(corpus.pair, corpus.world)
@@ -148,7 +146,8 @@ def item(
             "cannot be asked by completion; choose an order with the subject before the object, or "
             "no PossessorFirst"
         )
-    prompt = [0, *encode(corpus, context), *encode(corpus, _words(both, leaves[:begin]))]
+    documents = *context, _words(both, leaves[:begin])
+    prompt = [token for said in documents for token in (0, *encode(corpus, said))]
     answer = encode(corpus, _words(both, leaves[begin:]))
     other = encode(corpus, _words(both, _translated(both, leaves[begin:])))
     return Item(prompt, answer, other, slices | {"ambiguous": answer == other})

@@ -101,12 +101,19 @@ class Replay(Documented):
         one, two = (getattr(x, what)(start, stop) for x in (self.tuning, self.pretraining))
         code = lambda part, value: np.where(part["register"] >= 0, value, -1).astype(np.int32)
         one, two = one | {"replayed": code(one, 0)}, two | {"replayed": code(two, 1)}
-        width = max(part["register"].shape[1] for part in (one, two))
-        names = dict.fromkeys((*one, *two))
-        return {
-            name: np.where(replayed, *(_wide(x.get(name), replayed, width) for x in (two, one)))
-            for name in names
-        }
+        return merged(replayed, two, one)
+
+
+def merged(
+    which: np.ndarray, one: dict[str, np.ndarray], two: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Rows of `one` where `which` (B, 1), else of `two`; columns of documents are -1 where one of
+    them has none."""
+    width = max(part["register"].shape[1] for part in (one, two))
+    return {
+        name: np.where(which, *(_wide(part.get(name), which, width) for part in (one, two)))
+        for name in dict.fromkeys((*two, *one))
+    }
 
 
 def _wide(column: np.ndarray | None, like: np.ndarray, width: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from data.contamination import contamination, proof
 from data.corpus import Corpus
 from data.coverage import Statements
 from data.curriculum import Curriculum, Sequential
+from data.exam import Exams
 from data.feature import (
     Agreement,
     Articles,
@@ -211,6 +212,7 @@ STRANGE = {
         share=0.3,
         registers=("statement", "story", "quiz", "dictionary"),
     ),
+    "exams": Exams(PLAIN, share=0.3),
 }
 
 

@@ -136,12 +136,12 @@ def test_examples_are_answered_documents_of_the_same_task_and_none_is_held_out(s
         shown = own if examples is None else examples
         prompt = questions.prompts[i, -questions.lengths[i] :].tolist()
         asked = plain.prompts[i, -plain.lengths[i] + 1 :].tolist()
-        assert prompt[-len(asked) :] == asked and prompt[0] == 0 and 0 not in prompt[1:]
-        rest = prompt[1 : -len(asked)]
-        begin = [p for p, token in enumerate(rest) if token == mark[shown]]
-        assert len(begin) == shots and questions.slices["shots"][i] == shots
-        for a, b in itertools.pairwise([*begin, len(rest)]):
-            said = parsed(corpus, [0, *rest[a:b]], ("L1", "L2")[shown])
+        begin = [p for p, token in enumerate(prompt) if token == 0]
+        assert begin[0] == 0 and prompt[begin[-1] + 1 :] == asked
+        assert len(begin) == shots + 1 and questions.slices["shots"][i] == shots
+        for a, b in itertools.pairwise(begin):
+            assert prompt[a:b].count(mark[shown]) == 1
+            said = parsed(corpus, prompt[a:b], ("L1", "L2")[shown])
             assert said.question.task == questions.slices["task"][i]
             args = np.array([int(noun[4:]) for noun in (*said.question.args, *["noun0"] * 3)])[:4]
             task = np.array([TASKS.index(said.question.task)])

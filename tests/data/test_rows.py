@@ -23,6 +23,7 @@ from data.contact import SCOPE, Contact
 from data.corpus import Corpus
 from data.coverage import Statements
 from data.curriculum import Alternating, Curriculum, Ramp, Sequential
+from data.exam import Exams
 from data.feature import FreeOrder
 from data.language import Pair
 from data.mixture import Mixture
@@ -89,6 +90,7 @@ def shipped() -> dict[str, object]:
         "MQAR": MQAR(pairs=2, vocabulary=32, T=16),
         "product": Product(),
         "pairs": Pairs(),
+        "exams": Exams(BASE, share=0.5),
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data.exam import Exams
 from experiments import convergence, report, run
 from experiments.claim import decide
 from experiments.convergence import MIXES, TUNINGS, WAYS, WIDTHS, Settings, cells, stages
@@ -30,14 +31,18 @@ def test_every_seed_has_every_width_and_mix_with_its_tunings():
 
 def test_mixes_differ_in_the_share_of_the_second_language_alone():
     of = {l["mix"]: s.corpus for s, l in zip(FOUND, LABELS, strict=True) if l["tuned"] == "none"}
-    assert dataclasses.replace(of["L2 rare"], ratio=0.5) == of["standard"]
-    assert of["L2 rare"].ratio == 0.1
+    rare = of["L2 rare"].base
+    assert dataclasses.replace(rare, ratio=0.5) == of["standard"].base
+    assert rare.ratio == 0.1
 
 
-def test_the_widest_standard_base_is_the_base_of_all_experiments():
+def test_bases_read_the_standard_corpus_and_exams_and_no_tuning_reads_these():
     size = SIZES["toy"]
-    expected = identity(pretrained(size, "gla", 0, corpus(size, 0)))
-    assert expected in {identity(stage) for stage in FOUND}
+    for stage, labels in zip(FOUND, LABELS, strict=True):
+        assert isinstance(stage.corpus, Exams) == (labels["tuned"] == "none")
+    widest = next(s for s, l in zip(FOUND, LABELS, strict=True) if l["width"] == size.D)
+    alone = dataclasses.replace(widest, corpus=widest.corpus.base)
+    assert identity(alone) == identity(pretrained(size, "gla", 0, corpus(size, 0)))
 
 
 def items(shot, **losses):
@@ -67,10 +72,10 @@ def claimed(table, words):
 FLAT = dict(L1=lambda D: 1.0, L2=lambda D: 1.0)
 
 
-def test_a_cell_has_the_bases_log_odds_without_examples_the_tuned_score_and_its_languages_loss():
+def test_a_cell_has_the_bases_score_after_examples_the_tuned_one_and_its_languages_loss():
     def shot(D, task, language, register, tuned, shots):
-        bare = (register, tuned, shots) == ("quiz", "none", 0)
-        return task if bare else 9.0, D if tuned == "both" else 9.0
+        shown = (register, tuned, shots) == ("quiz", "none", convergence.EXAMPLES)
+        return 9.0, D if tuned == "both" else task if shown else 9.0
 
     lost = dict(L1=lambda D: 1 / D, L2=lambda D: float(D))
     found, *_ = cells(items(shot, **lost), "both")
@@ -79,17 +84,22 @@ def test_a_cell_has_the_bases_log_odds_without_examples_the_tuned_score_and_its_
     np.testing.assert_allclose(found, expected)
 
 
-def test_h6_asks_what_a_base_knows_and_not_examples_that_it_cannot_read():
-    """After examples every base is at chance, as no document has a question after an answer."""
+def test_h6_is_of_what_examples_bring_out_and_log_odds_are_asked_without_them():
     rng = np.random.default_rng(0)
 
     def shot(D, task, language, register, tuned, shots):
         known = D / 128 + task / 10 + (language == "L2") / 20
-        return rng.normal(scale=0.1) if shots else known, known if tuned != "none" else 0.0
+        return known if not shots else 0.0, known if shots or tuned != "none" else 0.0
 
-    table = items(shot, **FLAT)
-    assert claimed(table, "H6: the base's log-odds")[1] == "reproduced"
-    assert claimed(table, "H6: in L2 after tuning in L1")[1] == "reproduced"
+    def silent(D, task, language, register, tuned, shots):
+        known = D / 128 + task / 10 + (language == "L2") / 20
+        return rng.normal(), known if tuned != "none" else rng.normal()
+
+    said = "exact match after 2 examples", "in L2 after tuning in L1", "the log-odds without"
+    for answers, verdict in ((shot, "reproduced"), (silent, "opposite")):
+        table = items(answers, **FLAT)
+        assert claimed(table, said[0])[1] == verdict
+    assert [claimed(items(shot, **FLAT), words)[1] for words in said[1:]] == ["reproduced"] * 2
 
 
 def test_what_emerges_untuned_is_asked_where_an_answer_is_due():
