@@ -38,6 +38,7 @@ def test_arms_differ_from_the_standard_in_what_they_name_alone():
         "standard": set(),
         "tenth": {"ratio"},
         "unaligned": {"pair.features", "mixture.dictionary"},
+        "tenth, unaligned": {"ratio", "pair.features", "mixture.dictionary"},
         "cloned": {"pair.features", "mixture.dictionary"},
         "new task": {"mixture.held_out", "mixture.glossed"},
     }
@@ -65,7 +66,7 @@ def test_no_arm_but_the_tenth_changes_how_often_facts_are_stated():
     for arm, edit in transfer.ARMS.items():
         table = ledger(edit(TEXT), 0, 400)
         count[arm] = np.sum(table["exposures"].to_numpy())
-    assert len(set(count)) == 5
+    assert len(set(count)) == 6
     for arm in ("unaligned", "cloned", "new task"):
         assert abs(count[arm] / count["standard"] - 1) < 0.1
 
@@ -98,7 +99,7 @@ def only(found: dict[str, dict], begin: str) -> dict:
 
 def test_claims_cover_the_row_and_the_hypotheses_and_sections_draw():
     claims = decide(transfer.claims(RESULTS))
-    assert {claim["row"] for claim in claims} == {*transfer.ROWS} and 3 <= len(claims) <= 13
+    assert {claim["row"] for claim in claims} == {*transfer.ROWS} and 3 <= len(claims) <= 14
     text = " ".join(claim["claim"] for claim in claims)
     assert all(f"{h}:" in text for h in ("H1", "H2", "H3", "H4", "H5", "control"))
     assert all(section.body for section in transfer.sections(RESULTS))
@@ -125,6 +126,8 @@ def test_what_the_base_read_is_compared_as_shares_of_what_tuning_in_l2_gains():
     claim = only(found, "H2:")
     assert claim["verdict"] == "reproduced" and abs(claim["estimate"] - 0.5) < 0.2
     assert only(found, "H3:")["verdict"] == "opposite"
+    crossed = only(found, "H2 x H3:")
+    assert crossed["verdict"] == "opposite" and abs(crossed["estimate"] + 0.5) < 0.2
 
 
 def test_that_languages_are_unaligned_is_measured():
