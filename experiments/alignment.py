@@ -200,7 +200,7 @@ def _by_ground(items: pa.Table, mixer: str) -> report.Section:
     body = figure.dots(panels, "share found", chance)
     return report.Section(
         f"{mixer}: words found by common ground", note,
-        body + figure.dots({"residual": residual}, "residual", 1.0),
+        body + figure.dots({"residual": residual}, "residual", 1.0, meaning="at random"),
     )  # fmt: skip
 
 

@@ -215,7 +215,8 @@ def _arrows(each: pa.Table, mixer: str) -> report.Section:
         "Loss read backward minus loss read forward of the same documents, a dot a seed. Filled: "
         "plain sentences, whose L3 is the mirror of L2. Above 0, forward is easier."
     )
-    body = figure.dots({"languages": rows, "control": control}, "nats a token", 0.0)
+    panels = {"languages": rows, "control": control}
+    body = figure.dots(panels, "nats a token", 0.0, meaning="no arrow")
     return report.Section(f"{mixer}: arrows", note, body)
 
 

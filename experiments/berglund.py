@@ -160,7 +160,7 @@ def sections(results: report.Results) -> list[report.Section]:
     return [
         report.losses(results.curves),
         *(
-            report.Section(name, note, figure.dots({name: panel}, name, chance=0.0))
+            report.Section(name, note, figure.dots({name: panel}, name, 0.0))
             for name, panel in panels.items()
         ),
         report.Section(

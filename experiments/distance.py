@@ -254,7 +254,7 @@ def _transfer(items: pa.Table, mixer: str) -> report.Section:
         "Asked in L2: gain of tuning in L1 over that of tuning in L2. Each row is L1 with one "
         "thing changed. Dots are seeds, those left out gained nothing by tuning in L2."
     )
-    body = figure.dots({"T1": rows}, "transfer ratio", 1.0)
+    body = figure.dots({"T1": rows}, "transfer ratio", 1.0, meaning="tuning in L2")
     return report.Section(f"{mixer}: transfer by what differs", note, body)
 
 

@@ -212,7 +212,7 @@ def _curse(items: pa.Table, mixer: str) -> report.Section:
         "same rows and no L2, less 1. Right of the dotted line L2 costs L1 something. Dots are "
         "seeds."
     )
-    body = figure.dots({"L1": rows}, "loss over the twin's, less 1", 0.0)
+    body = figure.dots({"L1": rows}, "loss over the twin's, less 1", 0.0, meaning="no cost")
     return report.Section(f"{mixer}: the curse of multilinguality", note, body)
 
 
@@ -241,5 +241,5 @@ def _text(items: pa.Table, mixer: str) -> report.Section:
         "twin is on the yardstick: by what it is not 1 (dotted), the fit misses it. "
         f"{drawn(found)}"
     )
-    body = figure.dots({"L1": rows}, "token efficiency", 1.0)
+    body = figure.dots({"L1": rows}, "token efficiency", 1.0, meaning="L1 alone")
     return report.Section(f"{mixer}: token efficiency", note, body)

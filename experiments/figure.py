@@ -87,10 +87,11 @@ def curves(
 def dots(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], bool]]],
     xlabel: str,
-    chance: float | None = None,
+    dotted: float | None = None,
     limits: tuple[float, float] | None = None,
+    meaning: str = "chance",
 ) -> str:
-    """One row a condition, one dot a seed, a bar at their mean.
+    """One row a condition, one dot a seed, a bar at their mean; a line of dots, and its meaning.
 
     panels: title -> row -> (values by seed, filled). Hollow dots are cells that training never saw.
     """
@@ -107,9 +108,9 @@ def dots(
                 face = color if filled else "white"
                 axis.scatter(values, spread, s=22, facecolor=face, edgecolor=color, zorder=3)
                 axis.plot([np.mean(values)] * 2, [y - 0.32, y + 0.32], color=color, lw=2, alpha=0.6)
-            if chance is not None:
-                axis.axvline(chance, color="#555", lw=1, ls=":")
-            label = xlabel if chance is None else f"{xlabel} (dotted: chance)"
+            if dotted is not None:
+                axis.axvline(dotted, color="#555", lw=1, ls=":")
+            label = xlabel if dotted is None else f"{xlabel} (dotted: {meaning})"
             axis.set(title=title, xlabel=label, ylim=(len(rows) - 0.5, -0.5))
             axis.set_yticks(range(len(rows)), rows)
         if limits is not None:

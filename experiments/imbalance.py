@@ -243,7 +243,8 @@ def _text(items: pa.Table, mixer: str) -> report.Section:
         "Dotted: 1, where the last row, which is not in the fit, must be. "
         f"{drawn(found)}"
     )
-    body = figure.dots({"one language of several": rows}, "token efficiency", 1.0)
+    panels = {"one language of several": rows}
+    body = figure.dots(panels, "token efficiency", 1.0, meaning="alone")
     return report.Section(f"{mixer}: token efficiency", note, body)
 
 

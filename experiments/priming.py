@@ -171,8 +171,10 @@ def _effects(items: pa.Table, mixer: str) -> report.Section:
         "How much more probable a double object is after a double object than after a preposition. "
         "Prime and target share no word. One dot a seed, bar their mean; hollow: untrained."
     )
-    shown = {title: figure.dots({title: rows}, "effect", 0.0) for title, rows in panels.items()}
-    return report.Section(f"{mixer}: priming effect by languages", note, "".join(shown.values()))
+    shown = (
+        figure.dots({title: rows}, "effect", 0.0, meaning="none") for title, rows in panels.items()
+    )
+    return report.Section(f"{mixer}: priming effect by languages", note, "".join(shown))
 
 
 def _along(items: pa.Table, mixer: str) -> report.Section:
