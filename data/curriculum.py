@@ -20,9 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from data.corpus import Corpus
-from data.stream import Documented
-from data.template import Tables
-from data.tokenizer import Tokenizer
+from data.stream import Based
 
 
 class Order(Protocol):
@@ -99,7 +97,7 @@ class Ramp:
 
 
 @dataclass(frozen=True)
-class Curriculum(Documented):
+class Curriculum(Based):
     """The rows of `base` with the ratio of languages that `order` gives them; the `ratio` of the
     base itself is not used. The column `phase` tells the phases apart.
 
@@ -135,18 +133,6 @@ class Curriculum(Documented):
     def corpora(self) -> tuple[Corpus, ...]:
         """The base with the ratio of every phase."""
         return tuple(replace(self.base, ratio=ratio) for ratio in self.order.ratios)
-
-    @property
-    def T(self) -> int:
-        return self.base.T
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.base.tokenizer
-
-    @property
-    def tables(self) -> Tables:
-        return self.base.tables
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:

@@ -15,13 +15,11 @@ from data.draw import chance, stretch
 from data.joined import Joined
 from data.key import key
 from data.replay import merged
-from data.stream import Documented
-from data.template import Tables
-from data.tokenizer import Tokenizer
+from data.stream import Based
 
 
 @dataclass(frozen=True)
-class Exams(Documented):
+class Exams(Based):
     """Row i is row i of `base`, or with probability `share` one of an exam, in a language that is
     drawn by the shares of the base. The column `exam` (B, M) tells them apart.
 
@@ -60,18 +58,6 @@ class Exams(Documented):
         spoken = range(len(self.base.pair.names))
         ratios = [tuple(float(own == other) for other in spoken) for own in spoken]
         return tuple(Joined(replace(self.base, mixture=asked, ratio=ratio)) for ratio in ratios)
-
-    @property
-    def T(self) -> int:
-        return self.base.T
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.base.tokenizer
-
-    @property
-    def tables(self) -> Tables:
-        return self.base.tables
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.stream import Documented
-from data.tokenizer import Tokenizer
+from data.stream import Based, Documented
 
 
 @dataclass(frozen=True)
-class Joined(Documented):
+class Joined(Based):
     """The rows of `base`, their documents in one segment: nothing is forgotten between them.
 
     Facts stated before a question of the same row can be read off there, so what such a model knows
@@ -25,18 +24,6 @@ class Joined(Documented):
     """
 
     base: Documented
-
-    @property
-    def T(self) -> int:
-        return self.base.T
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.base.tokenizer
-
-    @property
-    def legend(self) -> dict[str, tuple[str, ...]]:
-        return self.base.legend
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop of the base, in one segment each."""

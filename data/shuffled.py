@@ -11,15 +11,13 @@ import numpy as np
 
 from data.corpus import Corpus
 from data.draw import hashed
-from data.stream import Documented
-from data.template import Tables
-from data.tokenizer import Tokenizer
+from data.stream import Based
 
 BLOCK = 32  # rows that exchange answers
 
 
 @dataclass(frozen=True)
-class Shuffled(Documented):
+class Shuffled(Based):
     """The rows of `base`, a corpus with loss="response", in which every answer changes places with
     another of as many tokens in its BLOCK of rows; one that is alone of its length stays.
 
@@ -40,22 +38,6 @@ class Shuffled(Documented):
             raise ValueError(
                 f"loss={self.base.loss!r} says not what is an answer; choose loss='response'"
             )
-
-    @property
-    def T(self) -> int:
-        return self.base.T
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.base.tokenizer
-
-    @property
-    def tables(self) -> Tables:
-        return self.base.tables
-
-    @property
-    def legend(self) -> dict[str, tuple[str, ...]]:
-        return self.base.legend
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: the columns of the base, with other tokens."""

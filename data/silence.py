@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.corpus import Corpus
-from data.stream import LAID, Documented
-from data.template import Tables
-from data.tokenizer import Tokenizer
+from data.stream import LAID, Based
 
 
 @dataclass(frozen=True)
-class Silenced(Documented):
+class Silenced(Based):
     """The rows of `base` in which `language` says nothing.
 
     >>> from data.feature import Lexicon
@@ -45,22 +43,6 @@ class Silenced(Documented):
                 f"parallel={self.base.mixture.contact.parallel:g}: documents in two languages "
                 "cannot be silent in one; choose 0 of both"
             )
-
-    @property
-    def T(self) -> int:
-        return self.base.T
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.base.tokenizer
-
-    @property
-    def tables(self) -> Tables:
-        return self.base.tables
-
-    @property
-    def legend(self) -> dict[str, tuple[str, ...]]:
-        return self.base.legend
 
     @functools.cached_property
     def _silent(self) -> int:

@@ -8,6 +8,7 @@ from typing import Protocol
 import grain
 import numpy as np
 
+from data.template import Tables
 from data.tokenizer import Tokenizer
 
 # A source that computes its rows has no latency to hide; grain's default threads only contend.
@@ -42,6 +43,28 @@ class Documented(Source, Protocol):
     def provenance(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """The columns (B, M) of rows start..stop."""
         return {k: v for k, v in self.rows(start, stop).items() if k not in LAID}
+
+
+class Based(Documented, Protocol):
+    """A source over another, the `base`: rows as long, of the same words and grammar."""
+
+    base: Documented
+
+    @property
+    def T(self) -> int:
+        return self.base.T
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.base.tokenizer
+
+    @property
+    def tables(self) -> Tables:
+        return self.base.tables
+
+    @property
+    def legend(self) -> dict[str, tuple[str, ...]]:
+        return self.base.legend
 
 
 class Spanned(Documented, Protocol):
