@@ -23,8 +23,8 @@ Measures  shots: exact match, decoded, and log-odds of the right answer against 
           seeds.
 
 Run       python -m experiments.run convergence --size toy --seeds 5
-Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 23 min (by FLOPs); small: one GPU, 3 h a seed,
-          not yet measured; full: 90 tuned models in the paper, 18 base ones in Lu et al.
+Cost      toy: one CPU core beside another run, 5 seeds, one mixer, 58 min; small: one GPU, 3 h a
+          seed, not yet measured; full: 90 tuned models in the paper, 18 base ones in Lu et al.
 
 Result    2026-11-27, 0241201, toy, 5 seeds, gla, 1 CPU core, 3,502 s. C8 gla: H6: exact match after
           2 examples and after tuning correlate over bases, tasks and languages: 0.90 [0.88, 0.92]
@@ -56,7 +56,7 @@ from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, t
 
 ROWS = ("C8",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 23 min (by FLOPs)",
+    "toy": "one CPU core, 5 seeds, one mixer: 58 min",
     "small": "one GPU: about 3 h a mixer and seed, not yet measured",
 }
 Settings = standard.Settings
@@ -138,7 +138,7 @@ def claims(results: report.Results) -> list[Claim]:
 def _correlations(items: pa.Table, mixer: str) -> list[Claim]:
     both, across = cells(items, "both"), cells(items, "L1", language="L2")
     bare = cells(items, "both", value="log_odds", way="nothing")
-    r = lambda x, y, *given: stats.rank_correlation(x, y, *given)
+    r = stats.rank_correlation
     return [
         Claim(
             row="C8",

@@ -63,11 +63,12 @@ def curves(
     (steps, values) a seed. A label looks the same in all panels; those beyond the colours are
     dashed."""
     figure, axes = _canvas(len(panels), 4.2, 2.8, sharey=True)
+    labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
     drawn = {}  # label -> a line of it
     with matplotlib.rc_context(STYLE):
         for axis, (title, lines) in zip(axes, panels.items(), strict=True):
             for label, seeds in lines.items():
-                i = list(drawn).index(label) if label in drawn else len(drawn)
+                i = labels.index(label)
                 dashes = DASHES[i // len(COLORS) % len(DASHES)]
                 look = dict(color=COLORS[i % len(COLORS)], ls=dashes, lw=1, alpha=0.8)
                 for steps, values in seeds:

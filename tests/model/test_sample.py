@@ -107,7 +107,10 @@ def test_decoding_in_bfloat16_is_the_parallel_form_within_its_rounding(mixer):
         np.testing.assert_allclose(found[b], own.max(-1), atol=2**-6)
 
 
-@pytest.mark.parametrize("mixer", [MIXERS[2], MIXERS[-4], MIXERS[-1]], ids=str)
+@pytest.mark.parametrize("mixer", [
+    pytest.param(m, id=str(m), marks=() if m in QUICK[1:] else pytest.mark.slow)
+    for m in MIXERS[:3] + MIXERS[-4:]
+])  # fmt: skip
 def test_padding_leaves_no_trace(mixer):
     cfg, params = model(mixer)
     run = lambda fill: generate(cfg, params, prompts(fill), jnp.array(LENGTHS), STEPS, stop=-1)

@@ -89,7 +89,9 @@ def test_only_what_is_trained_moves_and_the_rest_stays_bit_for_bit(mixer, adapte
     assert not any("norm" in path for path in expected) or adapter is BIAS_ONLY
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS[:-1], ids=repr)
+@pytest.mark.parametrize(
+    "adapter", [*ADAPTERS[:-1], pytest.param(ADAPTERS[-1], marks=pytest.mark.slow)], ids=repr
+)
 def test_every_adapter_trains_something_and_what_it_freezes_stays_bit_for_bit(adapter, copying):
     before, after = tuned(model(Softmax(heads=2)), adapter, copying(0))
     assert changed(before, after)
