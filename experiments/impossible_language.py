@@ -20,11 +20,13 @@ Design    Kallini et al. 2024 (2401.06416): perturbations of all words of a docu
           marks, which is word hop where no mark follows a verb.
 
 Measures  loss: nats a token of unseen documents of L2, at checkpoints on the way; comparisons are
-          within a family, whose documents are equally long. marker: surprisal of the hops' markers
-          there. recall: facts stated in L1 only with shared names (G2), asked in L2 where its order
-          leaves the name to the end: unshuffled, which is the ceiling, and locally shuffled. GLA
-          may have no ceiling to speak of (0.31 nats of shared names in the flagship): read transfer
-          with --mixers softmax. Arms are asked the same items, so intervals are of pairs.
+          within a family, whose documents are equally long. Shuffles are compared on stories and
+          questions alone: statements are all of one length, to which the deterministic shuffle
+          gives one order, as any grammar does. marker: surprisal of the hops' markers. recall:
+          facts stated in L1 only with shared names (G2), asked in L2 where its order leaves the
+          name to the end: unshuffled, which is the ceiling, and locally shuffled. Softmax by
+          default: in GLA facts hardly cross (0.26 nats in the flagship), and what does not cross
+          cannot survive. Arms are asked the same items, so intervals are of pairs.
 
 Run       python -m experiments.run impossible_language --size toy --seeds 5
 
@@ -64,7 +66,7 @@ from experiments.measure.loss import Loss
 from experiments.measure.marker import Marker
 from experiments.measure.recall import Recall
 from experiments.scaling import shorter
-from experiments.stage import Stage, seeds
+from experiments.stage import Stage, extent, seeds
 from experiments.standard import SIZES, Size, mixers, pretrained
 
 ROWS = ("B7",)
@@ -73,7 +75,14 @@ COST = {
     "small": "one GPU, not yet measured",
     "full": "Kallini et al.: GPT-2 small, 10M words, 15 languages",
 }
-Settings = standard.Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(standard.Settings):
+    """Options of the experiment. Seeds and mixers add runs to a folder and change none in it."""
+
+    mixers: str = extent("softmax")
+
 
 FAMILIES = {
     "shuffle": {
@@ -167,11 +176,12 @@ def claims(results: report.Results) -> list[Claim]:
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     last = max(items["step"].to_pylist())
+    counted = items.filter(pc.invert(pc.equal(items["register"], "statement").fill_null(False)))
     harder = lambda hard, easy: Claim(
         row="B7",
-        claim=f"{mixer}: {hard} is harder than {easy}: loss in L2 at the end",
+        claim=f"{mixer}: {hard} is harder than {easy}: loss on L2's stories and questions",
         unit="nat",
-        estimate=stats.contrast(items, "loss", _loss(hard, last), _loss(easy, last), paired=True),
+        estimate=stats.contrast(counted, "loss", _loss(hard, last), _loss(easy, last), paired=True),
         reproduced=above(0.0),
         opposite=below(0.0),
         reference=None,
@@ -188,10 +198,10 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         harder("word hop", "no hop"),
         Claim(
             row="B7",
-            claim=f"{mixer}: L1 helps a possible L2 more: what L2 loses without L1, no shuffle "
-            "less deterministic",
+            claim=f"{mixer}: L1 helps a possible L2 more, or costs it less: loss without L1 minus "
+            "beside it, no shuffle minus deterministic",
             unit="nat",
-            estimate=stats.contrast(items, "loss", *benefit, of=stats.interaction, paired=True),
+            estimate=stats.contrast(counted, "loss", *benefit, of=stats.interaction, paired=True),
             reproduced=above(0.0),
             opposite=below(0.0),
             reference=None,

@@ -19,7 +19,7 @@ Design    The standard corpus with three times the dictionary documents, in whic
           A cell has the same expected exposures in all arms, within 3%; the ledger counts them, and
           proves 0 in the cells asked across. The languages share no function word, no relation and
           no task, so every prompt shows its language already, and what a tag adds may be little.
-          Softmax by default: in GLA facts hardly cross (0.31 nats in the flagship).
+          Softmax by default: in GLA facts hardly cross (0.26 nats in the flagship).
 
 Measures  recall (log-odds, exact match), and X: the gain in log-odds over G7 of facts stated in L1
           alone and asked in L2, as a share of that of facts stated in L2 (G6). unification: cosine
