@@ -136,13 +136,13 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             stats.by_seed(items, other, {"arm": other_arm or arm}),
             strict=True,
         )
-        return stats.bootstrap([(*one, *two) for one, two in pairs], stats.difference, paired=True)
+        return stats.bootstrap([(*one, *two) for one, two in pairs], stats.difference, alike=(0, 0))
 
     ground = "#86: unsupervised translation needs common ground"
     return [
         Claim("B12", f"{mixer}: H3: translations matched without supervision, all common ground - "
               "chance", "share of nouns", over("both", "induced", "chance"),
-              above(0.1), below(0.1), None, "Soegaard: nearly isomorphic spaces (SCIENCE.md, 0)"),
+              above(0.1), below(0.1), None, "Soegaard: nearly isomorphic spaces"),
         Claim("B12", f"{mixer}: the same facts - other facts, ranks permuted",
               "share of nouns", estimate("induced", "facts", "neither"), above(0.05), below(0.05),
               None, ground),
@@ -161,9 +161,9 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         Claim("B12", f"{mixer}: residual of a rotation fitted on other translations, all common "
               "ground - none", "share of a random one's", estimate("residual", "both", "neither"),
               below(-0.05), above(-0.05), None, "Soegaard: isomorphism, and where it comes from"),
-        Claim("B12", f"{mixer}: two models matched, all common ground - one model of both as it is",
-              "share of nouns", over("both", "induced", "raw", "bilingual"),
-              above(0.0), below(0.0), None,
+        Claim("B12", f"{mixer}: what reading both adds: matched, one model of half of each text - "
+              "two models, all common ground", "share of nouns",
+              estimate("induced", "bilingual", "both"), above(0.05), below(-0.05), None,
               "Wu et al. 2020: models trained apart align after the fact"),
     ]  # fmt: skip
 
@@ -188,7 +188,8 @@ def _by_ground(items: pa.Table, mixer: str) -> report.Section:
         title: {ground: (found(metric, ground), True) for ground in GROUND}
         for metric, title in METRICS.items()
     }
-    panels["not rotated"]["bilingual"] = (found("raw", "bilingual"), False)
+    for metric in ("induced", "raw"):
+        panels[METRICS[metric]]["bilingual"] = (found(metric, "bilingual"), False)
     residual = {ground: (found("residual", ground), True) for ground in GROUND}
     residual["bilingual"] = (found("residual", "bilingual"), False)
     chance = pc.mean(items["chance"]).as_py()

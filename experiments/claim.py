@@ -1,7 +1,8 @@
 """Claims: contrasts declared before a run, each decided by a written rule.
 
-An experiment declares several, so its verdicts hold at 5% for all of them together (Holm 1979); the
-intervals shown are of one claim each.
+An experiment declares several, so its verdicts hold at 5% for all of them together (Holm 1979), by
+the bootstrap and by Student's t over the seeds; the intervals shown are the bootstrap's, of one
+claim each.
 """
 
 import dataclasses

@@ -122,7 +122,7 @@ def cell(arm: str, word: str, beside: int = 0, shown: str = "no") -> dict[str, o
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     estimate = functools.partial(stats.contrast, items)
     contrast = lambda value, arm, one, two: estimate(value, cell(arm, one), cell(arm, two))
-    orthography = "language models lean on orthography (SCIENCE.md, row B11)"
+    orthography = "language models lean on orthography; direction alone"
     return [
         Claim("B11", f"{mixer}: control, other words that tuning showed are translated",
               "EM", estimate("exact", cell("letters", "own", shown="yes"), of=stats.mean),

@@ -44,7 +44,6 @@ import pyarrow.compute as pc
 
 from data.corpus import Corpus
 from data.feature import Clone
-from data.mixture import Mixture
 from data.silence import Silenced
 from data.tokenizer import BPE
 from data.world import GROUPS
@@ -53,7 +52,7 @@ from experiments.claim import Claim, above, below
 from experiments.measure.loss import Loss
 from experiments.scaling import DRAWS, drawn, efficiency, shorter, thinner
 from experiments.stage import Stage, seeds
-from experiments.standard import SIZES, Size, mixers, pretrained
+from experiments.standard import SEPARATE, SIZES, Size, mixers, pretrained
 
 ROWS = ("B6",)
 COST = {
@@ -84,8 +83,7 @@ def sized(name: str, way: str = "words") -> Size:
 def corpus(size: Size, seed: int, way: str = "words") -> Corpus:
     """A language and its clone know every fact, and no document is in both."""
     world = dataclasses.replace(size.world, groups=GROUPS[:1])
-    mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
-    text = standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), mixture)
+    text = standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), SEPARATE)
     return dataclasses.replace(text, subword=pieces(text)) if way == "byte pairs" else text
 
 
@@ -145,7 +143,7 @@ def claims(results: report.Results) -> list[Claim]:
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     pair = lambda way: [_loss(arm, way) for arm in ("both", "twin")]
     compare = lambda of, *ways: stats.contrast(
-        items, "loss", *(cell for way in ways for cell in pair(way)), of=of
+        items, "loss", *(cell for way in ways for cell in pair(way)), of=of, paired=len(ways) == 1
     )
     more = lambda means: curse(means[:, :2]) - curse(means[:, 2:])
     cells = [_loss(arm) for arm in (*YARDSTICK, "both")]
@@ -188,7 +186,10 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             "that of the twin",
             unit="TE",
             estimate=stats.bootstrap(
-                stats.by_seed(items, "loss", *cells), lambda m: stats.difference(worth(m)), DRAWS
+                stats.by_seed(items, "loss", *cells),
+                lambda m: stats.difference(worth(m)),
+                DRAWS,
+                alike=(0,) * len(cells),
             ),
             reproduced=below(0.0),
             opposite=above(0.0),

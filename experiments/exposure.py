@@ -56,14 +56,13 @@ import pyarrow.compute as pc
 from data.corpus import Corpus
 from data.curriculum import Alternating, Curriculum, Order, Ramp, Sequential
 from data.feature import Clone
-from data.mixture import Mixture
 from data.world import GROUPS
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
-from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned
+from experiments.standard import LANGUAGES, SEPARATE, SIZES, Size, mixers, pretrained, tuned
 from train.recipe import Constant, Recipe
 
 ROWS = ("B5",)
@@ -109,8 +108,7 @@ def orders(recipe: Recipe) -> dict[str, Order]:
 def corpus(size: Size, seed: int) -> Corpus:
     """A language and its clone know every fact."""
     world = dataclasses.replace(size.world, groups=GROUPS[:1])
-    mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
-    return standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), mixture)
+    return standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), SEPARATE)
 
 
 def stages(settings: Settings) -> list[Stage]:
@@ -165,7 +163,13 @@ def _at(arm: str, language: str, step: int) -> dict[str, object]:
 
 def _claims(items: pa.Table, mixer: str, end: int, words: int) -> list[Claim]:
     last = max(n for n in AGAIN if n <= end)
-    loss = lambda *cells, of=stats.difference: stats.contrast(items, "loss", *cells, of=of)
+    loss = lambda *cells, of=stats.difference: stats.contrast(
+        items,
+        "loss",
+        *cells,
+        of=of,
+        paired=True,  # of the same unseen documents
+    )
     forgotten = lambda arm: loss(_at(arm, "L1", end), _at(arm, "L1", 0))
     ramp = lambda language: loss(*(_at(arm, language, end) for arm in ("10% to 90%", "together")))
     total = lambda means: means[:, 0] - math.log(words)

@@ -214,7 +214,7 @@ def _following_claims(items: pa.Table, mixer: str) -> list[Claim]:
         return {"measure": "following", "tier": tier, "tuned": tuned, "step": step,
                 "language": language, "ambiguous": "no"}  # fmt: skip
 
-    arms = lambda *which: stats.by_seed(items, "right", *which)
+    right = lambda *cells, of=None: stats.contrast(items, "right", *cells, of=of)
     found = []
     for tier in TIERS:
         reached, base = answers(tier, "L1", early), answers(tier, "L1", 0)
@@ -225,7 +225,7 @@ def _following_claims(items: pa.Table, mixer: str) -> list[Claim]:
                 claim=f"{mixer}: {tier} tuned in L1 only, L2 answered right after {early} steps: "
                 "gain as a share of tuning in L2",
                 unit="transfer ratio",
-                estimate=stats.bootstrap(arms(reached, base, ceiling), stats.ratio_of_gains),
+                estimate=right(reached, base, ceiling, of=stats.ratio_of_gains),
                 reproduced=above(0.1),
                 opposite=below(0.1),
                 reference={"T1": 0.4, "T2": 0.2}[tier],
@@ -238,9 +238,7 @@ def _following_claims(items: pa.Table, mixer: str) -> list[Claim]:
             row="C1",
             claim=f"{mixer}: T1 transfer peaks early: L2 right after {early} minus {last} steps",
             unit="EM",
-            estimate=stats.bootstrap(
-                arms(answers("T1", "L1", early), answers("T1", "L1", last)), stats.difference
-            ),
+            estimate=right(answers("T1", "L1", early), answers("T1", "L1", last)),
             reproduced=above(0.0),
             opposite=below(0.0),
             reference=0.15,

@@ -67,7 +67,7 @@ from experiments.measure.marker import Marker
 from experiments.measure.recall import Recall
 from experiments.scaling import shorter
 from experiments.stage import Stage, extent, seeds
-from experiments.standard import SIZES, Size, mixers, pretrained
+from experiments.standard import SEPARATE, SIZES, Size, mixers, pretrained
 
 ROWS = ("B7",)
 COST = {
@@ -115,8 +115,7 @@ def corpus(size: Size, seed: int, arm: str) -> Corpus:
     """The standard world in L1 and in the L2 of an arm; of a hop, stories of lists alone."""
     features = (Lexicon(0.0), Names(0.5), ARMS[arm])
     if arm not in FAMILIES["hop"]:
-        mixture = Mixture(facts=0.3, stories=0.45, quiz=0.25, dictionary=0.0)
-        return standard.corpus(size, seed, features, mixture)
+        return standard.corpus(size, seed, features, SEPARATE)
     world = dataclasses.replace(size.world, tasks=LISTS)
     mixture = Mixture(facts=0.0, stories=1.0, quiz=0.0, dictionary=0.0)
     told = dataclasses.replace(size, world=world)

@@ -73,7 +73,7 @@ from experiments.measure.loss import Loss
 from experiments.measure.recall import Denoised, Recall
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, mixers, pretrained, tuned
-from train.denoise import Masked, Prefix
+from train.denoise import MLMU, PrefixLM
 from train.recipe import AdamW, Constant, Cosine, Recipe
 
 ROWS = ("D2",)
@@ -90,7 +90,7 @@ DATA = {
     "bridge": Bridge(),
     "swap": Swap(),
 }
-OBJECTIVES = {"MLM-U": Masked, "BICO-like": Prefix}
+OBJECTIVES = {"MLM-U": MLMU, "BICO-like": PrefixLM}
 ARMS = ("none", *DATA, *OBJECTIVES)
 MATCHES = ("compute", "data")
 CONTINUED = Mixture(facts=0.8, stories=0.15, quiz=0.05)
@@ -244,7 +244,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             claim=f"{mixer}: nor the language model: loss on unseen stories, entities minus none "
             "(margin 0.05 nat)",
             unit="nat a token",
-            estimate=stats.contrast(items, "loss", _told("entities"), _told("none")),
+            estimate=stats.contrast(items, "loss", _told("entities"), _told("none"), paired=True),
             reproduced=within(0.05),
             opposite=above(0.05),
             reference=0.0,

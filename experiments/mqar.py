@@ -170,13 +170,12 @@ def claims(results: report.Results) -> list[Claim]:
     items = stats.where(best(results.items), pairs=most)
     every = stats.where(results.items, pairs=most, split="report")
     rates = sorted(set(every["rate"].to_pylist()), key=float)
-    arms = lambda *names: stats.by_seed(items, "exact", *({"arm": name} for name in names))
     swept = lambda *names: [{"arm": name, "rate": rate} for name in names for rate in rates]
     contrast = lambda claim, more, fewer, source: Claim(
         row="A3",
         claim=f"{claim}, {most} pairs",
         unit="accuracy",
-        estimate=stats.bootstrap(arms(more, fewer), stats.difference),
+        estimate=stats.contrast(items, "exact", {"arm": more}, {"arm": fewer}),
         reproduced=above(0.05),
         opposite=below(-0.05),
         reference=None,
@@ -206,7 +205,7 @@ def claims(results: report.Results) -> list[Claim]:
             row="A3",
             claim=f"control: softmax recalls {most} pairs, so they can be learned from these rows",
             unit="accuracy",
-            estimate=stats.bootstrap(arms("softmax")),
+            estimate=stats.contrast(items, "exact", {"arm": "softmax"}),
             reproduced=above(0.9),
             opposite=below(0.5),
             reference=None,

@@ -155,9 +155,9 @@ def page(title: str, method: str, results: Results, sections: Sequence[Section])
     run = results.spec["run"]
     facts = " · ".join(f"{key} {value}" for key, value in run.items())
     parts = [
-        "<h2>Claims</h2><p class='note'>Rules were written before the run; intervals are 95%, "
-        "bootstrapped over seeds and items. Verdicts hold at 5% for all claims together (Holm)."
-        "</p>",
+        "<h2>Claims</h2><p class='note'>Rules are in the method's file, which says where they were "
+        "revised after a run. Intervals are 95%, bootstrapped over seeds and items. Verdicts hold "
+        "at 5% for all claims together (Holm), also by Student's t over the seeds.</p>",
         claims_table(results.claims),
     ]
     for section in sections:
@@ -207,8 +207,9 @@ def index(out: pathlib.Path) -> pathlib.Path:
             rows.append(row)
     rows.sort(key=lambda row: catalogue.order(row["row"]))
     missing = [name for name in catalogue.names() if name not in found]
-    note = "Rules were written before the runs. Intervals are 95%, over seeds and items; verdicts "
-    note += "hold at 5% for all claims of an experiment together (Holm)."
+    note = "Rules are in each experiment's file, which says where they were revised after a run. "
+    note += "Intervals are 95%, bootstrapped over seeds and items; verdicts hold at 5% for all "
+    note += "claims of an experiment together (Holm), also by Student's t over the seeds."
     note += f" Not there: {', '.join(missing)}." if missing else ""
     body = f"<p class='note'>{html.escape(note)}</p>"
     body += table(rows, raw=("experiment", "verdict"))

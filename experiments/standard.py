@@ -34,6 +34,7 @@ MIXERS = {
 LANGUAGES = ("L1", "L2")
 FEATURES = (Lexicon(0.3), Names(0.5), PossessorFirst())
 MIXTURE = Mixture(facts=0.3, stories=0.45, quiz=0.25)
+SEPARATE = dataclasses.replace(MIXTURE, dictionary=0.0)  # no document is in two languages
 TIERS = {"T1": "quiz", "T2": "chat"}  # tier -> the register it tunes
 
 

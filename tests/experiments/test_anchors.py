@@ -104,7 +104,21 @@ def test_transfer_goes_with_alignment_by_its_share_of_the_ceiling():
     means = np.array([[0.1, 0.2, 0.3, *sum(gains, ())], [0.3, 0.2, 0.1, *sum(gains, ())]])
     np.testing.assert_allclose(anchors.together(means), [-1, 1])
     means[0, 5] = 0.01  # a ceiling that gains nothing
-    assert np.isnan(anchors.together(means)[0])
+    means[1, :3] /= 3  # an alignment that is chance in all arms
+    assert np.isnan(anchors.together(means)).all()
+
+
+def test_nouns_are_looked_up_that_no_arm_shares():
+    rows = [
+        dict(measure="alignment", seed=0, arm=arm, language=language, shared=shared) | words
+        for arm, shared in (("none", "no"), ("30%", "yes"))
+        for language, words in (
+            ("L1", {"prompt": "tiba", "gold": "tiba" if shared == "yes" else "koru"}),
+            ("L2", {"gold": "tiba", "prompt": "tiba" if shared == "yes" else "koru"}),
+        )
+    ]
+    other = rows[0] | {"prompt": "koru", "gold": "tiba"}  # L1's word for something else
+    assert anchors.apart(pa.Table.from_pylist([*rows, other])).to_pylist() == [other]
 
 
 @pytest.mark.slow

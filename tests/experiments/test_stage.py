@@ -25,7 +25,7 @@ from experiments.display import Display
 from experiments.stage import Stage, groups, home
 from model.lm import LM, shapes
 from model.softmax import Softmax
-from train.denoise import Masked
+from train.denoise import MLMU
 from train.lock import Held, Lock
 from train.objective import NextToken
 from train.plan import memory
@@ -110,7 +110,7 @@ def rows(objective, pairs=False):
     ("objective", "pairs", "B", "T", "copies"),
     [
         (NextToken(), False, 2, 32, 0),
-        (Masked(mask=1), False, 2, 64, 0),
+        (MLMU(mask=1), False, 2, 64, 0),
         (Near(), False, 2, 32, 1),
         (DPO(), True, 4, 32, 1),
     ],

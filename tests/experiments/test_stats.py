@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, ttest_1samp
 
 from experiments import claim, stats
 from experiments.claim import Claim, above, below, decide, holm, outside, within
@@ -49,14 +49,31 @@ def test_what_an_item_adds_to_paired_arms_cancels_and_identical_arms_differ_by_e
     rng = np.random.default_rng(6)
     hard = rng.normal(0, 5, (5, 96))
     same = [(items, items.copy()) for items in hard]
-    e = stats.bootstrap(same, stats.difference, paired=True)
+    e = stats.bootstrap(same, stats.difference, alike=(0, 0))
     assert (e.value, e.low, e.high) == (0, 0, 0) and within(0.05)(e) < 1e-3
     assert within(0.05)(stats.bootstrap(same, stats.difference)) > 0.05
     seeds = [(items + 0.5 + rng.normal(0, 0.1, 96), items) for items in hard]
-    one, two = (stats.bootstrap(seeds, stats.difference, paired=p) for p in (True, False))
+    one, two = (stats.bootstrap(seeds, stats.difference, alike=a) for a in ((0, 0), (0, 1)))
     assert one.value == two.value and one.high - one.low < 0.1 < two.high - two.low
-    with pytest.raises(ValueError, match=r"\[\[3, 2\]\] items"):
-        stats.bootstrap([(np.ones(3), np.ones(2))], stats.difference, paired=True)
+    with pytest.raises(ValueError, match=r"\[3, 2\] items"):
+        stats.bootstrap([(np.ones(3), np.ones(2))], stats.difference, alike=(0, 0))
+
+
+def test_arms_with_the_same_prompts_are_asked_alike_and_others_are_not():
+    rows = [
+        {"seed": s, "arm": a, "prompt": None if a in "cd" else f"{i}?" * (1 + (a == "z")), "x": 1.0}
+        for a in "abzcd" for s in (0, 1) for i in range(3)
+    ]  # fmt: skip
+    items = pa.Table.from_pylist([*rows, rows[0] | {"x": None, "arm": "b"}])
+    numbers = lambda *arms: stats.asked(items, "x", *({"arm": arm} for arm in arms))
+    assert numbers("a", "z", "b") == (0, 1, 0) and numbers("a", "z") == numbers("c", "d") == ()
+    assert stats.asked(items.drop(["prompt"]), "x", {"arm": "a"}, {"arm": "b"}) == ()
+    changed = pa.Table.from_pylist([row | {"x": row["seed"] + i} for i, row in enumerate(rows)])
+    one, two = ({"arm": arm} for arm in "ab")
+    assert (
+        stats.contrast(changed, "x", one, two).high - stats.contrast(changed, "x", one, two).low
+        < 1e-9
+    )
 
 
 def test_pairs_are_asked_for_and_change_no_number_of_who_does_not():
@@ -76,9 +93,31 @@ def test_constant_values_give_an_interval_of_no_width():
     assert above(0.9)(e) < 1e-3 < above(1.1)(e) and within(0.5)(e) > 0.5
 
 
-def test_one_seed_still_has_an_interval_over_its_items():
+def test_one_seed_still_has_an_interval_over_its_items_and_decides_nothing():
     e = stats.bootstrap([(np.arange(20.0),)])
     assert e.low < 9.5 < e.high and e.seeds == 1
+    assert above(-100.0)(e) == below(100.0)(e) == 1
+
+
+def test_of_few_seeds_that_agree_in_sign_alone_nothing_is_decided():
+    e = stats.bootstrap([(np.full(9, value),) for value in (0.05, 0.1, 0.2, 0.3, 0.9)])
+    assert e.low > 0  # no draw is below zero
+    assert above(0.0)(e) == pytest.approx(ttest_1samp([0.05, 0.1, 0.2, 0.3, 0.9], 0).pvalue)
+    far = stats.bootstrap([(np.full(9, value),) for value in (0.5, 0.6, 0.5, 0.6, 0.55)])
+    assert above(0.0)(far) < 1e-3 and below(0.0)(far) > 1
+
+
+def test_verdicts_on_nothing_are_wrong_no_more_often_than_they_say():
+    rng, wrong = np.random.default_rng(7), 0
+    for trial in range(300):
+        e = stats.bootstrap(draw(rng, 5, 20, 0.0, 0.2, 0.3), draws=300, key=trial)
+        wrong += min(above(0.0)(e), below(0.0)(e)) <= 0.05
+    assert wrong / 300 < 0.08  # the bootstrap alone: .16
+
+
+def test_what_is_exactly_at_a_threshold_is_on_neither_side_of_it():
+    e = stats.bootstrap([(np.zeros(9), np.zeros(9))] * 5, stats.difference)
+    assert (e.value, above(0.0)(e), below(0.0)(e)) == (0, 1, 1) and within(0.05)(e) < 1e-3
 
 
 def test_the_peak_of_transfer_is_that_of_the_step_where_most_of_the_ceiling_is_reached():
@@ -149,13 +188,21 @@ def normal(low, high):
     return Estimate(middle, low, high, 3, lambda t: norm.cdf((t - middle) / error))
 
 
-def test_a_tail_is_2_5_percent_at_either_end_of_the_interval():
+def test_a_bootstraps_tail_is_2_5_percent_at_either_end_of_its_interval():
     rng = np.random.default_rng(4)
-    skewed = [(rng.exponential(1 + s / 9, 15),) for s in range(9)]
-    e = stats.bootstrap(skewed)
-    assert e.tail(e.low) == pytest.approx(0.025, abs=2e-3)
-    assert e.tail(e.high) == pytest.approx(0.975, abs=2e-3)
-    assert e.tail(-9) < 2e-4 < e.tail(e.value) < 1 - 2e-4 < e.tail(99)
+    bca = stats.BCa.of(rng.gamma(9, size=20_000) / 9, 0.97, rng.gamma(9, size=9) / 9)
+    low, high = bca.interval()
+    assert bca.skew and bca.bias
+    assert bca.tail(low) == pytest.approx(0.025, abs=2e-3)
+    assert bca.tail(high) == pytest.approx(0.975, abs=2e-3)
+    assert bca.tail(-9) < 2e-4 < bca.tail(1) < 1 - 2e-4 < bca.tail(99)
+
+
+def test_a_verdict_asks_more_than_that_a_bootstraps_interval_ends():
+    rng = np.random.default_rng(4)
+    e = stats.bootstrap([(rng.exponential(1 + s / 9, 15),) for s in range(9)])
+    assert 0.025 < e.tail(e.low) < 0.1 and 0.9 < e.tail(e.high) < 0.975 + 1e-3
+    assert e.tail(-9) < 1e-3 < e.tail(e.value) < 1 - 1e-3 < e.tail(99)
 
 
 def test_what_one_claim_decides_many_may_not():

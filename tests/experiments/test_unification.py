@@ -100,7 +100,8 @@ def _items(gain: float) -> pa.Table:
     rows, dice = [], np.random.default_rng(0)
     for seed, arm, _ in np.ndindex(3, len(unification.ARMS), 10):
         name = [*unification.ARMS][arm]
-        for names, group in itertools.product(("own", "shared"), ("G0", "G1", "G2", "G6", "G7")):
+        groups = "G0", "G1", "G2", "G4", "G6", "G7"
+        for names, group in itertools.product(("own", "shared"), groups):
             label = {"seed": seed, "arm": name, "names": names, "group": group, "language": "L2"}
             level = gain if name != "nouns" and group != "G7" else 0.0
             noise = 0.01 * dice.normal()
