@@ -177,9 +177,8 @@ def sections(results: report.Results) -> list[report.Section]:
     return found
 
 
-METRICS = {"ranked": "matched by frequency alone", "induced": "matched, no translation known",
-           "retrieved": "rotated by the matching",
-           "known": "rotated by translations", "raw": "not rotated"}  # fmt: skip
+METRICS = {"ranked": "by frequency alone", "induced": "matched", "retrieved": "rotated by it",
+           "known": "rotated by the truth", "raw": "not rotated"}  # fmt: skip
 
 
 def _by_ground(items: pa.Table, mixer: str) -> report.Section:
@@ -195,7 +194,9 @@ def _by_ground(items: pa.Table, mixer: str) -> report.Section:
     chance = pc.mean(items["chance"]).as_py()
     note = (
         "Share of nouns whose translation is found, by what the speakers have in common; hollow: "
-        "one model of both languages. Then the residual of a rotation fitted on translations of "
+        "one model of both languages. Matched: by how words lie to each other, no translation "
+        "known; rotated: by a map fitted on that matching of other words, or on their true "
+        "translations. Then the residual of a rotation fitted on translations of "
         "others, over that of a random one."
     )
     body = figure.dots(panels, "share found", chance)

@@ -1,6 +1,7 @@
 """One self-contained page from stored results: `python -m experiments.report DIR...`.
 
-Nothing is trained or measured here: tables, claims and figures are re-made from the files of DIR.
+Nothing is trained or measured here: claims, by their rules as they stand, tables and figures are
+re-made from the files of DIR.
 `python -m experiments.report all [DIR] [--record]` makes the page of all experiments that
 `experiments.run all` left in DIR (default runs/all-toy) and, if asked, records what they found in
 RESULTS.md and in the experiments' docstrings.
@@ -18,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments import catalogue, figure, stats
-from experiments.claim import interval
+from experiments.claim import decide, interval
+from train.lock import whole
 
 CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1.5em;
@@ -44,7 +46,6 @@ class Results:
     results: pa.Table
     curves: pa.Table
     ledger: pa.Table
-    claims: list[dict]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Section:
 
 def load(folder: pathlib.Path) -> Results:
     """Reads the result files of a run's folder; names the first one missing."""
-    names = ("spec.json", "claims.json", *(f"{t}.parquet" for t in _TABLES))
+    names = ("spec.json", *(f"{t}.parquet" for t in _TABLES))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ValueError(
@@ -66,8 +67,7 @@ def load(folder: pathlib.Path) -> Results:
             "`python -m experiments.run`"
         )
     tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _TABLES}
-    spec, claims = (json.loads((folder / n).read_text()) for n in ("spec.json", "claims.json"))
-    return Results(spec=spec, claims=claims, **tables)
+    return Results(spec=json.loads((folder / "spec.json").read_text()), **tables)
 
 
 _TABLES = ("items", "results", "curves", "ledger")
@@ -150,26 +150,26 @@ def claims_table(claims: Sequence[dict]) -> str:
     return table(rows, raw=("verdict",))
 
 
-def page(title: str, method: str, results: Results, sections: Sequence[Section]) -> str:
+def page(
+    title: str, method: str, spec: dict, claims: Sequence[dict], sections: Sequence[Section]
+) -> str:
     """The whole page: claims first, then the sections, the method and the full spec."""
-    run = results.spec["run"]
+    run = spec["run"]
     facts = " · ".join(f"{key} {value}" for key, value in run.items())
     parts = [
         "<h2>Claims</h2><p class='note'>Rules are in the method's file, which says where they were "
         "revised after a run. Intervals are 95%, bootstrapped over seeds and items. Verdicts hold "
         "at 5% for all claims together (Holm), also by Student's t over the seeds.</p>",
-        claims_table(results.claims),
+        claims_table(claims),
     ]
     for section in sections:
         parts.append(
             f"<h2>{html.escape(section.title)}</h2><figure>{section.body}"
             f"<figcaption>{html.escape(section.note)}</figcaption></figure>"
         )
-    spec = json.dumps(results.spec["protocol"], indent=1)
+    protocol = html.escape(json.dumps(spec["protocol"], indent=1))
     parts.append(f"<h2>Method</h2><pre>{html.escape(method.strip())}</pre>")
-    parts.append(
-        f"<details><summary>Full specification</summary><pre>{html.escape(spec)}</pre></details>"
-    )
+    parts.append(f"<details><summary>Full specification</summary><pre>{protocol}</pre></details>")
     return document(title, "".join(parts), note=facts)
 
 
@@ -184,12 +184,16 @@ def document(title: str, body: str, note: str = "") -> str:
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
-    """Makes `folder/report.html` from the files beside it and returns its path."""
+    """Decides the claims by the rules as they stand, and makes claims.json and report.html from the
+    tables beside them; returns the path of the page."""
     results = load(folder)
     module = importlib.import_module(f"experiments.{results.spec['experiment']}")
+    claims = decide(module.claims(results))
+    whole(folder / "claims.json", json.dumps(claims, indent=1))
     title, _, method = module.__doc__.partition("\n")
     path = folder / "report.html"
-    path.write_text(page(title, method, results, module.sections(results)), encoding="utf-8")
+    text = page(title, method, results.spec, claims, module.sections(results))
+    path.write_text(text, encoding="utf-8")
     return path
 
 

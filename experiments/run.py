@@ -35,7 +35,7 @@ import tyro
 
 from experiments import catalogue, launch, report, stage
 from experiments.catalogue import find, names
-from experiments.claim import decide, interval
+from experiments.claim import interval
 from experiments.display import Display
 from train import store
 from train.damage import differences
@@ -108,13 +108,11 @@ def environment() -> dict[str, str]:
 def gather(
     folder: pathlib.Path,
     kept: pathlib.Path,
-    module,
     stages: Sequence[stage.Stage],
     seconds: float,
     lost: Mapping[stage.Stage, FloatingPointError],
 ) -> None:
-    """Tables of all stages kept in `kept` into the files of `folder`, then claims; the record names
-    the lost."""
+    """Tables of all stages kept in `kept` into the files of `folder`; the record names the lost."""
     tables = {
         "items": _joined([stage.items(kept, each) for each in stages]),
         "curves": _joined([stage.curve(kept, each) for each in stages]),
@@ -128,9 +126,6 @@ def gather(
     if lost:
         spec["run"]["lost"] = "; ".join(each.title for each in lost)
     whole(folder / "spec.json", json.dumps(spec, indent=1))
-    results = report.Results(spec=spec, claims=[], **tables)
-    claims = decide(module.claims(results))
-    whole(folder / "claims.json", json.dumps(claims, indent=1))
 
 
 def _joined(tables: Sequence[pa.Table | None]) -> pa.Table:
@@ -200,7 +195,7 @@ def run(
     lost = complete(stages, kept)
     paired = undisturbed(stages, lost)
     if paired:
-        gather(folder, kept, module, paired, time.monotonic() - start, lost)
+        gather(folder, kept, paired, time.monotonic() - start, lost)
     path = report.write(folder) if paired else None
     if lost:
         kept = f"{path} is of the seeds that lost none" if path else "no seed is without a loss"

@@ -62,7 +62,7 @@ def results(module, seeds: int = 2, mixers: str = "gla") -> report.Results:
         curves.append(stage._labelled(losses, each))
     joined = lambda tables: pa.concat_tables(tables, promote_options="default")
     none = pa.table({})
-    return report.Results({}, joined(items), none, joined(curves), none, [])
+    return report.Results({}, joined(items), none, joined(curves), none)
 
 
 def labels(stages) -> list[dict]:

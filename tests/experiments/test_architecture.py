@@ -88,7 +88,7 @@ def pretended(without: str = "", best_at: int = 1, grammar: float = -1.0) -> rep
     columns = dict.fromkeys(key for row in rows for key in row)
     items = pa.Table.from_pylist([{c: row.get(c) for c in columns} for row in rows])
     curves = pa.table(dict(mixer=["gla"], rate=["0.004"], seed=[0], step=[1], loss=[2.0]))
-    return report.Results({}, items, pa.table({}), curves, pa.table({}), [])
+    return report.Results({}, items, pa.table({}), curves, pa.table({}))
 
 
 def verdict(results, words: str) -> str:

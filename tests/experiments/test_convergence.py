@@ -64,7 +64,7 @@ def items(shot, **losses):
 
 def claimed(table, words):
     """The estimate and the verdict of the claim with these words."""
-    claims = decide(convergence.claims(report.Results({}, table, None, None, None, [])))
+    claims = decide(convergence.claims(report.Results({}, table, None, None, None)))
     (found,) = (claim for claim in claims if words in claim["claim"])
     return found["estimate"], found["verdict"]
 

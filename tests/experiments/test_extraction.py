@@ -100,7 +100,7 @@ def _inverse(rank: float) -> report.Results:
     rows += [dict(rows[0], measure="loss", arm="single", register="biography", loss=0.1, seed=seed)
              for seed in range(5)]  # fmt: skip
     none = pa.table({})
-    return report.Results({}, pa.Table.from_pylist(rows), none, none, none, [])
+    return report.Results({}, pa.Table.from_pylist(rows), none, none, none)
 
 
 def test_every_arm_is_tuned_on_questions_and_on_their_inverse():

@@ -76,7 +76,7 @@ def test_every_claim_says_which_way_it_went(said):
         for name, r, seed, i in itertools.product(EXPECTED, (1, TIMES), range(5), range(2))
     ]
     none = pa.table({})
-    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none, [])
+    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none)
     found = decide(extrapolation.claims(results))
     assert [claim["verdict"] for claim in found] == [said] * len(EXPECTED)
 

@@ -76,7 +76,7 @@ def test_every_claim_says_which_way_it_went(exact, said):
             ARMS, enumerate(SIZE.rates), range(5), ("choose", "report"))
     ]  # fmt: skip
     none = pa.table({})
-    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none, [])
+    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none)
     assert {c["claim"]: c["verdict"] for c in decide(mqar.claims(results))} == dict.fromkeys(
         (claim.claim for claim in mqar.claims(results)), said
     )
@@ -98,7 +98,7 @@ def test_a_best_rate_at_an_end_of_the_sweep_is_said(at, said):
     rows = [row | {"exact": 0.5 + 0.4 * row["log_odds"]} for row in rows]
     curves = pa.table(dict(arm=["gla"], seed=[0], step=[1], loss=[1.0]))
     none = pa.table({})
-    results = report.Results({}, pa.Table.from_pylist(rows), none, curves, none, [])
+    results = report.Results({}, pa.Table.from_pylist(rows), none, curves, none)
     (claim,) = (c for c in decide(mqar.claims(results)) if "end of the sweep" in c["claim"])
     assert claim["verdict"] == said
     numbers = mqar.sections(results)[-1].body

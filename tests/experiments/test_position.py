@@ -72,7 +72,7 @@ def test_every_claim_says_which_way_it_went(said):
     columns = dict.fromkeys(key for row in rows for key in row)
     items = pa.Table.from_pylist([{c: row.get(c) for c in columns} for row in rows])
     none = pa.table({})
-    found = decide(position.claims(report.Results({}, items, none, none, none, [])))
+    found = decide(position.claims(report.Results({}, items, none, none, none)))
     assert [claim["verdict"] for claim in found] == [said] * 5
 
 

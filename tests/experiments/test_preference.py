@@ -108,7 +108,7 @@ def test_what_any_tuning_does_is_not_taken_for_the_preference():
             ]
     names = list(dict.fromkeys(name for row in rows for name in row))
     items = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
-    found = decide(preference.claims(report.Results({}, items, None, None, None, [])))
+    found = decide(preference.claims(report.Results({}, items, None, None, None)))
     verdict = lambda part: next(c["verdict"] for c in found if part in c["claim"])
     assert verdict("DPO in L1 lowers the rate") == "reproduced"
     assert verdict("by as good as nothing") == "opposite"

@@ -80,7 +80,7 @@ def verdicts(**answer):
         for language, way in itertools.product(("L1", "L2"), ("forward", "reverse")):
             rows.append(row | dict(language=language, direction=way))
     items = pa.Table.from_pylist(rows)
-    claims = reversal.claims(report.Results({}, items, None, None, None, []))
+    claims = reversal.claims(report.Results({}, items, None, None, None))
     return {claim["claim"]: claim["verdict"] for claim in decide(claims)}
 
 

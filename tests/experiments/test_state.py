@@ -45,7 +45,7 @@ def test_every_claim_says_which_way_it_went(read, said):
         for (arm, step, place, labels), seed in itertools.product(cells, range(5))
     ]  # fmt: skip
     none = pa.table({})
-    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none, [])
+    results = report.Results({}, pa.Table.from_pylist(rows), none, none, none)
     assert [claim["verdict"] for claim in decide(state.claims(results))] == [said] * 4
 
 
