@@ -8,24 +8,27 @@ softmax is taken in float32 whatever the inputs. G key heads serve H / G query h
 
 An implementation is a module of this folder with two functions of (q, k, v, segment_ids, window):
 `unsupported`, why it cannot run arguments of these shapes and dtypes, or None, and `attention`.
-What is XLA the compiler splits over a mesh by itself; a platform's kernel is split by context.py.
+What is XLA the compiler splits over a mesh by itself, along its Auto axes; a platform's kernel is
+split by context.py.
 """
+
+import functools
 
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
-from kernels import mesh
-from kernels.attention import blocks, context, cudnn, reference, splash
+from kernels import dispatch, mesh
+from kernels.attention import context
 from kernels.attention.reference import causal
 
 __all__ = ["IMPLEMENTATIONS", "attend", "attention", "causal"]
 
 # In order of preference; each with the platforms it runs on (None: all).
 IMPLEMENTATIONS = {
-    "splash": (splash, ("tpu",)),
-    "cudnn": (cudnn, ("gpu", "cuda")),
-    "blocks": (blocks, None),
-    "reference": (reference, None),
+    "splash": ("tpu",),
+    "cudnn": ("gpu", "cuda"),
+    "blocks": None,
+    "reference": None,
 }
 
 
@@ -44,22 +47,20 @@ def attention(
     a token sees as many tokens, itself the last. `impl` None takes the first of `IMPLEMENTATIONS`
     that runs here; a named one runs, or raises NotImplementedError with the reason. Under a mesh
     (`jax.set_mesh`) of more than one device an axis named `sequence` splits T, every other axis B.
+    ValueError: shapes that do not fit each other.
     """
-    if impl is not None and impl not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"impl={impl!r} is unknown; choose None or one of {', '.join(IMPLEMENTATIONS)}"
-        )
-    if window is not None and window < 1:
-        raise ValueError(f"window={window} must be at least 1, the token itself; None sees all")
-    arguments, reasons = (q, k, v, segment_ids, window), {}
-    for name in IMPLEMENTATIONS if impl is None else (impl,):
-        module, platforms = IMPLEMENTATIONS[name]
-        reasons[name] = _not_here(platforms) or module.unsupported(*arguments)
-        if reasons[name] is None and platforms is not None and mesh.split():
-            return context.over_mesh(module.attention, *arguments)
-        if reasons[name] is None:
-            return module.attention(*arguments)
-    raise NotImplementedError("; ".join(f"impl={name!r}: {why}" for name, why in reasons.items()))
+    _check(q, k, v, segment_ids, window)
+    name = dispatch.choose(__name__, IMPLEMENTATIONS, impl, (q, k, v, segment_ids, window))
+    return _run(q, k, v, segment_ids, name=name, window=window)
+
+
+# One function for all calls: what is called eagerly is compiled once for all arguments alike.
+@functools.partial(jax.jit, static_argnames=("name", "window"), inline=True)
+def _run(q, k, v, segment_ids, *, name, window):
+    run = dispatch.module(__name__, name).attention
+    if mesh.split() and (IMPLEMENTATIONS[name] is not None or mesh.explicit()):
+        return context.over_mesh(run, q, k, v, segment_ids, window)
+    return run(q, k, v, segment_ids, window)
 
 
 def attend(
@@ -76,10 +77,19 @@ def attend(
     return jax.nn.dot_product_attention(q, k, v, bias=bias, mask=visible[:, None])
 
 
-def _not_here(platforms: tuple[str, ...] | None) -> str | None:
-    """Why what runs on `platforms` cannot run on the one compiled for, or None."""
-    device = jax.sharding.get_abstract_mesh().abstract_device
-    platform = device.platform if device is not None else jax.default_backend()
-    if platforms is not None and platform not in platforms:
-        return f"runs on {platforms[0]}, and this is {platform}"
-    return None
+def _check(q, k, v, segment_ids, window) -> None:
+    if q.ndim != 4 or 0 in q.shape:
+        raise ValueError(f"q of shape {q.shape} should be (B,T,H,K), none of them 0")
+    B, T, H, K = q.shape
+    if k.ndim != 4 or k.shape[2] == 0 or k.shape != (B, T, k.shape[2], K):
+        raise ValueError(
+            f"k of shape {k.shape} should be {(B, T, 'G', K)} for q of shape {q.shape}"
+        )
+    if v.shape != k.shape:
+        raise ValueError(f"v of shape {v.shape} should have k's shape {k.shape}")
+    if H % k.shape[2]:
+        raise ValueError(f"H={H} heads are not divisible by k's G={k.shape[2]}; each serves H / G")
+    if segment_ids is not None and segment_ids.shape != (B, T):
+        raise ValueError(f"segment_ids of shape {segment_ids.shape} should be (B,T) = {(B, T)}")
+    if window is not None and window < 1:
+        raise ValueError(f"window={window} must be at least 1, the token itself; None sees all")

@@ -7,7 +7,6 @@ arXiv 2309.14509, section 3). The compiler makes the all-to-all of it, and of it
 
 from collections.abc import Callable
 
-import jax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
@@ -31,11 +30,6 @@ def over_mesh(
     rows = mesh.rows(axes, q.shape[0])
     pieces = axes.get("sequence", 1)
     heads = P(rows, None, "sequence" if pieces > 1 and k.shape[2] % pieces == 0 else None)
-    spread = jax.shard_map(
-        lambda q, k, v, ids: run(q, k, v, ids, window),
-        in_specs=(heads, heads, heads, None if segment_ids is None else P(rows)),
-        out_specs=heads,
-        axis_names=set(axes),
-        check_vma=False,
-    )
-    return spread(q, k, v, segment_ids)
+    ids = None if segment_ids is None else P(rows)
+    local = lambda q, k, v, ids: run(q, k, v, ids, window)
+    return mesh.spread(local, (heads, heads, heads, ids), heads)(q, k, v, segment_ids)

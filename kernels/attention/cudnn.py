@@ -7,23 +7,46 @@ window, and JAX tests the two together with no version.
 """
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from kernels import dispatch
 from kernels.attention.reference import causal
-from kernels.gla.operation import foldable
+from kernels.fold import foldable
+
+# Of JAX's `device_kind`: compute capability 8.0 and above, and those whose heads may be wider, in
+# both directions, by NVIDIA's table for cuDNN 9.18 (a Blackwell's backward pass stops at 128).
+CHIPS = r"NVIDIA (A\d|L\d|G?H\d|G?B\d|RTX (A\d|PRO|\d+ Ada)|GeForce RTX [345]0)"
+CHIP_NAMES = "NVIDIA's Ampere and later (A100, L4, H100, B200, RTX 30 and on)"
+WIDE = r"NVIDIA G?H\d"
 
 
 def unsupported(q, k, v, segment_ids, window) -> str | None:
     T, K = q.shape[1], q.shape[3]
     if q.dtype not in (jnp.bfloat16, jnp.float16):
         return f"cuDNN attends in bfloat16 or float16, not in {q.dtype}"
-    if K % 8 or K > 128:
-        return f"heads of width {K}: a multiple of 8 up to 128 is needed"
+    fits = K <= 128 or (K <= 256 and re.match(WIDE, dispatch.device().device_kind))
+    if K % 8 or not fits:
+        return f"heads of width {K}: a multiple of 8 up to 128 is needed, on Hopper up to 256"
     if segment_ids is not None and T % 2:
         return f"with segment ids T must be even, not {T}"
+    return _refused(K)
+
+
+@functools.cache
+def _refused(K: int) -> str | None:
+    """Why JAX does not take heads of width K to cuDNN here (there is none, say), or None.
+
+    It is asked by tracing the smallest call: nothing is compiled.
+    """
+    x = jax.ShapeDtypeStruct((1, 2, 1, K), jnp.bfloat16)
+    try:
+        jax.eval_shape(_cudnn, x, x, x)
+    except RuntimeError as reason:  # NotImplementedError is one
+        return str(reason)
     return None
 
 

@@ -4,9 +4,9 @@ A table of implementation x case, forward and forward+backward, medians in milli
 ratio to `chunk` (above 1: slower than it). Beside it softmax attention with heads as wide as V,
 causal, from jax.nn and, where an interpreter has torch (`--torch`, or this one), torch's; on CUDA
 also flash-linear-attention's chunk_gla, on the same numbers. On an accelerator each row has its
-ratio to the floor, the time that the fewest bytes and operations of GLA take at the chip's peak,
-and what forward+backward achieved of them. `--static` prints instead what the TPU and Hopper
-compilers say of the Pallas kernels, on any machine.
+ratio to the floor of the chunkwise form at C=64, the time that its bytes or operations take at the
+chip's peaks, and what forward+backward achieved of these. `--static` prints instead what the TPU
+and Hopper compilers say of the Pallas kernels, on any machine.
 """
 
 import argparse
@@ -36,11 +36,12 @@ PEAKS = {
     "TPU v6 lite": (918, 1640),
     "TPU7x": (2307, 7380),
 }
-CHUNK = 64  # of the operation count: what the chunkwise form needs, whoever runs it
+CHUNK = 64  # C of the operation count, whatever chunks an implementation takes
 
 
 def flops(case: Case) -> tuple[int, int]:
-    """Operations of forward, and of forward+backward, in the chunkwise form."""
+    """Operations of forward, and of forward+backward, in the chunkwise form with whole squares of
+    scores: half of each is masked, and shorter chunks have less of it."""
     K, V = case.K, case.V
     forward = 2 * CHUNK * (K + V) + 4 * K * V
     return forward * case.tokens, (forward + CHUNK * (6 * K + 4 * V) + 10 * K * V) * case.tokens
@@ -53,7 +54,8 @@ def bytes_moved(case: Case, itemsize: int) -> tuple[int, int]:
 
 
 def floor(case: Case, device: str, itemsize: int = 2) -> tuple[float, float]:
-    """Milliseconds below which no forward, and no forward+backward, can be on a device of PEAKS."""
+    """Milliseconds of forward, and of forward+backward, in the chunkwise form at C=64 by the bytes
+    or by the operations, whichever take longer at the peaks of a device of PEAKS."""
     peak, bandwidth = PEAKS[device]
     pairs = zip(flops(case), bytes_moved(case, itemsize), strict=True)
     return tuple(max(work / peak / 1e9, moved / bandwidth / 1e6) for work, moved in pairs)
@@ -204,7 +206,7 @@ def _print_case(name: str, device: str, found: list[Row]) -> None:
         print(flush=True)
     if device in PEAKS:
         forward, both = floor(case, device)
-        print(f"floor of GLA at {device}'s peaks: {forward:.3f}, {both:.3f} ms")
+        print(f"floor of the chunkwise form at C=64, {device}: {forward:.3f}, {both:.3f} ms")
 
 
 def _print_static() -> None:

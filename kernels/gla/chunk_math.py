@@ -1,7 +1,7 @@
 """The mathematics of one chunk, as functions of its (C,K) and (C,V) arrays.
 
 With b the cumulative log decay from the chunk's start, S the state that enters and S' the one that
-leaves (arXiv 2312.06635, section 4):
+leaves (arXiv 2312.06635, section 4.2):
 
     q^_i = q_i exp(b_i)                k^_j = k_j exp(b_C - b_j)           gamma = exp(b_C)
     A_ij = sum_k q_ik k_jk exp(b_ik - b_jk)  for j <= i
@@ -24,16 +24,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-LIMIT = 40.0  # exp keeps a relative accuracy of 3e-6 up to here, and e^(2 LIMIT) is finite
+# exp keeps a relative accuracy of 3e-6 up to here. e^(2 LIMIT) is finite, but not times any q k:
+# pairs with j > i are left out by a `where`, as 0 times infinity is NaN.
+LIMIT = 40.0
 FLOOR = -200.0  # exp of it is 0 in float32, as is exp of anything below it
 
 
 class Segments(NamedTuple):
     """Where a chunk's tokens belong: 1 or 0 for each way in which a decay can meet a restart."""
 
-    same: Float[Array, "C C"]  # j <= i, both of one segment
+    same: Bool[Array, "C C"]  # j <= i, both of one segment
     entering: Float[Array, "C 1"]  # of the segment of the state that enters the chunk
     leaving: Float[Array, "C 1"]  # of the segment of the state that leaves it
     through: Float[Array, ""]  # the state that enters also leaves
@@ -42,12 +44,12 @@ class Segments(NamedTuple):
 def segments(ids: Int[Array, "C"], before: Int[Array, ""]) -> Segments:
     """The masks of a chunk whose tokens have `ids`, after a token of segment `before`."""
     same = jnp.tri(ids.shape[0], dtype=bool) & (ids[:, None] == ids[None, :])
-    masks = same, (ids == before)[:, None], (ids == ids[-1])[:, None], before == ids[-1]
-    return Segments(*(mask.astype(jnp.float32) for mask in masks))
+    masks = (ids == before)[:, None], (ids == ids[-1])[:, None], before == ids[-1]
+    return Segments(same, *(mask.astype(jnp.float32) for mask in masks))
 
 
 def one_segment(C: int) -> Segments:
-    return Segments(jnp.tri(C), jnp.ones((C, 1)), jnp.ones((C, 1)), jnp.ones(()))
+    return Segments(jnp.tri(C, dtype=bool), jnp.ones((C, 1)), jnp.ones((C, 1)), jnp.ones(()))
 
 
 # ---- fast: b is at most LIMIT away from b_mid
@@ -68,13 +70,13 @@ def _middle(b):
 
 
 def outputs(q, k, v, b, at: Segments) -> Float[Array, "C V"]:
-    """A V, what the tokens of a chunk say to each other."""
-    A = at.same * _dot(q * up(b), k * down(b), (1, 1))
+    """A V, intra-chunk: what the tokens of a chunk say to each other."""
+    A = jnp.where(at.same, _dot(q * up(b), k * down(b), (1, 1)), 0)
     return _dot(A, v, (1, 0))
 
 
 def outputs_of_state(q, b, S: Float[Array, "K V"], at: Segments) -> Float[Array, "C V"]:
-    """q^ S, what the state that enters a chunk says to its tokens."""
+    """q^ S, inter-chunk: what the state that enters a chunk says to its tokens."""
     return _dot(at.entering * q * jnp.exp(b), S, (1, 0))
 
 
@@ -91,7 +93,7 @@ def gamma(b, at: Segments) -> Float[Array, "#K 1"]:
 def gradients(q, k, v, b, do, at: Segments):
     """(dq, dk, dv) through `outputs`, with P = dO V^T masked as A is."""
     q_, k_ = q * up(b), k * down(b)
-    A, P = at.same * _dot(q_, k_, (1, 1)), at.same * _dot(do, v, (1, 1))
+    A, P = (jnp.where(at.same, _dot(*pair, (1, 1)), 0) for pair in ((q_, k_), (do, v)))
     return _dot(P, k_, (1, 0)) * up(b), _dot(q_, P, (0, 0)).T * down(b), _dot(do, A, (0, 0)).T
 
 
@@ -146,7 +148,7 @@ def exact(
     A = jnp.where(pairs, A, 0).sum(0) + jnp.diag(jnp.sum(q * k, 1))
     to_end = 1 - jnp.tri(q.shape[0], dtype=g.dtype)
     k_end = at.leaving * k * jnp.exp(_dot(to_end, g, (1, 0)))
-    return _dot(at.same * A, v, (1, 0)), _dot(k_end, v, (0, 0))
+    return _dot(jnp.where(at.same, A, 0), v, (1, 0)), _dot(k_end, v, (0, 0))
 
 
 def exact_gradients(q, k, v, g, do, S, dS, at: Segments):

@@ -38,7 +38,7 @@ def gla(
     Arguments are a device's own tokens; `initial_state`, and the final state that is returned, are
     those of the whole sequence, the same on every device. Errors as `kernels.gla.gla`.
     """
-    scale = q.shape[3] ** -0.5 if scale is None else scale
+    scale = q.shape[3] ** -0.5 if scale is None else float(scale)
     o, built = kernels.gla.gla(q, k, v, g, scale=scale, segment_ids=segment_ids, impl=impl)
     log = jnp.broadcast_to(g.astype(built.dtype), (*q.shape[:3], g.shape[3]))
     total = log.sum(1)
@@ -48,7 +48,7 @@ def gla(
         total = jnp.where(reached[:, -1, None, None], total, -jnp.inf)
     built, total = lax.all_gather((built, total), axis)
     if initial_state is not None:  # as a piece before the first
-        built = jnp.concatenate([initial_state[None], built])
+        built = jnp.concatenate([initial_state[None].astype(built.dtype), built])
         total = jnp.concatenate([jnp.zeros_like(total[:1]), total])
     here = len(built) - lax.axis_size(axis) + lax.axis_index(axis)
     S, final_state = _state_after(built, total, here), _state_after(built, total, len(built))
@@ -59,14 +59,16 @@ def gla(
     return (o + entered).astype(v.dtype), final_state
 
 
+@functools.partial(jax.jit, static_argnames=("scale", "impl"), inline=True)
 def over_mesh(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B T H K"],
     v: Float[Array, "B T H V"],
     g: Float[Array, "#B #T #H #K"],
-    scale: float | None,
     initial_state: Float[Array, "B H K V"] | None,
     segment_ids: Int[Array, "B T"] | None,
+    *,
+    scale: float,
     impl: str | None,
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
     """`kernels.gla.gla` on the mesh in use: its axis `sequence` splits T, the others B.
@@ -87,13 +89,7 @@ def over_mesh(
         more = {"initial_state": initial_state, "segment_ids": segment_ids}
         return op(q, k, v, g, scale=scale, impl=impl, **more)
 
-    spread = jax.shard_map(
-        local,
-        in_specs=(whole, whole, whole, gate, state, ids),
-        out_specs=(whole, P(rows)),
-        axis_names=set(free),
-        check_vma=False,
-    )
+    spread = mesh.spread(local, (whole, whole, whole, gate, state, ids), (whole, P(rows)))
     return spread(q, k, v, g, initial_state, segment_ids)
 
 

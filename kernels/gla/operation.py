@@ -1,8 +1,7 @@
 """One differentiable, foldable op made of any implementation's `forward` and `backward`.
 
 The gradient is the implementation's own (`jax.custom_vjp`). A `vmap` over the op, over its gradient
-or over both folds the mapped axis into B (`custom_vmap`): a kernel sees a larger batch, and a
-`lax.cond` inside an implementation stays a branch where a batched predicate would run both sides.
+or over both folds the mapped axis into B (`kernels.fold`).
 """
 
 from collections.abc import Callable
@@ -11,8 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 from jax.custom_derivatives import SymbolicZero
+
+from kernels.fold import foldable
 
 
 def differentiable(forward: Callable, backward: Callable, *, skips_absent=False) -> Callable:
@@ -62,31 +62,6 @@ def differentiable(forward: Callable, backward: Callable, *, skips_absent=False)
         return run(q, k, v, g, initial_state, segment_ids)
 
     return operation
-
-
-def foldable(function: Callable) -> Callable:
-    """`function`, whose first argument has leading axis B, under a `vmap` that multiplies B."""
-    folding = custom_vmap(function)
-
-    @folding.def_vmap
-    def fold(S, batched, *args):
-        B = args[0].shape[1 if batched[0] else 0]
-
-        def into_batch(x, batched):
-            if not batched:
-                x = jnp.broadcast_to(x, (S, *x.shape))
-            if x.shape[1] == 1:  # shared by the batch, or a batch of one
-                x = jnp.broadcast_to(x, (S, B, *x.shape[2:]))
-            return x.reshape(S * x.shape[1], *x.shape[2:])
-
-        def out_of_batch(x):
-            return x.reshape(S, x.shape[0] // S, *x.shape[1:])
-
-        out = foldable(function)(*jax.tree.map(into_batch, args, tuple(batched)))
-        out = jax.tree.map(out_of_batch, out)
-        return out, jax.tree.map(lambda _: True, out)
-
-    return folding
 
 
 @jax.tree_util.register_static

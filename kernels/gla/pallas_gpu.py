@@ -5,9 +5,9 @@ the scores, all chunks at once; a sweep through the sequence with the state in r
 the backward pass a sweep gives the states again, another in reverse dv and the states' gradients,
 and `chunk_gradients`, all chunks at once, dq, dk and dg. The forward saves no states.
 
-Where programs are fewer than multiprocessors, T is cut into segments (section 4.3 of the paper): a
-first sweep finds what each segment adds to the state, an elementwise recurrence over segments (the
-transition is diagonal) gives the state each starts from, and a second sweep does the work.
+Where programs are fewer than multiprocessors, T is cut into segments: a first sweep finds what each
+adds to the state, an elementwise recurrence over segments (the transition is diagonal) gives the
+state each starts from, and a second sweep does the work.
 
 q, k, v in bfloat16 with float32 accumulation and states. Verified on an H200, by Pallas's
 interpreter and by compiles for sm_90a on machines without one.

@@ -6,11 +6,11 @@ chunk's end and c = b_i + r_i (arXiv 2312.06635, section 4.2):
     o_i = (q_i exp b_i) S + sum_{j<=i} A_ij v_j        A_ij = sum_k q_ik k_jk exp(b_ik - b_jk)
     S  <- exp(c) S + sum_j (k_j exp r_j)^T v_j
 
-Exact for any gate. An exponent is a sum of gates, M g with M of zeros and ones, and no difference
-of large sums. Where the gates of a chunk sum above -`FAST` in every channel, A is one product of
-q exp(b) and k exp(-b). Elsewhere the pairs are told apart by the first binary digit, of value h,
-in which i and j differ: they lie in the right and the left half of one block of 2h tokens, and
-both factors of
+Exact for any gates per channel. An exponent is a sum of gates, M g with M of zeros and ones, and no
+difference of large sums. Where the gates of a chunk sum above -`FAST` in every channel, A is one
+product of q exp(b) and k exp(-b). Elsewhere the pairs are told apart by the first binary digit, of
+value h, in which i and j differ: they lie in the right and the left half of one block of 2h tokens,
+and both factors of
 
     exp(b_i - b_j) = exp(sum of gates from the middle to i) exp(sum of gates after j to the middle)
 
@@ -18,8 +18,8 @@ are at most 1. That makes six products, and the diagonal. A reset (g = -inf) is 
 whose exponential is zero in float32.
 
 One decay per head and token (Mamba-2, RetNet) comes as the vectors b and r, and its decays as one
-matrix, exp(b_i - b_j): no case is apart. That is a difference of sums, but in float32, and of at
-most C FLOOR: the worst error, of 5e-4 after 64 resets in a chunk, is below bfloat16's rounding.
+matrix, exp(b_i - b_j): no case is apart. That is a difference of sums, in float32 and of at most
+C FLOOR, and right to about 6e-4 (after 64 resets in a chunk), below bfloat16's rounding.
 
 A tile of state is S^T (V by K), so that decay runs along its columns. Masks are read from shared
 memory: computed, the compiler keeps their parts in registers.

@@ -1,9 +1,9 @@
 """Gated linear attention for TPU (Pallas, Mosaic): one fused forward, one fused backward kernel.
 
-Both walk the chunks of C tokens of a head with its state (equation 4 of arXiv 2312.06635) in VMEM,
-transposed to (V,K) so that the decays of the key channels lie along lanes. With the log decays of a
-chunk summed, P_i = g_1 + .. + g_i from its start to token i, R_j = g_{j+1} + .. + g_C from j to its
-end, S the state before the chunk and S' after it (section 4.1, equations 6 and 7):
+Both walk the chunks of C tokens of a head with its state in VMEM, transposed to (V,K) so that the
+decays of the key channels lie along lanes. With the log decays of a chunk summed, P_i = g_1 + .. +
+g_i from its start to token i, R_j = g_{j+1} + .. + g_C from j to its end, S the state before the
+chunk and S' after it (arXiv 2312.06635, section 4.2):
 
     A_ij = scale sum_k q_ik k_jk exp(P_ik - P_jk)  for j <= i, else 0
     o_i  = sum_j A_ij v_j + scale (q_i exp P_i) S

@@ -1,6 +1,6 @@
 """The definition: S_t = diag(exp g_t) S_{t-1} + k_t v_t^T, o_t = scale S_t^T q_t, token by token.
 
-The recurrent form of arXiv 2312.06635 (section 4) with the gate in log space. float32, or float64
+The recurrent form of arXiv 2312.06635 (section 4.1) with the gate in log space. float32, or float64
 when the inputs are float64 (under `jax.enable_x64`): the oracle of every test. Its gradient is
 autodiff through the scan.
 """
@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, ArrayLike, Float, Int, Real
+
+from kernels.gla import check
 
 
 def recurrence(
@@ -49,12 +51,18 @@ def step(
     *,
     scale: float | None = None,
 ) -> tuple[Float[Array, "B 1 H V"], Float[Array, "B H K V"]]:
-    """One token of `gla`, for decoding: (o, state) from the state before it."""
+    """One token of `gla`, for decoding: (o, state) from the state before it. Errors as `gla`'s."""
+    check.arguments(q, k, v, state, None)
+    if q.shape[1] != 1:
+        raise ValueError(
+            f"q of shape {q.shape} has T={q.shape[1]} tokens; a step is of one, `gla` of T"
+        )
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    q, k, v_ = (x[:, 0].astype(state.dtype) for x in (q, k, v))
-    decay = jnp.exp(jnp.broadcast_to(jnp.asarray(g, state.dtype), (*k.shape[:1], 1, *k.shape[1:])))
-    state = decay[:, 0, :, :, None] * state + k[..., None] * v_[..., None, :]
-    o = scale * jnp.einsum("bhk,bhkv->bhv", q, state)
+    exact = jnp.promote_types(q.dtype, jnp.float32)
+    decay = jnp.exp(check.gate(q, g)[:, 0, :, :, None].astype(exact))
+    q, k, v_, state = (x.astype(exact) for x in (q[:, 0], k[:, 0], v[:, 0], state))
+    state = decay * state + k[..., None] * v_[..., None, :]
+    o = scale * jnp.einsum("bhk,bhkv->bhv", q, state, precision="highest")
     return o[:, None].astype(v.dtype), state
 
 

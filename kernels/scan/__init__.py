@@ -37,6 +37,7 @@ def scan(
     """
     B, T, I = x.shape
     state = jnp.zeros((B, I, a.shape[1])) if initial_state is None else initial_state
+    a, state = a.astype(jnp.float32), state.astype(jnp.float32)
     if starts is None:
         starts = jnp.zeros((B, T), bool)
     C = min(CHUNK, T)

@@ -16,6 +16,14 @@ def slow_but(quick, names) -> list:
     return [pytest.param(x, marks=() if x in quick else slow, id=str(x)) for x in names]
 
 
+def compiled(caplog, run) -> int:
+    """How many programs XLA compiles, or finds in its cache on disk, for `run()`."""
+    caplog.clear()
+    with jax.log_compiles():
+        run()
+    return sum(record.message.startswith("Compiling") for record in caplog.records)
+
+
 def error(got, want) -> float:
     """RMS of the difference over RMS of what is wanted; NaN if anything got is not finite."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import inspect
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from kernels import dispatch
 from kernels.attention import (
     IMPLEMENTATIONS,
     attend,
@@ -23,7 +25,7 @@ from kernels.attention import (
     cudnn,
     splash,
 )
-from tests.kernels.compare import assert_close, slow_but
+from tests.kernels.compare import assert_close, compiled, slow_but
 from train.mesh import AXES, ROWS, Layout
 
 # B, T, H, G, K, documents, window
@@ -65,7 +67,7 @@ reference = functools.partial(attention, impl="reference")
 @each_case
 def test_blocks_are_the_definition(case, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 8)
-    got = results(functools.partial(attention, impl="blocks"), case)
+    got = results(blocks.attention, case)
     assert_close(got, results(reference, case), 2e-6)
 
 
@@ -132,7 +134,7 @@ def test_no_square_of_scores_is_made(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 64)
     x = jax.ShapeDtypeStruct((1, 512, 1, 8), jnp.float32)
     for window, widest in ((None, 512), (32, 95)):
-        run = functools.partial(attention, window=window, impl="blocks")
+        run = functools.partial(blocks.attention, segment_ids=None, window=window)
         text = str(jax.make_jaxpr(run)(x, x, x))
         assert "512,512" not in text
         assert f"64,{widest}]" in text and (widest == 512 or f"64,{widest + 1}]" not in text)
@@ -140,7 +142,7 @@ def test_no_square_of_scores_is_made(monkeypatch):
 
 def test_a_named_implementation_runs_or_says_why_not():
     x = jnp.ones((1, 4, 1, 8))
-    for name, (_, platforms) in IMPLEMENTATIONS.items():
+    for name, platforms in IMPLEMENTATIONS.items():
         if platforms is None:
             attention(x, x, x, impl=name)
         else:
@@ -150,6 +152,111 @@ def test_a_named_implementation_runs_or_says_why_not():
         attention(x, x, x, impl="flash")
     with pytest.raises(ValueError, match="window=0"):
         attention(x, x, x, window=0)
+
+
+# (device_kind, platform), dtype, K, what impl=None takes; JAX is asked for cuDNN apart from this
+PREFERRED = [
+    ("TPU v6 lite", "tpu", jnp.bfloat16, 64, "splash"),
+    ("TPU v6 lite", "tpu", jnp.float16, 64, "blocks"),
+    ("NVIDIA A100-SXM4-40GB", "gpu", jnp.bfloat16, 128, "cudnn"),
+    ("NVIDIA A100-SXM4-40GB", "gpu", jnp.bfloat16, 256, "blocks"),
+    ("NVIDIA L4", "gpu", jnp.float16, 64, "cudnn"),
+    ("NVIDIA GeForce RTX 4090", "gpu", jnp.bfloat16, 64, "cudnn"),
+    ("NVIDIA H100 80GB HBM3", "gpu", jnp.bfloat16, 256, "cudnn"),
+    ("NVIDIA GH200 480GB", "cuda", jnp.bfloat16, 256, "cudnn"),
+    ("NVIDIA H200", "gpu", jnp.bfloat16, 264, "blocks"),
+    ("NVIDIA H200", "gpu", jnp.bfloat16, 36, "blocks"),
+    ("NVIDIA H200", "gpu", jnp.float32, 64, "blocks"),
+    ("NVIDIA B200", "gpu", jnp.bfloat16, 128, "cudnn"),
+    ("NVIDIA GB200", "gpu", jnp.bfloat16, 256, "blocks"),
+    ("Tesla V100-SXM2-16GB", "gpu", jnp.bfloat16, 64, "blocks"),
+    ("NVIDIA GeForce RTX 2080 Ti", "gpu", jnp.float16, 64, "blocks"),
+    ("AMD Instinct MI300X", "gpu", jnp.bfloat16, 64, "blocks"),
+    ("cpu", "cpu", jnp.float32, 64, "blocks"),
+]
+
+
+@pytest.mark.parametrize("kind, platform, dtype, K, name", PREFERRED)
+def test_the_first_implementation_that_runs_is_taken(kind, platform, dtype, K, name, monkeypatch):
+    monkeypatch.setattr(cudnn, "_refused", lambda K: None)
+    with _pretended(kind, platform):
+        assert _chosen(None, K, dtype) == name
+
+
+def test_where_jax_finds_no_cudnn_it_is_not_taken(monkeypatch):
+    """Asked of JAX itself, which then would raise inside the model."""
+    library = "jax._src.cudnn.fused_attention_stablehlo.cuda_versions"
+    monkeypatch.setattr(library, None)
+    cudnn._refused.cache_clear()
+    with _pretended("NVIDIA H200", "gpu"):
+        assert _chosen(None, 64, jnp.bfloat16) == "blocks"
+        with pytest.raises(NotImplementedError, match="impl='cudnn': cuDNN is not detected"):
+            _chosen("cudnn", 64, jnp.bfloat16)
+    cudnn._refused.cache_clear()
+
+
+def _pretended(kind: str, platform: str):
+    device = jax.sharding.AbstractDevice(kind, None, platform)
+    mesh = jax.sharding.AbstractMesh((1,), ("x",), abstract_device=device)
+    return jax.sharding.use_abstract_mesh(mesh)
+
+
+def _chosen(impl: str | None, K: int, dtype) -> str:
+    x = jax.ShapeDtypeStruct((1, 8, 1, K), dtype)
+    return dispatch.choose("kernels.attention", IMPLEMENTATIONS, impl, (x, x, x, None, None))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"q": (10, 4, 8)}, "q of shape"),
+        ({"k": (2, 10, 8)}, "k of shape"),
+        ({"k": (2, 9, 2, 8)}, "k of shape"),
+        ({"k": (2, 10, 2, 16)}, "k of shape"),
+        ({"v": (2, 10, 4, 8)}, "v of shape"),
+        ({"k": (2, 10, 3, 8), "v": (2, 10, 3, 8)}, "H=4 heads are not divisible by k's G=3"),
+        ({"segment_ids": (2, 11)}, "segment_ids of shape"),
+        ({"segment_ids": (10,)}, "segment_ids of shape"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(change: dict, message: str):
+    shapes = {"q": (2, 10, 4, 8), "k": (2, 10, 2, 8), "v": (2, 10, 2, 8), "segment_ids": (2, 10)}
+    x = {
+        name: jnp.zeros(shape, jnp.int32 if name == "segment_ids" else jnp.float32)
+        for name, shape in (shapes | change).items()
+    }
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(attention)(**x)  # users have no jaxtyping checks in front
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_second_eager_call_compiles_nothing(devices, caplog, monkeypatch):
+    """Though the gradient is made for the call, and on a mesh the shard_map: with XLA for cuDNN."""
+    monkeypatch.setitem(IMPLEMENTATIONS, "cudnn", ("cpu",))
+    monkeypatch.setattr(cudnn, "CHIPS", "")
+    monkeypatch.setattr(cudnn, "_refused", lambda K: None)
+    monkeypatch.setattr(cudnn, "_cudnn", functools.partial(cudnn._cudnn, implementation="xla"))
+    x, ids = jnp.ones((4, 22, 2, 8), jnp.bfloat16), jnp.zeros((4, 22), jnp.int32)
+    run = lambda x: attention(x, x, x, segment_ids=ids, window=5, impl="cudnn")
+    with jax.set_mesh(jax.make_mesh((devices,), ("data",))):
+        for call in (lambda: run(x), lambda: jax.grad(lambda x: run(x).sum())(x)):
+            assert compiled(caplog, call) > 0 and compiled(caplog, call) == 0
+
+
+def test_on_a_mesh_as_jax_makes_it_kernels_and_xla_are_the_definition():
+    """Its axes are Explicit, and tokens lie along one: what is needed elsewhere has to be moved."""
+    x = jax.random.normal(jax.random.key(0), (4, 24, 2, 8))
+    kernel = lambda x: context.over_mesh(blocks.attention, x, x, x, None, 9)
+    xla, definition = (
+        lambda x, impl=impl: attention(x, x, x, window=9, impl=impl)
+        for impl in ("blocks", "reference")
+    )
+    both = lambda run: lambda x: {"o": run(x), "dx": jax.grad(lambda x: jnp.sin(run(x)).sum())(x)}
+    want = both(definition)(x)
+    with jax.set_mesh(jax.make_mesh((2, 4), ("data", "sequence"))):
+        x = jax.sharding.reshard(x, P("data", "sequence"))
+        for run in (kernel, xla):
+            assert_close(jax.jit(both(run))(x), want, 2e-6)
 
 
 needs_libtpu = pytest.mark.skipif(

@@ -39,7 +39,7 @@ def test_the_table_shows_ratios_floor_and_rates(capsys):
     assert chunk == "chunk 2.00 1.00 6.00 1.00 100 81.7 90.3 53 6.8"
     assert ours == "pallas_gpu 0.05 0.03 0.16 0.03 50 2.1 2.3 2043 261.6"
     assert torch == "torch attention 1.00 0.50 3.00 0.50 40.9 45.2 106 13.6"
-    assert last == "floor of GLA at NVIDIA H200's peaks: 0.024, 0.066 ms"
+    assert last == "floor of the chunkwise form at C=64, NVIDIA H200: 0.024, 0.066 ms"
 
 
 def test_a_device_without_known_peaks_gets_no_floor(capsys):

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
+from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
 from kernels.gla import context, gla
 from kernels.gla.cases import Case
-from tests.kernels.compare import assert_close, everything, slow_but
+from tests.kernels.compare import assert_close, compiled, everything, slow_but
 
 CASES = {
     "nearly no decay": Case(B=2, T=128, H=2, gate="zero", state=True),
@@ -47,3 +47,17 @@ def test_a_sequence_over_devices_equals_a_sequence_on_one(name: str):
     with jax.enable_x64(True):
         want = everything(whole, case, jnp.float64)
     assert_close(everything(split, case, jnp.float32), want, 3e-6)
+
+
+@pytest.mark.parametrize("types", [None, (AxisType.Auto,) * 2], ids=["default", "Auto"])
+def test_on_a_mesh_the_op_runs_without_jit_and_is_compiled_once(types, caplog):
+    """A plain `make_mesh` has Explicit axes: arguments are moved to where the op needs them."""
+    case = Case(B=2, T=64, H=2, segments=(5, 40, 3, 16), state=True)
+    x = {name: jnp.asarray(y) for name, y in case.inputs().items() if name not in ("do", "dfinal")}
+    ids = x.pop("segment_ids")
+    run = lambda x: dict(zip(("o", "state"), gla(**x, segment_ids=ids, impl="chunk"), strict=True))
+    gradient = jax.grad(lambda x: sum(jnp.sum(jnp.sin(y)) for y in run(x).values()))
+    want = run(x) | gradient(x)
+    with jax.set_mesh(jax.make_mesh((2, 4), ("data", "sequence"), axis_types=types)):
+        assert_close(run(x) | gradient(x), want, 3e-6)
+        assert compiled(caplog, lambda: run(x)) == 0

@@ -10,10 +10,10 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import kernels.gla
-from kernels.gla import IMPLEMENTATIONS, gla, gla_step, reference
+from kernels import dispatch
+from kernels.gla import IMPLEMENTATIONS, chunk_math, gla, gla_step, reference
 from kernels.gla.cases import CASES, Case
-from tests.kernels.compare import assert_close, error, everything, slow_but
+from tests.kernels.compare import assert_close, compiled, error, everything, slow_but
 
 # Rounding to bfloat16 alone gives 1.6e-3; the bounds are flash-linear-attention's.
 BFLOAT16 = {"o": 4e-3, "final_state": 4e-3}
@@ -71,6 +71,32 @@ def test_outputs_have_the_dtype_of_v_and_states_are_float32():
     for impl in ("chunk", "reference"):
         o, state = gla(**x, impl=impl)
         assert (o.dtype, state.dtype) == (jnp.bfloat16, jnp.float32)
+
+
+def test_an_initial_state_of_another_dtype_is_cast_first():
+    """Kept, it would round the state at every chunk and token, or not fit the loop's carry."""
+    x = _arrays(Case(T=70, state=True))
+    x.pop("dfinal")
+    half = x.pop("initial_state").astype(jnp.bfloat16)
+    for impl in ("chunk", "reference"):
+        got, want = (gla(**x, initial_state=s, impl=impl) for s in (half, half.astype(jnp.float32)))
+        assert got[1].dtype == jnp.float32
+        assert_close(dict(enumerate(got)), dict(enumerate(want)), 1e-7)
+    token = {name: y[:, :1] for name, y in x.items()}
+    assert gla_step(**token, state=half)[1].dtype == jnp.float32
+
+
+def test_a_second_eager_call_compiles_nothing(caplog):
+    x = _arrays(Case(B=3, T=20, segments=(9, 11)))
+    members = {name: jnp.stack([y, y]) for name, y in x.items()}
+    ids, of_members = x.pop("segment_ids"), members.pop("segment_ids")
+    run = lambda x, ids: gla(**x, segment_ids=ids)[0]
+    for call in (
+        lambda: run(x, ids),
+        lambda: jax.grad(lambda x: run(x, ids).sum())(x),
+        lambda: jax.vmap(run)(members, of_members),
+    ):
+        assert compiled(caplog, call) > 0 and compiled(caplog, call) == 0
 
 
 @pytest.mark.parametrize("gate_shape", slow_but(["11H1"], ["BTHK", "11H1", "1T1K"]))
@@ -219,8 +245,11 @@ def test_scale_is_the_one_given():
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"q": (10, 2, 16)}, "q of shape"),
+        ({"q": (2, 10, 2, 16, 1)}, "q of shape"),
         ({"k": (2, 10, 2, 8)}, "k of shape"),
         ({"v": (2, 9, 2, 8)}, "v of shape"),
+        ({"v": (2, 10, 2)}, "v of shape"),
         ({"g": (2, 10, 3, 16)}, "g of shape"),
         ({"g": (2, 2, 10, 2, 16)}, "g of shape"),
         ({"initial_state": (2, 2, 24, 16)}, "initial_state of shape"),
@@ -233,6 +262,32 @@ def test_shapes_that_do_not_fit_are_named(change: dict, message: str):
         x[name] = jnp.zeros(shape, jnp.int32 if name == "segment_ids" else jnp.float32)
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(gla)(**x)  # users have no jaxtyping checks in front
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"q": (2, 3, 2, 16), "k": (2, 3, 2, 16), "v": (2, 3, 2, 24)}, "has T=3 tokens"),
+        ({"q": (2, 2, 16)}, "q of shape"),
+        ({"k": (2, 1, 1, 16)}, "k of shape"),
+        ({"g": (2, 1, 2, 8)}, "g of shape"),
+        ({"state": (2, 2, 24, 16)}, "initial_state of shape"),
+    ],
+)
+def test_a_step_is_of_one_token_and_names_what_does_not_fit(change: dict, message: str):
+    shapes = {"q": (2, 1, 2, 16), "k": (2, 1, 2, 16), "v": (2, 1, 2, 24), "g": (1, 1, 2, 1)}
+    shapes |= {"state": (2, 2, 16, 24)} | change
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(gla_step)(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
+
+
+def test_a_step_multiplies_in_full_where_the_default_is_less():
+    """A GPU's or TPU's default rounds float32 operands to 10 or 7 bits, and the state with them."""
+    x = [jnp.ones(shape) for shape in ((2, 1, 2, 16), (2, 1, 2, 16), (2, 1, 2, 24))]
+    with jax.default_matmul_precision("default"):
+        program = jax.jit(gla_step).lower(*x, -1.0, jnp.ones((2, 2, 16, 24))).as_text()
+    products = [line for line in program.splitlines() if "dot_general" in line]
+    assert products and all("HIGHEST" in line for line in products)
 
 
 def test_other_dtypes_are_refused():
@@ -270,7 +325,7 @@ PREFERRED = [
 @pytest.mark.parametrize("kind, platform, dtype, K, name", PREFERRED)
 def test_the_first_implementation_that_runs_is_taken(kind, platform, dtype, K, name):
     with jax.enable_x64(dtype == jnp.float64), _pretended(kind, platform):
-        assert kernels.gla._choose(None, _abstract(K, dtype)) is kernels.gla._module(name)
+        assert _chosen(None, _abstract(K, dtype)) == name
 
 
 @pytest.mark.parametrize(
@@ -296,7 +351,10 @@ def test_a_named_implementation_says_why_not(kind, platform, dtype, K, name, rea
     x64 = jax.enable_x64(dtype == jnp.float64)
     refused = pytest.raises(NotImplementedError, match=f"impl='{name}': .*{reason}")
     with x64, _pretended(kind, platform), refused:
-        kernels.gla._choose(name, _abstract(K, dtype))
+        _chosen(name, _abstract(K, dtype))
+
+
+_chosen = functools.partial(dispatch.choose, "kernels.gla", IMPLEMENTATIONS)
 
 
 def _pretended(kind: str, platform: str):
@@ -323,6 +381,21 @@ def test_inference_writes_no_states(impl: str):
     written = "bf16[1,1,4,128,128]" if impl == "pallas_tpu" else "bf16[1,1,64,128,128]"
     assert written not in inference
     assert (written in training) == (impl == "pallas_tpu")  # the GPU's backward sweeps again
+
+
+class _Loud(Case):
+    """Queries and keys of 300, decays just within what the fast way takes."""
+
+    def inputs(self):
+        x = super().inputs()
+        loud = {"q": 300, "k": 300, "g": -1.2}
+        return x | {name: np.full_like(x[name], value) for name, value in loud.items()}
+
+
+def test_loud_queries_and_keys_leave_what_is_later_out():
+    """q_i k_j exp(b_i - b_j) is infinite for j after i, and 0 times that were NaN."""
+    case = _Loud(T=64, K=64)
+    assert_close(everything(CHUNK, case, jnp.float32), wanted(case), 3e-6)
 
 
 @pytest.mark.parametrize("shape", ["BTHK", "BTH1", "11H1", "1111", "11HK", "1T1K"])
@@ -356,9 +429,9 @@ def test_only_the_hard_chunks_are_computed_exactly(monkeypatch):
     x = _arrays(Case(B=2, T=640))
     x["g"] = x["g"].at[1, 200].set(-50.0)
     want = gla(**x, impl="reference")[0]
-    exact = kernels.gla.chunk_math.exact
+    exact = chunk_math.exact
     broken = lambda q, k, v, g, at: (0 * v, exact(q, k, v, g, at)[1])
-    monkeypatch.setattr(kernels.gla.chunk_math, "exact", broken)
+    monkeypatch.setattr(chunk_math, "exact", broken)
     o = gla(**x, impl="chunk")[0]
     easy = np.ones(640, bool)
     easy[192:256] = False

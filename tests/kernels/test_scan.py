@@ -107,6 +107,8 @@ def test_without_a_state_it_begins_from_zero_and_bfloat16_keeps_the_state_in_flo
     np.testing.assert_array_equal(y, zero)
     half = [arguments[0], arguments[1], *(z.astype(jnp.bfloat16) for z in arguments[2:])]
     rough, rough_state = scan(*half)
+    state = jnp.zeros((B, I, K), jnp.bfloat16)
+    assert scan(*half, initial_state=state)[1].dtype == jnp.float32
     assert rough.dtype == jnp.bfloat16 and rough_state.dtype == jnp.float32
     # Inputs of 8 bits, three of which make one term.
     assert_close({"y": rough}, {"y": y}, 2e-2)
