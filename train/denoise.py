@@ -7,7 +7,8 @@ may look at. A recurrence has no such mask to change: its state at a token is ma
 before, in whatever order the kernels go through it. What it can do is read the document with its
 blanks, and then the document itself:
 
-    <doc> Anna ? Bob <doc> Anna loves Bob        a loss on what was blank, here on "loves"
+    <doc> Anna ? Bob <doc> Anna loves Bob <doc>        a loss on what was blank, here on "loves",
+                                                       and on the <doc> that says it ends
 
 In the second reading every blank is predicted from what stands to the left of it and from all that
 was given, on both sides: p(blank | given, before). So far as "bidirectional" means this, every
@@ -57,7 +58,7 @@ class _Denoising(NextToken):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Masked(_Denoising):
+class MLMU(_Denoising):
     """Every token of a document is blank with one chance, uniform from 0 to 1 for each document
     (MLM-U, Kitouni et al. 2024, section 3)."""
 
@@ -67,10 +68,11 @@ class Masked(_Denoising):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Prefix(_Denoising):
+class PrefixLM(_Denoising):
     """What follows a place of the document, uniform over it, is blank: the prefix is read twice.
 
-    BICO's two-sided look at what is given, as far as a causal mixer has it (see above).
+    A prefix language model (Raffel et al. 2020, 1910.10683, section 3.2.1), and BICO's two-sided
+    look at what is given, as far as a causal mixer has it (see above).
     """
 
     def _blank(self, draw, start, length):
@@ -94,17 +96,19 @@ def _documents(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _twice(
     batch: Rows, blank: np.ndarray, mask: int, start: np.ndarray, length: np.ndarray
 ) -> Rows:
-    """Rows of 2T: each document with its blanks and then as it is, weights on what was blank."""
+    """Rows of 2T: each document with its blanks and then as it is, weights on what was blank, and
+    where a document or the padding begins: there the document before ends, and was read whole."""
     B, T = start.shape
     tokens, weights, segments = (np.asarray(batch[n]) for n in ("tokens", "weights", "segments"))
     row = np.arange(B)[:, None]
-    first = start + np.arange(T)[None]  # a document that starts at s starts at 2s in the new row
+    place = np.arange(T)[None]
+    first = start + place  # a document that starts at s starts at 2s in the new row
     out = {name: np.zeros((B, 2 * T), np.asarray(batch[name]).dtype) for name in batch}
-    for place, said, weight in (
-        (first, np.where(blank, mask, tokens), np.zeros_like(weights)),
+    for to, said, weight in (
+        (first, np.where(blank, mask, tokens), np.where(place == start, weights, 0)),
         (first + length, tokens, weights * blank),
     ):
-        out["tokens"][row, place] = said
-        out["weights"][row, place] = weight
-        out["segments"][row, place] = segments
+        out["tokens"][row, to] = said
+        out["weights"][row, to] = weight
+        out["segments"][row, to] = segments
     return out

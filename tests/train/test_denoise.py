@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from train.denoise import Masked, Prefix
+from train.denoise import MLMU, PrefixLM
 
 T, MASK = 40, 99
 
@@ -30,7 +30,7 @@ def readings(rows, b):
         yield tokens[:half], tokens[half:], weights[:half], weights[half:]
 
 
-@pytest.mark.parametrize("objective", [Masked(mask=MASK), Prefix(mask=MASK)], ids=repr)
+@pytest.mark.parametrize("objective", [MLMU(mask=MASK), PrefixLM(mask=MASK)], ids=repr)
 def test_a_document_is_read_with_its_blanks_and_then_whole(objective):
     given = batch()
     rows = objective.rows(given, 3)
@@ -43,15 +43,28 @@ def test_a_document_is_read_with_its_blanks_and_then_whole(objective):
             blank = blanked == MASK
             np.testing.assert_array_equal(whole, text)
             np.testing.assert_array_equal(blanked[~blank], text[~blank])
-            assert not blank[0] and not first.any(), "a document's begin is never asked"
+            assert not blank[0], "a document's begin is given"
+            assert first[0] == weight[0] and not first[1:].any()
             np.testing.assert_array_equal(second, weight * blank)
     assert (rows["segments"][:, 70:] == 0).all()
+
+
+@pytest.mark.parametrize("objective", [MLMU(mask=MASK), PrefixLM(mask=MASK)], ids=repr)
+def test_the_end_of_every_document_is_asked_once_also_in_padding(objective):
+    """Where it is not, a model never stops."""
+    given = batch()
+    given["tokens"][:, 35:] = 0
+    given["weights"][:] = np.isin(np.arange(T), [0, 7, 19, 20, 35])  # of padding the first token
+    rows = objective.rows(given, 3)
+    ends = [14, 38, 40, 70]  # after the second reading of each of the four
+    assert np.flatnonzero(rows["weights"].any(0)).tolist() == [0, *ends]
+    assert (rows["weights"][:, ends] == 1).all() and (rows["tokens"][:, ends] == 0).all()
 
 
 def test_the_share_of_blanks_is_uniform():
     shares = []
     for t in range(20):
-        rows = Masked(mask=MASK).rows(batch(), t)
+        rows = MLMU(mask=MASK).rows(batch(), t)
         shares += [(list(readings(rows, b))[3][0][1:] == MASK).mean() for b in range(64)]
     counts, _ = np.histogram(shares, 5, (0, 1))
     assert (np.abs(counts / len(shares) - 0.2) < 0.05).all(), counts
@@ -60,7 +73,7 @@ def test_the_share_of_blanks_is_uniform():
 def test_what_is_blank_of_a_prefix_is_its_continuation():
     cuts = []
     for t in range(4):
-        rows = Prefix(mask=MASK).rows(batch(), t)
+        rows = PrefixLM(mask=MASK).rows(batch(), t)
         for b in range(64):
             blank = list(readings(rows, b))[3][0] == MASK
             cuts.append(int(np.argmax(blank)))
@@ -69,7 +82,7 @@ def test_what_is_blank_of_a_prefix_is_its_continuation():
 
 
 def test_blanks_are_a_function_of_seed_and_step():
-    own = Masked(mask=MASK)
+    own = MLMU(mask=MASK)
     same = lambda a, b: (a["tokens"] == b["tokens"]).all()
     assert same(own.rows(batch(), 4), own.rows(batch(), 4))
     assert not same(own.rows(batch(), 4), own.rows(batch(), 5))
@@ -78,4 +91,4 @@ def test_blanks_are_a_function_of_seed_and_step():
 
 def test_a_mask_that_begins_documents_is_refused():
     with pytest.raises(ValueError, match="mask=0 and seed=0"):
-        Masked(mask=0)
+        MLMU(mask=0)

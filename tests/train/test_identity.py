@@ -60,8 +60,8 @@ WHAT = {
     "train.adapter.Embeddings": {"tokens"},
     "train.objective.NextToken": set(),
     "train.objective.ResponseAlone": {"keep"},
-    "train.denoise.Masked": {"mask", "seed"},
-    "train.denoise.Prefix": {"mask", "seed"},
+    "train.denoise.MLMU": {"mask", "seed"},
+    "train.denoise.PrefixLM": {"mask", "seed"},
     "train.preference.DPO": {"beta"},
     "train.preference.Near": {"beta"},
 }  # fmt: skip
