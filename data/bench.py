@@ -201,7 +201,7 @@ def main() -> None:
     console, found = Console(width=None if sys.stdout.isatty() else 120), []
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         todo = itertools.chain(lines(), stored(one, 0), stored(two, 3))
-        for line in rich.progress.track(todo, "Measuring", 30, console=Console(stderr=True)):
+        for line in rich.progress.track(todo, "Measuring", console=Console(stderr=True)):
             found.append((line, rate(line)))
     ceiling = {(l.T, l.rows): r for l, r in found if l.what == f"grain{CEILING}"}
     table = Table("what", "T", "batch", "million tokens/s", "rows/s", "of the ceiling", "target")

@@ -30,16 +30,29 @@ def choices(world: World, mixture: Mixture, shares: tuple[float, ...]) -> Choice
                 f"{task} names {task.languages} languages and there are {len(shares)}; choose "
                 f"languages={len(shares)}"
             )
-    said = allowed(world, mixture.held_out, len(shares))
-    free[[*map(REGISTERS.index, ASKING)]] = said
-    free[FOLLOWED] = said[ASKING.index("quiz")] & [leaves_open(task) for task in world.tasks]
+    asked = allowed(world, mixture.held_out, len(shares))
+    free[[*map(REGISTERS.index, ASKING)]] = asked
+    free[FOLLOWED] = asked[ASKING.index("quiz")] & [leaves_open(task) for task in world.tasks]
     spoken = (free.any(2) * shares)[: len(REGISTERS)]
-    for register, share, own in zip(REGISTERS, mixture.registers, spoken, strict=False):
-        if share and not own.any():
-            raise ValueError(
-                f"{register}: the mixture's share is {share}, but every task is held out "
-                f"in every language that has a share, {shares}; hold out less"
+    said = allowed(world, (), len(shares)).any(2) @ shares > 0
+    for field, register in zip(("stories", "quiz", "chat"), ASKING, strict=True):
+        if getattr(mixture, field) and not spoken[REGISTERS.index(register)].any():
+            why, less = (
+                ("every task is held out", "hold out less, or")
+                if said[ASKING.index(register)]
+                else (f"the world has no task for a {register}", "give it one, or")
             )
+            raise ValueError(
+                f"{field}={getattr(mixture, field)}, but {why} in every language that has a share, "
+                f"{shares}; {less} choose {field}=0"
+            )
+    closed = free[REGISTERS.index("quiz")].any(1) & ~free[FOLLOWED].any(1) & (np.array(shares) > 0)
+    if mixture.quiz and mixture.answered < 1 and closed.any():
+        raise ValueError(
+            f"answered={mixture.answered}, but of the quiz questions in language "
+            f"{np.argmax(closed)} none may be left open; choose answered=1, hold out quiz in that "
+            "language, or add a task that may be left open"
+        )
     names = [task.name for task in world.tasks]
     for name in mixture.glossed:
         if name not in names:

@@ -19,7 +19,7 @@ import tyro
 
 from data import search, spec
 from data.asking import Questions, questions
-from data.ledger import blocks, named, over, speakers, spoken
+from data.ledger import blocks, made_of, named, over, speakers, spoken
 from data.reorder import ReverseSegments, ReverseTokens, Shuffle
 from data.sample import label
 from data.split import ASKING, allowed
@@ -158,9 +158,7 @@ def _broken(source: Documented) -> list[str]:
     found = (
         [type(own).__name__] if isinstance(own, ReverseTokens | ReverseSegments | Shuffle) else []
     )
-    for part in ("base", "tuning", "pretraining"):
-        found += _broken(getattr(source, part)) if hasattr(source, part) else []
-    return found
+    return [*found, *(name for part in made_of(source) for name in _broken(part))]
 
 
 def _forbidden(source: Documented, asked: Questions) -> np.ndarray:
@@ -201,7 +199,7 @@ def main(
     """
     try:
         corpus = spec.corpus(name)
-        found = proof(corpus, -(-int(tokens) // corpus.T), processes)
+        found = proof(corpus, spec.rows(corpus, tokens), processes)
     except ValueError as error:
         sys.exit(f"data.contamination: {error}")
     said = f"{found.statements:,} statements, {found.questions:,} questions in {tokens:,.0f} tokens"

@@ -2,7 +2,7 @@
 
     matched    every stated cell has the same expected exposures however many cells its group has
                (times the share of its language), so that no comparison of groups is one of
-               frequencies
+               frequencies: of statements, not of the answers that state facts too
     natural    every fact that is stated has the same expected number of documents, so that the
                cells of a fact told in few ways are stated more often
 
@@ -54,7 +54,7 @@ class Cells(NamedTuple):
     def pick(self, u: np.ndarray, language: np.ndarray) -> np.ndarray:
         """The cells (N) that 32-bit numbers `u` draw in languages (N) in which there are some."""
         classes = np.bincount(self.language)
-        if classes.max() == 1:
+        if classes.max(initial=1) == 1:  # none of none, where nothing is stated
             k = (np.cumsum(classes) - classes)[language]
             within = (u * self.count[k].astype(np.uint64) >> np.uint64(32)).astype(np.int64)
             return self.first[k] + within

@@ -102,13 +102,15 @@ class Curriculum(Based):
     base itself is not used. The column `phase` tells the phases apart.
 
     >>> from data.language import Pair
+    >>> from data.mixture import Mixture
     >>> from data.world import World
-    >>> course = Curriculum(Corpus(World(), Pair(), T=24), Sequential(switch=2, then=0.5))
+    >>> base = Corpus(World(), Pair(), T=24, mixture=Mixture(dictionary=0))
+    >>> course = Curriculum(base, Sequential(switch=2, then=0.5))
     >>> for row in course.rows(0, 4)["language"].tolist(): print(row)
     [0, -1, -1, -1, -1]
     [0, 0, 0, -1, -1]
     [0, 0, 1, 1, -1]
-    [0, 0, 1, -1, -1]
+    [0, 0, -1, -1, -1]
     >>> course.phases(0, 4), course.legend["phase"]
     ([(0, 0, 2), (1, 2, 4)], ('ratio 0', 'ratio 0.5'))
     """
@@ -126,6 +128,13 @@ class Curriculum(Based):
             raise ValueError(
                 f"a curriculum changes the ratio of two languages, and there are {languages}; "
                 f"choose a Pair, or the Corpus itself with ratio a tuple of {languages} shares"
+            )
+        mixture = getattr(self.base, "mixture", None)
+        if mixture and mixture.bilingual and {0.0, 1.0} & {*self.order.ratios}:
+            two = ", ".join(f"{name}={n:g}" for name, n in mixture.bilingual.items())
+            raise ValueError(
+                f"{two}: documents in two languages are in no phase of one, and {self.order} has "
+                "such; choose none of them, or other ratios than 0 and 1"
             )
         self.corpora  # noqa: B018  every phase checks its ratio
 

@@ -83,9 +83,9 @@ class Draws:
         self.state = states[-1]
         return below(_mixed(states) >> np.uint64(32), n)
 
-    def distinct(self, count: int, n: int) -> np.ndarray:
+    def distinct(self, count: int, n: int | np.ndarray) -> np.ndarray:
         """(count, N) different integers from 0 to n - 1, in any order."""
-        return stepped(self.rows(np.arange(n, n - count, -1)[:, None], count))
+        return stepped(self.rows(n - np.arange(count)[:, None], count))
 
 
 def stepped(args: np.ndarray) -> np.ndarray:

@@ -48,16 +48,18 @@ class Exams(Based):
             )
 
     @functools.cached_property
-    def exams(self) -> tuple[Joined, ...]:
-        """Nothing but exams, in every language."""
+    def exams(self) -> dict[int, Joined]:
+        """Nothing but exams, in every language that has a share."""
         asked = replace(
             self.base.mixture,
             **dict(facts=0.0, stories=0.0, quiz=1.0, chat=0.0, dictionary=0.0, plain=0.0),
             answered=1.0,
         )
-        spoken = range(len(self.base.pair.names))
-        ratios = [tuple(float(own == other) for other in spoken) for own in spoken]
-        return tuple(Joined(replace(self.base, mixture=asked, ratio=ratio)) for ratio in ratios)
+        ratio = lambda own: tuple(float(own == other) for other in range(len(self.base.shares)))
+        return {
+            own: Joined(replace(self.base, mixture=asked, ratio=ratio(own)))
+            for own in np.flatnonzero(self.base.shares).tolist()
+        }
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:
@@ -76,6 +78,6 @@ class Exams(Based):
         examined = chance(u[:, :1], self.share)
         language = np.searchsorted(np.cumsum(self.base.shares), u[:, 1:] / 2**32, side="right")
         found = getattr(self.base, what)(start, stop)
-        for i, exam in enumerate(self.exams):
+        for i, exam in self.exams.items():
             found = merged(examined & (language == i), getattr(exam, what)(start, stop), found)
         return found | {"exam": np.where(found["register"] >= 0, examined, -1).astype(np.int32)}

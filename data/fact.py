@@ -37,8 +37,8 @@ def facts(
     """Facts, of all groups or of `groups`, in all languages and the directions in which their
     relation may be asked: homes forward only. Of every relation and group all facts are asked, or
     `most` of them, drawn by `seed`, where there are more: of a million nobody asks all. Statements
-    and questions are worded by any `template`, also one that is held out; candidates and what is
-    told before are in the plain one.
+    and questions are worded by any `template`, also one that is held out, and candidates as the
+    answer is; what is told before is in the plain one.
 
     Options answer other facts of the same relation and group, and as far as there are such carry
     one name in all languages if the answer does, and are of its length: entities that training said
@@ -78,9 +78,9 @@ def facts(
             for asked, more in _asked(corpus, format, fact, direction, right, others):
                 place = more["place"]
                 own = (*others[:place], right, *others[place:])
-                worded = asked, language, slices | more, (), Wording(template)
-                items.append(item(corpus, *worded))
-                said = [_answer(corpus, asked, language, o, right) for o in own]
+                wording = Wording(template)
+                items.append(item(corpus, asked, language, slices | more, (), wording))
+                said = [_answer(corpus, asked, language, wording, o, right) for o in own]
                 options.append(said + [[]] * (OPTIONS - len(said)))
     if not items:
         raise ValueError(
@@ -173,10 +173,12 @@ def _distractors(
     return sorted(others, key=unlike)[: OPTIONS - 1]
 
 
-def _answer(corpus: Corpus, asked: Meaning, language: int, option: str, right: str) -> list[int]:
+def _answer(
+    corpus: Corpus, asked: Meaning, language: int, wording: Wording, option: str, right: str
+) -> list[int]:
     """How `option` would be said where `right` is the answer, in the answer's case."""
     both = speaker(corpus.pair, corpus.world)
-    leaves = both.leaves(asked, language)
+    leaves = both.leaves(asked, language, wording)
     begin = next(i for i, leaf in enumerate(leaves) if leaf.answer)
     said = [x._replace(concept=option) if x.concept == right else x for x in leaves[begin:]]
     return encode(corpus, tuple(map(both.word, said)))

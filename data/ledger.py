@@ -73,9 +73,11 @@ def write(source: Documented, rows: int, out: str | os.PathLike, processes: int 
     at all, and is the same for any number of `processes`."""
     if rows < 1 or processes < 1:
         raise ValueError(f"rows={rows}, processes={processes}: choose 1 or more of either")
+    part = pathlib.Path(f"{out}.part")
+    if not part.parent.is_dir():  # before hours of counting
+        raise ValueError(f"{part.parent} is no folder; make it, or choose another file")
     spans = list(blocks(source, 0, rows, _SPAN))
     counts = _sum(source, over(source, spans, _count, processes, "Counting"))
-    part = pathlib.Path(f"{out}.part")
     tables = _tables(source, counts)
     first = next(tables)
     with pq.ParquetWriter(part, first.schema) as file:
@@ -89,9 +91,15 @@ def speakers(source: Documented) -> Iterator[Corpus]:
     """The corpora that a source is made of, the first one first."""
     if hasattr(source, "sampler"):
         yield source
-    for part in ("base", "tuning", "pretraining"):
+    for part in made_of(source):
+        yield from speakers(part)
+
+
+def made_of(source: Documented) -> Iterator[Documented]:
+    """The sources whose rows a source has, the first one first."""
+    for part in ("base", "tuning", "pretraining", "other"):
         if hasattr(source, part):
-            yield from speakers(getattr(source, part))
+            yield getattr(source, part)
 
 
 def spoken(source: Documented) -> Corpus:
@@ -302,8 +310,8 @@ def main(
     """
     try:
         corpus = spec.corpus(name)
-        write(corpus, -(-int(tokens) // corpus.T), out, processes)
-    except ValueError as error:
+        write(corpus, spec.rows(corpus, tokens), out, processes)
+    except (ValueError, OSError) as error:
         sys.exit(f"data.ledger: {error}")
 
 

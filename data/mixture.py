@@ -1,9 +1,12 @@
 """What is said how often: the shares of documents, and all knobs of the draw in one value.
 
-Facts are drawn over stated cells (data/coverage.py), by default so that every stated cell of every
-fact has the same expected exposures; the languages' shares weight their cells. All other documents
+Statements are drawn over stated cells (data/coverage.py), by default so that every stated cell of
+every fact has the same expected ones; the languages' shares weight their cells. All other documents
 are in a language with the probability that is its share. Tasks are drawn uniformly among those that
-may be asked there. How it is drawn: data/sampler.py.
+may be asked there. Where one states facts (data/task/retrieval.py), whoever is asked about is drawn
+uniformly among those of whom it may be asked there: where fewer may, each fact is exposed more
+often, which the ledger counts and "matched" exposures do not even out. How it is drawn:
+data/sampler.py.
 """
 
 from dataclasses import dataclass, field
@@ -57,6 +60,16 @@ class Mixture:
                 f"dictionary={self.dictionary}, but scope={self.contact.scope} has no words to "
                 "explain; choose dictionary=0, or 'nouns' or 'names' in the scope"
             )
+
+    @property
+    def bilingual(self) -> dict[str, float]:
+        """The shares of documents that say something in two languages, whatever the ratio is."""
+        said = dict(
+            dictionary=self.dictionary,
+            parallel=self.contact.parallel,
+            switched=self.contact.switched,
+        )
+        return {name: share for name, share in said.items() if share}
 
     @property
     def registers(self) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from data.ledger import ledger, speakers
+from data.ledger import ledger, made_of, speakers
 from data.page import described, frame, heat
 from data.stream import Documented
 from data.survey import cells
@@ -57,9 +57,8 @@ def _parts(source: Documented) -> Iterator[object]:
     for name in ("transform", "order"):
         if hasattr(source, name):
             yield getattr(source, name)
-    for name in ("base", "tuning", "pretraining"):
-        if hasattr(source, name):
-            yield from _parts(getattr(source, name))
+    for part in made_of(source):
+        yield from _parts(part)
 
 
 def _values(part: object) -> str:

@@ -169,7 +169,7 @@ def heat(names: Sequence[str], cells: dict[tuple[str, str], list[Cell]], mates: 
         f"<div class=wide><table class=heat><thead><tr><th rowspan=2>relation<th rowspan=2>group"
         f"{head}<tr>{ways}<tbody>{''.join(rows)}</table></div>"
         f"<p>{mates:.1%} of the statements come after another statement of the same fact in "
-        "their row, where a model could copy instead of remember.</p>"
+        "their row; a model that sees other documents of its row could copy from it.</p>"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.draw import hashed
+from data.replay import check, merged
 from data.stream import LAID, Documented
 from data.tokenizer import Tokenizer
 
@@ -40,8 +41,7 @@ class Pinch(Documented):
                 f"examples={self.examples} of total={self.total}; choose a total of 1 or more and "
                 "from 0 to all of it"
             )
-        if self.tuning.T != self.other.T or self.tuning.tokenizer != self.other.tokenizer:
-            raise ValueError("tuning and other need one T and one tokenizer; choose such corpora")
+        check(tuning=self.tuning, other=self.other)
 
     @property
     def T(self) -> int:
@@ -53,10 +53,10 @@ class Pinch(Documented):
 
     @property
     def legend(self) -> dict[str, tuple[str, ...]]:
-        return self.tuning.legend
+        return self.other.legend | self.tuning.legend
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Rows start..stop: the columns of both corpora."""
+        """Rows start..stop: the columns of both corpora, -1 where one has none."""
         place = np.arange(start, stop) % self.total
         return {name: column[place] for name, column in self._set.items()}
 
@@ -69,4 +69,4 @@ class Pinch(Documented):
         chosen = np.zeros((self.total, 1), bool)
         chosen[np.argsort(hashed(np.arange(self.total)))[: self.examples]] = True
         one, two = (corpus.rows(0, self.total) for corpus in (self.tuning, self.other))
-        return {name: np.where(chosen, two[name], one[name]) for name in one}
+        return merged(chosen, two, one)

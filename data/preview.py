@@ -167,7 +167,7 @@ def main(
     """
     try:
         corpus = spec.corpus(name) if name else DEFAULT
-        rows = -(-int(tokens) // corpus.T)
+        rows = spec.rows(corpus, tokens)
         if html is None:
             return preview(corpus, rows)
         title = f"{name or 'default'}: the corpus"

@@ -6,18 +6,21 @@ right in the other, wrong. Where the two coincide (shared words) the item is `am
 than two languages, the other is the base, and to the base its first twin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from data.corpus import Corpus
-from data.language import THE, Leaf
-from data.meaning import Meaning, Question
+from data.language import Leaf
+from data.lexicon import inventory
+from data.meaning import Meaning
+from data.paradigm import variable
 from data.sample import label, sample, shown_before
 from data.speaker import Speaker, speaker
 from data.syntax import Wording
+from data.task import ARITIES
 from data.template import CONSTRUCTS
 from data.tokenizer import Tokenizer
 
@@ -149,15 +152,23 @@ def item(
     documents = *context, _words(both, leaves[:begin])
     prompt = [token for said in documents for token in (0, *encode(corpus, said))]
     answer = encode(corpus, _words(both, leaves[begin:]))
-    other = encode(corpus, _words(both, _translated(both, leaves[begin:])))
+    turned = _translated(both, meaning, leaves[begin].language, wording)
+    framed = [leaf for leaf in leaves[begin:] if not leaf.answer]
+    other = encode(corpus, _words(both, turned + framed))
     return Item(prompt, answer, other, slices | {"ambiguous": answer == other})
 
 
-def _translated(both: Speaker, leaves: list[Leaf]) -> list[Leaf]:
-    """The answer in the other language's words, with no article where that language has none."""
-    turned = [leaf._replace(language=int(not leaf.language)) if leaf.answer else leaf
-              for leaf in leaves]  # fmt: skip
-    return [x for x in turned if x.concept != THE or both.languages[x.language].articles]
+def _translated(both: Speaker, meaning: Meaning, tongue: int, wording: Wording) -> list[Leaf]:
+    """The answer, which is in language `tongue`, as the other one says it when it is asked, or when
+    it is the one that the question names."""
+    other = int(not tongue)
+    if question := getattr(meaning, "question", None):
+        name = {f"language{tongue}": f"language{other}"}
+        args = tuple(name.get(arg, arg) if isinstance(arg, str) else arg for arg in question.args)
+        meaning = replace(meaning, question=replace(question, args=args))
+    # The order of a wording is one that its own language takes.
+    leaves = both.leaves(meaning, other, Wording(wording.template))
+    return [leaf for leaf in leaves if leaf.answer]
 
 
 def _words(both: Speaker, leaves: list[Leaf]) -> tuple[str, ...]:
@@ -169,15 +180,29 @@ def encode(corpus: Corpus, words: Sequence[str]) -> list[int]:
 
 
 def _openers(corpus: Corpus) -> dict[str, np.ndarray]:
+    """Of the answers to all that may be asked in a language, and of its questions."""
     both, openers = speaker(corpus.pair, corpus.world), {}
+    asked = [
+        CONSTRUCTS[register](question)
+        for task in corpus.world.tasks
+        for question in task.shapes(corpus.world, ARITIES)
+        for register in task.registers
+    ]
     for i, name in enumerate(corpus.pair.names):
-        asked = [construct(Question("first", (noun,))) for construct in CONSTRUCTS.values()
-                 for noun in corpus.world.entities("noun")]  # fmt: skip
-        said = [next(x for x in both.leaves(m, i) if x.answer) for m in asked]
+        said = {next(x for x in both.leaves(meaning, i) if x.answer) for meaning in asked}
+        said = {leaf for first in said for leaf in _filled(both, first)}
         for role, leaves in (("answer", said), ("question", [Leaf("question", i)])):
-            begin = [encode(corpus, [both.word(leaf)])[0] for leaf in leaves]
-            openers[f"{role} {name}"] = np.unique(begin)
+            begin = {encode(corpus, [both.word(leaf)])[0] for leaf in leaves}
+            openers[f"{role} {name}"] = np.array(sorted(begin))
     return openers
+
+
+def _filled(both: Speaker, leaf: Leaf) -> Iterator[Leaf]:
+    """A leaf with every concept of the slot that it says, or whose gender it shows."""
+    slot = variable(leaf)
+    for concept in inventory(both.world)[slot.kind] if slot else (None,):
+        filled = lambda part, concept=concept: concept if part == slot else part
+        yield leaf._replace(concept=filled(leaf.concept), controller=filled(leaf.controller))
 
 
 def probe(items: list[Item]) -> Probe:

@@ -46,23 +46,8 @@ class Replay(Documented):
         key("replay", self.seed)  # checks it
         if not 0 <= self.share <= 1:
             raise ValueError(f"share={self.share} is not a share; choose a number from 0 to 1")
-        one, two = self.tuning, self.pretraining
-        for corpus in (one, two):
-            if "register" not in corpus.legend:
-                raise ValueError(
-                    f"{type(corpus).__name__} has no registers to state; choose a corpus that does"
-                )
-        if one.T != two.T or one.tokenizer != two.tokenizer:
-            raise ValueError(
-                f"rows of {one.T} tokens of {one.tokenizer.size} and of {two.T} of "
-                f"{two.tokenizer.size}: tuning and pretraining need one T and one tokenizer"
-            )
-        differ = [k for k in one.legend if two.legend.get(k, one.legend[k]) != one.legend[k]]
-        if differ:
-            raise ValueError(
-                f"{', '.join(differ)} stand for different things in tuning and in pretraining; "
-                "choose corpora of one world and one pair"
-            )
+        two = self.pretraining
+        check(tuning=self.tuning, pretraining=two)
         said = two.provenance(0, max(1, _SEEN // two.T))["register"]
         found = tuple(two.legend["register"][i] for i in np.unique(said[said >= 0]))
         if set(found) != set(self.registers):
@@ -102,6 +87,27 @@ class Replay(Documented):
         code = lambda part, value: np.where(part["register"] >= 0, value, -1).astype(np.int32)
         one, two = one | {"replayed": code(one, 0)}, two | {"replayed": code(two, 1)}
         return merged(replayed, two, one)
+
+
+def check(**corpora: Documented) -> None:
+    """ValueError if rows of two corpora, by what they are called, cannot stand side by side."""
+    (first, one), (second, two) = corpora.items()
+    for corpus in (one, two):
+        if "register" not in corpus.legend:
+            raise ValueError(
+                f"{type(corpus).__name__} has no registers to state; choose a corpus that does"
+            )
+    if one.T != two.T or one.tokenizer != two.tokenizer:
+        raise ValueError(
+            f"rows of {one.T} tokens of {one.tokenizer.size} and of {two.T} of "
+            f"{two.tokenizer.size}: {first} and {second} need one T and one tokenizer"
+        )
+    differ = [k for k in one.legend if two.legend.get(k, one.legend[k]) != one.legend[k]]
+    if differ:
+        raise ValueError(
+            f"{', '.join(differ)} stand for different things in {first} and in {second}; "
+            "choose corpora of one world and one pair"
+        )
 
 
 def merged(

@@ -115,9 +115,9 @@ class Rewrite(Documented):
     def questions(
         self, items: int = 256, unseen: bool = True
     ) -> tuple[list[tuple[str, str]], dict[str, np.ndarray]]:
-        """Strings that no row has, with rules that no row has, or with those of the rows, in both
-        languages; as (prompt, answer), and the slices `rule`, `language` and `noop`: what
-        data.probe.completion takes."""
+        """Examples after those of the rows, with rules that no row has, or with those of the rows,
+        in both languages (of short strings some are in a row by chance); as (prompt, answer), and
+        the slices `rule`, `language` and `noop`: what data.probe.completion takes."""
         example = self.examples + np.tile(np.arange(items), 2)
         first, count = (self.rules, self.unseen) if unseen else (0, self.rules)
         if not count:

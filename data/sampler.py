@@ -184,7 +184,7 @@ class Sampler:
     def again(self, u: np.ndarray, shape: Shape) -> np.ndarray:
         """The language (N) in which documents that `u` drew are said again, or -1: those that state
         a fact where it is stated there in that direction, those that ask where that may be asked
-        there."""
+        there, and nowhere those whose answer follows from facts that it does not state."""
         contact, languages = self.mixture.contact, len(self.shares)
         tables, twin = self.tables, self.meeting.twin
         target = np.full(len(shape.template), -1)
@@ -197,7 +197,9 @@ class Sampler:
         said &= (fact < 0) | may
         asks = tables.kind[template] == KINDS.index("task")
         free = self.choices.free[tables.register[template], other, shape.task[:, at]]
-        said &= ~asks | free[0] & (free[1] | (tables.prompt[template] < tables.length[template]))
+        answered = tables.prompt[template] < tables.length[template]
+        derived = np.array([task.derived for task in self.world.tasks])[shape.task[0, at]]
+        said &= ~asks | free[0] & np.where(answered, ~derived, free[1])
         target[at[said]] = other[said]
         return target
 

@@ -19,7 +19,8 @@ BLOCK = 32  # rows that exchange answers
 @dataclass(frozen=True)
 class Shuffled(Based):
     """The rows of `base`, a corpus with loss="response", in which every answer changes places with
-    another of as many tokens in its BLOCK of rows; one that is alone of its length stays.
+    another of as many tokens in its BLOCK of rows; one that is alone of its length stays. Where it
+    is another one now, it states no fact any more.
 
     >>> from data.language import Pair
     >>> from data.mixture import Mixture
@@ -40,7 +41,7 @@ class Shuffled(Based):
             )
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
-        """Rows start..stop: the columns of the base, with other tokens."""
+        """Rows start..stop: the columns of the base, with other tokens and fewer facts."""
         first = start // BLOCK * BLOCK
         rows = self.base.rows(first, -(-stop // BLOCK) * BLOCK)
         row, at = np.nonzero((rows["weights"] > 0) & (rows["tokens"] > 0))
@@ -52,8 +53,12 @@ class Shuffled(Based):
         own = np.repeat(np.arange(len(known)), length)
         tokens = rows["tokens"].copy()
         tokens[row, at] = said[begin[source[own]] + np.arange(len(own)) - begin[own]]
+        moved = np.zeros(rows["language"].shape, bool)
+        row, at = np.nonzero(tokens != rows["tokens"])
+        moved[row, rows["segments"][row, at] - 1] = True
+        facts = {k: np.where(moved, -1, rows[k]) for k in ("fact", "direction") if k in rows}
         part = slice(start - first, stop - first)
-        return {name: column[part] for name, column in (rows | {"tokens": tokens}).items()}
+        return {name: column[part] for name, column in (rows | {"tokens": tokens} | facts).items()}
 
 
 def _next(block: np.ndarray, length: np.ndarray, rank: np.ndarray) -> np.ndarray:

@@ -37,11 +37,12 @@ class Silenced(Based):
                 f"language={self.language!r} is none of the corpus; choose one of "
                 f"{', '.join(self.base.pair.names)}"
             )
-        if self.base.mixture.dictionary or self.base.mixture.contact.parallel:
+        two = ", ".join(f"{name}={n:g}" for name, n in self.base.mixture.bilingual.items())
+        naming = [task for task in self.base.world.tasks if task.languages]
+        if two or naming:
             raise ValueError(
-                f"dictionary={self.base.mixture.dictionary:g}, "
-                f"parallel={self.base.mixture.contact.parallel:g}: documents in two languages "
-                "cannot be silent in one; choose 0 of both"
+                f"{two or f'tasks={naming}'}: documents in two languages cannot be silent in one; "
+                "choose none of them"
             )
 
     @functools.cached_property

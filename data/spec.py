@@ -3,6 +3,7 @@ when a person asks for one by name."""
 
 import difflib
 import importlib
+import math
 import pathlib
 
 from data.corpus import Corpus
@@ -25,3 +26,10 @@ def corpus(name: str) -> Corpus:
             f"no experiment {name!r} with a preview; {hint}there are: {', '.join(known)}"
         )
     return importlib.import_module(f"experiments.{name}").preview()
+
+
+def rows(corpus: Corpus, tokens: float) -> int:
+    """How many rows of a corpus have so many tokens."""
+    if not 1 <= tokens < math.inf:
+        raise ValueError(f"tokens={tokens:g}: choose 1 or more, e.g. 1e6")
+    return -(-int(tokens) // corpus.T)

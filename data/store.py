@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import pathlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Protocol
 
 import numpy as np
@@ -169,7 +169,7 @@ def _described(source: Source, rows: int, zstd: int) -> dict:
     """The manifest of rows of which no shard is written yet."""
     first = source.rows(0, 1)
     manifest = dict(
-        source=repr(source),
+        source=_spec(source),
         tokenizer=[type(source.tokenizer).__name__, asdict(source.tokenizer)],
         T=source.T,
         rows=rows,
@@ -182,6 +182,16 @@ def _described(source: Source, rows: int, zstd: int) -> dict:
         shards=[],
     )
     return json.loads(json.dumps(manifest))  # as it will be read: no tuples
+
+
+def _spec(value: object) -> str:
+    """Its repr, with the fields that a repr leaves out."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_spec, value))}{',' * (len(value) == 1)})"
+    if not is_dataclass(value):
+        return repr(value)
+    said = (f"{f.name}={_spec(getattr(value, f.name))}" for f in fields(value))
+    return f"{type(value).__qualname__}({', '.join(said)})"
 
 
 def _stored(source: Source, name: str, column: np.ndarray) -> str:

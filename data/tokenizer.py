@@ -1,10 +1,10 @@
 """Text <-> token ids: whole words, characters, or byte-pair encoding.
 
 A tokenizer is a value: its fields are its whole content, so a spec that holds one is complete.
-Id 0 is always <doc>, which opens every document and is never produced from text. `bytes` is the
-number of UTF-8 bytes each token stands for; <doc> counts as the 1 byte of the line break it
-replaces, so that the bytes of a file's documents are the file's. `begins` says which tokens open a
-word.
+Id 0 is always <doc>, which opens every document; of text, only a word "<doc>" is read as it, and
+none by Character. `bytes` is the number of UTF-8 bytes each token stands for; <doc> counts as the
+1 byte of the line break it replaces, so that the bytes of a file's documents are the file's.
+`begins` says which tokens open a word.
 
 All three encode word by word, where a word carries the space before it: encoding " a b" is encoding
 " a", then " b". (Word drops the space.) A synthetic document is the text " w1 w2 ... wn".
@@ -29,6 +29,11 @@ class Word:
     """
 
     words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len({*self.tokens}) < len(self.tokens):
+            twice = next(word for word in self.tokens if self.tokens.count(word) > 1)
+            raise ValueError(f"{twice!r} is there twice; keep one of each word, and no {DOC}")
 
     @functools.cached_property
     def tokens(self) -> tuple[str, ...]:

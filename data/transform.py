@@ -51,9 +51,10 @@ class Transform(Protocol):
 class Transformed(Documented):
     """The documents of `base`, a `share` of them transformed; `doubled` as above.
 
-    Only those of the named `kinds` and `languages` are, or all where none is named. A transformed
-    document is opened by `marker`, if there is one. Documents may grow: a row has `room` more
-    tokens than a row of the base, and documents that do not fit at its end are left out.
+    Only those of the named `kinds` and the numbered `languages` are, or all where there are none. A
+    transformed document is opened by `marker`, if there is one. Documents may grow: a row has
+    `room` more tokens than a row of the base, and documents that do not fit at its end are left
+    out.
 
     >>> from data.corpus import Corpus
     >>> from data.feature import Lexicon
@@ -97,10 +98,14 @@ class Transformed(Documented):
                 f"{base} has directions but no spans(), so nobody could say what they are after a "
                 "transform; choose a corpus that has"
             )
-        for column, named in (("kind", self.kinds), ("language", self.languages)):
-            known = self.base.legend.get(column, ())
-            if not set(named) <= {*known, *range(len(known))}:
-                raise ValueError(f"{column}s={named}: {base} has {known}; choose among them")
+        kinds, languages = (self.base.legend.get(name, ()) for name in ("kind", "language"))
+        numbers = tuple(range(len(languages)))
+        for named, known in ((self.kinds, kinds), (self.languages, numbers)):
+            if not {*named} <= {*known}:
+                raise ValueError(
+                    f"kinds={self.kinds}, languages={self.languages}: {base} has the kinds {kinds} "
+                    f"and, of {languages}, the numbers {numbers}; choose among them"
+                )
         if isinstance(self.base, Transformed) and self.base.seed == self.seed:
             raise ValueError(
                 f"seed={self.seed} is the base's too, so both would choose the same documents; "
@@ -213,18 +218,18 @@ def extended(tokenizer: Tokenizer, words: tuple[str, ...]) -> Tokenizer:
     """
     if not words:
         return tokenizer
+    known = getattr(tokenizer, "words", getattr(tokenizer, "alphabet", ()))
+    if {*words} & {*known} or len({*words}) < len(words):
+        raise ValueError(f"{words} are not new words; choose others")
     match tokenizer:
         case Word():
-            known, more = tokenizer.words, Word((*tokenizer.words, *words))
+            return Word((*known, *words))
         case Character():
-            known, more = tokenizer.alphabet, Character(tokenizer.alphabet + "".join(words))
             if any(len(word) > 1 for word in words):
                 raise ValueError(
                     f"{words}: to a Character tokenizer a marker is one character; choose such, "
                     "e.g. '←'"
                 )
+            return Character(known + "".join(words))
         case BPE():
-            known, more = (), tokenizer.marked(words)
-    if set(words) & set(known) or len(set(words)) < len(words):
-        raise ValueError(f"{words} are not new words; choose others")
-    return more
+            return tokenizer.marked(words)

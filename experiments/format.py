@@ -8,7 +8,9 @@ Design    One base. Its world asks what it states: facts are completed, asked in
           among four options, and told in the context and then asked. Pretraining asks only what it
           states in that language and direction, so every format's reversed question is known from
           other facts (G0 both ways) and no held-out cell is ever answered. What is told in the
-          context of pretraining is true of nobody: nothing told there can be learnt.
+          context of pretraining is true of nobody: nothing told there can be learnt. Statements
+          are matched over cells, answers are not: quiz exposures of a fact, by the ledger of 12,000
+          rows, go from 35.6 (G0, L1, forward) to 89.7 (G0, L2, reverse), of 98 to 155 in all.
           Controls: a mixer that cannot recall in context makes the row void, so facts that nobody
           ever stated (G7) are told and asked back in the told direction first; every choice is
           asked in four orders, the answer in each place once; G7 without context is the floor.

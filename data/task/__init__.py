@@ -43,6 +43,7 @@ class Task(Protocol):
     relations: ClassVar[tuple[Any, ...]] = ()  # of the facts it tells, beside the world's
     languages: int = 0  # how many its questions name: so many there have to be
     followed: ClassVar[bool] = True  # whether its questions may be left open, and others follow
+    derived: ClassVar[bool] = False  # whether answers follow from facts that they do not state
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         """The concepts, by kind, that it needs words for."""

@@ -95,7 +95,7 @@ class InContext(Told):
 
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         relation, converse = self.relation(world)
-        true, n = lookup(world, relation.name).answer, max(STATEMENTS)
+        true, n = world.objects(relation.name), max(STATEMENTS)
         subject = draws.distinct(n, len(true))
         object = draws.distinct(2 * n, world.kinds[relation.object])
         # All different, so who is not the object of a subject may stand for who is.

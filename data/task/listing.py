@@ -11,7 +11,7 @@ import numpy as np
 from data.draw import Draws
 from data.meaning import Question, Slot
 from data.task import ARITIES, Items, Task, nouns, number, said
-from data.task.retrieval import lookup
+from data.task.retrieval import askable, lookup
 
 LONGEST = max(ARITIES)
 _NONE = np.iinfo(np.int64).max
@@ -105,11 +105,13 @@ class Dedup(Listed):
 
 @dataclass(frozen=True)
 class Filter(Listed):
-    """Those of a list that a relation of nouns maps to an object: the nouns of a class."""
+    """Those of a list that a relation of nouns maps to an object: the nouns of a class. The answer
+    tells of every noun whether it is one, so all are of those whose class is stated there."""
 
     relation: str = "class"
     object: str = "class"
     name: ClassVar[str] = "filter"
+    derived: ClassVar[bool] = True
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -118,14 +120,20 @@ class Filter(Listed):
     def answers(self, n: int) -> Iterable[int]:
         return range(1, n + 1)
 
+    def may(self, world: Any, language: int) -> bool:
+        *_, (count,) = askable(world, (self.relation,), np.array([language]))
+        return count >= LONGEST
+
     def answer(self, world: Any, question: Question) -> tuple:
         wanted, *rest = question.args
         objects = lookup(world, self.relation).answer
         return tuple(a for a in rest if objects[number(a)] == number(wanted))
 
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
-        arity, args = _lists(world, ids, draws)
-        of = lookup(world, self.relation).answer[args - ids["noun0"]]
+        arity = draws.below(len(ARITIES))
+        entities, first, count = askable(world, (self.relation,), language)
+        nouns = entities[first + draws.distinct(LONGEST, count)]
+        args, of = nouns + ids["noun0"], lookup(world, self.relation).answer[nouns]
         wanted = _taken(of, draws.below(arity + ARITIES[0]))
         chosen, length = _compact(args, (of == wanted) & _there(arity))
         wanted = wanted + ids[f"{self.object}0"]

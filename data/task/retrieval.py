@@ -83,6 +83,7 @@ class Hop(Task):
     name: str = "home"
     first: str = "child"
     registers: ClassVar[tuple[str, ...]] = ("story", "quiz", "chat")
+    derived: ClassVar[bool] = True
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         return {}
@@ -216,7 +217,15 @@ def _facts(world: Any, names: tuple[str, ...], language: int) -> np.ndarray:
 
 def _given(world: Any, names: tuple[str, ...], draws: Draws, language: np.ndarray) -> np.ndarray:
     """One (N) of those about whom may be asked, in each language."""
-    known = [_facts(world, names, i) for i in range(language.max(initial=0) + 1)]
-    count = np.array([len(given) for given in known])
-    place = draws.below(count[language]) + (np.cumsum(count) - count)[language]
-    return np.concatenate(known)[place]
+    entities, first, count = askable(world, names, language)
+    return entities[first + draws.below(count)]
+
+
+def askable(
+    world: Any, names: tuple[str, ...], language: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Those about whom may be asked, language after language, and in a `language` (N) where they
+    begin and how many they are."""
+    own = [_facts(world, names, i) for i in range(language.max(initial=0) + 1)]
+    count = np.array([len(given) for given in own])
+    return np.concatenate(own), (np.cumsum(count) - count)[language], count[language]

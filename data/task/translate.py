@@ -10,7 +10,6 @@ from data.draw import Draws
 from data.meaning import Fact, Question, Slot
 from data.task import Items, Task, nouns, number
 from data.task.form import named
-from data.task.retrieval import lookup
 
 WORDS = (1, 2, 3)  # nouns of a list
 
@@ -62,7 +61,7 @@ class Translate(Task):
         for i, (relation, _) in enumerate(sentences):
             (at,) = np.nonzero(chosen == i)
             sub = Draws(draws.state[at])
-            true = lookup(world, relation.name).answer
+            true = world.objects(relation.name)
             subject, values = sub.below(len(true)), world.kinds[relation.object]
             object = (true[subject] + 1 + sub.below(values - 1)) % values
             args[0, at] = subject + ids[f"{relation.subject}0"]

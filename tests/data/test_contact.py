@@ -24,9 +24,13 @@ from data.ledger import ledger
 from data.meaning import Dictionary, Fact, Parallel, Quiz, Story
 from data.mixture import Mixture
 from data.name import Naming
+from data.relation import CLASSES, RELATIONS
 from data.search import statements
 from data.speaker import speaker
 from data.split import HeldOut
+from data.task import Copy
+from data.task.listing import Filter
+from data.task.retrieval import Hop, askable
 from data.template import REGISTERS
 from data.tokenizer import Character
 from data.world import World
@@ -236,3 +240,26 @@ def test_contact_that_cannot_be_is_refused_in_one_line(case):
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("adjacent", [False, True])
+def test_answers_that_follow_from_facts_are_not_said_again_where_these_are_not_stated(adjacent):
+    world = dataclasses.replace(SMALL, nouns=16, relations=(*RELATIONS, *CLASSES),
+                                tasks=(Hop(), Filter(), Copy()))  # fmt: skip
+    contact = Contact(parallel=1.0, scope=SCOPE, adjacent=adjacent)
+    mixture = Mixture(0, 0.5, 0.5, answered=0.5, dictionary=0, contact=contact)
+    said = Corpus(world, TWIN, T=256, mixture=mixture)
+    open_, again = 0, 0
+    for i in range(60):
+        for language, meaning in said.documents(i):
+            meaning = meaning.meaning if (twice := isinstance(meaning, Parallel)) else meaning
+            (task,) = (task for task in world.tasks if task.takes(meaning.question))
+            again += twice and not task.derived
+            if getattr(meaning, "follow", None):
+                open_ += twice and task.derived
+                continue
+            assert not (twice and task.derived)
+            if task == Hop():
+                assert int(meaning.question.args[0].args[0][1:]) in askable(
+                    world, ("child", "home"), np.array([language]))[0]  # fmt: skip
+    assert again + open_ > 100 or adjacent

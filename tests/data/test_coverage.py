@@ -3,6 +3,7 @@
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from data.corpus import Corpus
@@ -11,6 +12,7 @@ from data.feature import Lexicon, Names
 from data.language import Pair
 from data.ledger import ledger
 from data.mixture import Mixture
+from data.task.retrieval import Retrieve
 from data.world import Group, World
 
 PAIR = Pair((Lexicon(0.3), Names(0.5)))
@@ -89,3 +91,25 @@ def test_unknown_exposures_are_refused():
     with pytest.raises(ValueError, match="choose among"):
         Statements("equal")
     assert Mixture().statements.exposures == "matched"
+
+
+def test_answers_expose_a_fact_the_more_often_the_fewer_may_be_asked_there():
+    """Statements are matched over cells, exposures in answers are not."""
+    world = World(pairs=16, cities=4, tasks=(Retrieve("parent"), Retrieve("child")))
+    mixture = Mixture(facts=0.5, stories=0, quiz=0.5, answered=1, dictionary=0)
+    said = ledger(Corpus(world, PAIR, T=256, mixture=mixture), 0, 4000)
+    said = said.filter((pc.field("relation") == "parent") & (pc.field("group") == "G0"))
+    keys = ["register", "language", "direction"]
+    count = said.group_by(keys).aggregate([("exposures", "sum")])
+    count = count.sort_by([(name, "ascending") for name in keys])["exposures_sum"]
+    _, asked, told = np.array(count).reshape(3, 4)  # chat, quiz, statement
+    assert told.max() < 1.1 * told.min()
+    assert asked.max() > 2 * asked.min()
+    # Of the 16 facts, 10 may be asked forward in L1 and 6 in L2; in reverse some are kept.
+    assert asked[2] / asked[0] == pytest.approx(10 / 6, rel=0.1)
+
+
+def test_a_world_that_states_nothing_can_be_spoken_of():
+    world = World(groups=(Group("G7"),))
+    corpus = Corpus(world, PAIR, mixture=Mixture(facts=0, stories=0.5, quiz=0.5))
+    assert (corpus.rows(0, 4)["fact"] == -1).all()

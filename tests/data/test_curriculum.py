@@ -7,16 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.contact import Contact
 from data.corpus import Corpus
 from data.curriculum import Alternating, Curriculum, Ramp, Sequential
 from data.feature import Lexicon
 from data.language import Family, Pair
+from data.mixture import Mixture
 from data.reorder import ReverseEntities
 from data.tally import tally
 from data.transform import Transformed
 from data.world import World
 
-BASE = Corpus(World(pairs=16, cities=4, nouns=8), Pair((Lexicon(0.3),)), T=32)
+BASE = Corpus(
+    World(pairs=16, cities=4, nouns=8),
+    Pair((Lexicon(0.3),)),
+    T=32,
+    mixture=Mixture(dictionary=0),
+)
 ORDERS = (Sequential(40), Sequential(40, then=0.5), Alternating(7), Ramp(90, 0.1, 0.9, steps=5))
 
 
@@ -100,3 +107,19 @@ def test_an_order_has_the_same_phases_on_every_machine_and_release():
         digest.update(order.phase(np.arange(1000)).astype("<i4").tobytes())
         digest.update(repr(order.ratios).encode())
     assert digest.hexdigest()[:16] == "4c127aa1aa48ec11"
+
+
+@pytest.mark.parametrize(
+    "mixture",
+    [
+        Mixture(),
+        *(Mixture(dictionary=0, contact=Contact(**{k: 0.1})) for k in ("parallel", "switched")),
+    ],
+    ids=["dictionary", "parallel", "switched"],
+)
+def test_a_phase_of_one_language_has_no_documents_in_two(mixture):
+    bilingual = replace(BASE, T=64, mixture=mixture)
+    for order in (Sequential(3), Sequential(3, then=0.5), Alternating(2), Ramp(9, 0.5, 1, steps=2)):
+        with pytest.raises(ValueError, match="in two languages are in no phase of one"):
+            Curriculum(bilingual, order)
+    Curriculum(bilingual, Ramp(9, steps=3))

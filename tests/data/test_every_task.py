@@ -24,12 +24,15 @@ from data.feature import (
 from data.language import Pair
 from data.meaning import Chat, Fact, Question, Quiz, Slot, Story, replace_slots
 from data.mixture import Mixture
-from data.relation import CLASSES, RELATIONS
+from data.relation import CLASSES, RELATIONS, SPOUSE
 from data.search import statements
 from data.speaker import speaker
 from data.task import ARITIES, SAID, Positional, Task
+from data.task.context import InContext
 from data.task.every import EVERY
+from data.task.listing import Filter
 from data.task.retrieval import OPTIONS, Choose, Retrieve
+from data.task.translate import Translate
 from data.template import concept_ids
 from data.world import World
 
@@ -121,6 +124,32 @@ def test_what_is_drawn_is_what_the_reference_answers(task, language):
         seen.add(question)
     least = 1 if task == Retrieve("realm") else 3  # L2 is told of two classes
     assert len(seen) > least, "not one and the same again and again"
+
+
+@pytest.mark.parametrize("language", [0, 1])
+def test_a_filter_tells_the_classes_of_nouns_that_are_stated_there_alone(language):
+    """What an answer tells of a list is no statement, so no search would find it."""
+    facts = np.flatnonzero(WORLD.facts.relation == WORLD.relations.index(CLASSES[0]))
+    stated = {f"noun{WORLD.facts.subject[f]}" for f in facts if WORLD.stated[f, language].any()}
+    asked = {noun for q, _ in drawn(Filter(), 600, language) for noun in q.args[1:]}
+    assert asked == stated != {*WORLD.entities("noun")}
+    few = World(nouns=6, pairs=8, relations=WORLD.relations, tasks=EVERY)
+    assert [Filter().may(few, i) for i in (0, 1)] == [True, False]
+
+
+def test_what_a_question_tells_of_a_symmetric_relation_is_true_of_nobody():
+    world = World(pairs=16, nouns=8, relations=(*RELATIONS, SPOUSE))
+    ids, spouse = concept_ids(world), world.objects("spouse") + concept_ids(world)["x0"]
+    for task in (Translate(), InContext("spouse")):
+        items = task.draw(world, ids, Draws(np.arange(3000)), np.zeros(3000, np.int64))
+        shapes, told = [*task.shapes(world, ARITIES)], 0
+        for i in range(3000):
+            for fact in shapes[items.shape[i]].args:
+                if isinstance(fact, Fact) and fact.relation == "spouse":
+                    one, two = (items.args[end.index, i] for end in (fact.subject, fact.object))
+                    assert spouse[one - ids["x0"]] != two
+                    told += 1
+        assert told > 200
 
 
 def test_options_are_different_ones_also_where_there_are_just_enough():

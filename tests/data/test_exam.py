@@ -12,6 +12,7 @@ from data.feature import Lexicon
 from data.language import Family, Pair
 from data.ledger import ledger
 from data.mixture import Mixture
+from data.split import HeldOut
 from data.template import REGISTERS
 from data.world import World
 
@@ -76,3 +77,9 @@ def test_the_ledger_counts_the_rows_that_are_no_exams():
 def test_what_is_no_exam_is_refused(base, share, message):
     with pytest.raises(ValueError, match=message):
         Exams(base, share)
+
+
+def test_a_language_without_a_share_needs_no_exam():
+    silent = Mixture(held_out=(HeldOut(register="quiz", language=1),))
+    found = Exams(dataclasses.replace(BASE, mixture=silent, ratio=0.0), 0.5).rows(0, 20)
+    assert (found["exam"] == 1).any()

@@ -30,7 +30,7 @@ from data.task.every import EVERY
 from data.task.retrieval import OPTIONS, Choose
 from data.template import compile
 from data.tokenizer import Character
-from data.world import World
+from data.world import Vocabulary, World
 
 TWIN = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
 FAR = Pair(
@@ -171,6 +171,17 @@ def test_the_gold_option_is_the_answer_and_the_others_are_different_ones(format)
     for own in questions.options[::7]:
         there = own[own.any(1)]
         assert len(np.unique(there, axis=0)) == len(there) >= 2
+
+
+@pytest.mark.parametrize("order", ["SOV", "OVS", "VOS"])
+def test_options_are_worded_as_the_answer_is(order):
+    world = dataclasses.replace(SMALL, vocabulary=Vocabulary(templates=3))
+    corpus = Corpus(world, Pair((Lexicon(0.3), Order(order), Case(4))))
+    for template in range(3):
+        questions = facts(corpus, template=template)
+        gold = questions.options[np.arange(len(questions.gold)), questions.gold]
+        assert gold.shape == questions.answers.shape
+        np.testing.assert_array_equal(gold, questions.answers)
 
 
 def test_the_answer_is_in_every_place_equally_often_so_that_a_guess_is_right_once_in_four():

@@ -205,7 +205,9 @@ STRANGE = {
         share=0.5,
     ),
     "twice": Transformed(Transformed(PLAIN, Swap(), share=0.5), Permute(), share=0.5, seed=1),
-    "curriculum": Curriculum(PLAIN, Sequential(150, then=0.7)),
+    "curriculum": Curriculum(
+        dataclasses.replace(PLAIN, mixture=Mixture(dictionary=0)), Sequential(150, then=0.7)
+    ),
     "replay": Replay(
         dataclasses.replace(PLAIN, ratio=0.0),
         PLAIN,
@@ -292,6 +294,11 @@ def test_bad_arguments_of_a_ledger_are_one_line(tmp_path):
         write(PLAIN, 0, tmp_path / "ledger.parquet")
     with pytest.raises(SystemExit, match=r"data\.ledger: no experiment 'flagshp' .* did you mean"):
         main("flagshp", tmp_path / "ledger.parquet", 1000)
+    with pytest.raises(SystemExit, match=r"nowhere is no folder; make it, or choose another file"):
+        main("flagship", tmp_path / "nowhere" / "ledger.parquet", 1000)
+    (tmp_path / "full.part").mkdir()
+    with pytest.raises(SystemExit, match=r"data\.ledger: .*full\.part"):
+        main("flagship", tmp_path / "full", 1000, processes=1)
 
 
 def test_ledgers_of_parts_add_up_to_the_ledger_of_the_whole(monkeypatch):

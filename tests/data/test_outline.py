@@ -1,6 +1,7 @@
 """Any corpus that knows its documents can be looked at."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.console import Console
 from data.bench import DEFAULT
 from data.biography import Biography
 from data.curriculum import Curriculum, Sequential
+from data.mixture import Mixture
 from data.outline import sheet
 from data.pairs import Pairs
 from data.preview import preview
@@ -21,7 +23,7 @@ from tests.data.test_page import Reader
 
 CORPORA = (
     Transformed(DEFAULT, ReverseSegments(3), kinds=("fact",), room=16),
-    Curriculum(DEFAULT, Sequential(20)),
+    Curriculum(replace(DEFAULT, mixture=Mixture(dictionary=0)), Sequential(20)),
     Biography(people=20, asked=0.5, T=128),
     Rewrite(rules=20, examples=100, ratio=0.5),
     MQAR(pairs=2, vocabulary=32, T=16),

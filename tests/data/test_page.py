@@ -137,5 +137,5 @@ def test_the_command_writes_a_page(tmp_path, capsys):
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     with pytest.raises(SystemExit, match=r"data\.preview: .*No such file"):
         main(html=tmp_path / "nowhere" / "page.html", tokens=100)
-    with pytest.raises(SystemExit, match=r"data\.preview: rows=0"):
+    with pytest.raises(SystemExit, match=r"data\.preview: tokens=0: choose 1 or more"):
         main(tokens=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from data import spec
+from data import contamination, ledger, spec
 from data.bench import DEFAULT, RICH
 from data.contact import SCOPE, Contact
 from data.corpus import Corpus
@@ -149,4 +149,14 @@ def test_every_experiment_that_trains_on_a_corpus_shows_it():
 def test_an_unknown_name_is_refused_with_those_there_are():
     with pytest.raises(SystemExit, match=r"data\.preview: no experiment 'flagshp'"):
         main("flagshp")
+
+
+@pytest.mark.parametrize("tokens", [np.inf, np.nan, 0, -5])
+def test_so_many_tokens_as_nobody_can_look_at_are_refused(tokens):
+    for command in (main, ledger.main, contamination.main):
+        with pytest.raises(SystemExit, match=r"data\.\w+: tokens=.*: choose 1 or more"):
+            command("flagship", tokens=tokens)
+
+
+def test_small_corpora_have_finite_distances():
     assert np.isfinite(list(distances(SMALL, rows=5).values())).all()

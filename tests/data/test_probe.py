@@ -20,11 +20,15 @@ from data.feature import (
     Punctuation,
 )
 from data.language import Pair
+from data.meaning import Fact, Quiz
+from data.mixture import Mixture
 from data.relation import CLASSES, RELATIONS
 from data.sample import label
 from data.speaker import speaker
 from data.task import TASKS, held_out
 from data.task.every import EVERY
+from data.task.retrieval import Retrieve
+from data.task.translate import Translate
 from data.tokenizer import Character
 from data.world import World
 
@@ -86,6 +90,36 @@ def test_the_other_answer_is_the_answer_of_the_other_language():
     assert 0 < questions.slices["ambiguous"].mean() < 0.5
 
 
+@pytest.mark.parametrize("register", ["story", "quiz"])
+@pytest.mark.parametrize(
+    "features", [(), (Articles(),), (Case(4), Agreement("gender x number"), Articles())]
+)
+def test_the_other_answer_has_the_articles_and_cases_of_its_language(features, register):
+    corpus = dataclasses.replace(WORDS, pair=Pair((Lexicon(0.3), *features)))
+    questions = probe.tasks(corpus, register, items=4)
+    n = len(questions.prompts) // 2
+    np.testing.assert_array_equal(questions.other[:n], questions.answers[n:])
+    np.testing.assert_array_equal(questions.other[n:], questions.answers[:n])
+
+
+def test_where_a_question_names_its_language_the_other_answer_is_as_if_it_named_the_other():
+    world = dataclasses.replace(SMALL, tasks=(Translate(),))
+    corpus = Corpus(world, Pair((Lexicon(0), Order("SOV"), Articles())))
+    questions = probe.tasks(corpus, "quiz", items=40)
+    both, seen = speaker(corpus.pair, world), set()
+    for i, language in enumerate(questions.slices["language"]):
+        asked = parsed(corpus, whole(questions, i, questions.answers), language).question
+        echoed = dataclasses.replace(
+            asked, args=(f"language{int(language == 'L2')}", *asked.args[1:])
+        )
+        said = both.leaves(Quiz(echoed), int(language == "L2"))
+        words = " ".join(both.word(leaf) for leaf in said if leaf.answer)
+        other = questions.other[i]
+        assert corpus.tokenizer.decode(other[other > 0]) == words
+        seen.add(type(asked.args[1]))
+    assert seen == {str, Fact}
+
+
 def test_items_of_three_and_four_arguments_are_in_no_row():
     questions = probe.tasks(WORDS, "story", items=16)
     rows, stories = WORDS.rows(0, 6000)["tokens"], set()
@@ -105,6 +139,15 @@ def test_openers_tell_an_answer_from_another_question():
     assert WORDS.tokenizer.decode(openers["question L2"]) == forms[1]["question"]
     assert len(openers["answer L1"]) == len(openers["answer L2"]) == 30
     assert len({*openers["answer L1"]} & {*openers["answer L2"]}) == 9
+
+
+def test_a_world_without_list_tasks_has_openers_too():
+    world = dataclasses.replace(SMALL, tasks=(Retrieve("parent"), Retrieve("home")))
+    corpus = Corpus(world, Pair((Lexicon(0), Names(0))), mixture=Mixture(stories=0, quiz=0.6))
+    openers, forms = probe.tasks(corpus, "quiz", items=1).openers, speaker(corpus.pair, world).form
+    for form, name in zip(forms, ("L1", "L2"), strict=True):
+        said = {form[e] for kind in ("y", "city") for e in world.entities(kind)}
+        assert {*corpus.tokenizer.decode(openers[f"answer {name}"]).split()} == said
 
 
 def test_completions_of_real_text_keep_their_slices():

@@ -72,15 +72,18 @@ MOST = Corpus(
 TRANSFORMS = (ReverseTokens(), ReverseWords(), ReverseEntities(), ReverseSegments(3), Permute(),
               Shuffle(), Swap(), Bridge())  # fmt: skip
 CHAT = Mixture(0, 0, 0, chat=1, dictionary=0)
-CURRICULA = (Sequential(1001), Sequential(2, then=0.5), Alternating(2), Ramp(rows=2000, steps=5))
+APART = (Sequential(1001), Sequential(2, then=0.5), Alternating(2))  # have phases of one language
+RAMP = Ramp(rows=2000, steps=5)
 
 
 def shipped() -> dict[str, object]:
     """Corpora of every kind that data/ makes."""
     said = {"default": DEFAULT, "every feature": dataclasses.replace(DEFAULT, pair=RICH)}
     said["most knobs"] = MOST
+    apart = dataclasses.replace(BASE, mixture=Mixture(dictionary=0))
     said |= {type(t).__name__: Transformed(BASE, t, room=16) for t in TRANSFORMS}
-    said |= {repr(order): Curriculum(BASE, order) for order in CURRICULA}
+    said |= {repr(order): Curriculum(apart, order) for order in APART}
+    said[repr(RAMP)] = Curriculum(BASE, RAMP)
     return said | {
         "doubled": Transformed(BASE, ReverseWords(), doubled=True, marker="<rev>", room=8),
         "replay": Replay(dataclasses.replace(BASE, loss="response", mixture=CHAT), BASE, share=0.5,

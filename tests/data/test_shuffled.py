@@ -5,8 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from data.corpus import Corpus
+from data.mixture import Mixture
 from data.shuffled import BLOCK, Shuffled
+from data.task.retrieval import Retrieve
+from data.world import World
 from experiments.standard import SIZES, corpus, tuning
+from tests.data.test_ledger import TWIN, cells
 
 CHAT = tuning(corpus(SIZES["smoke"], seed=0), "chat", "L2")
 
@@ -45,3 +50,12 @@ def test_a_row_does_not_depend_on_the_rows_asked_with_it():
 def test_a_corpus_that_does_not_know_its_answers_is_refused():
     with pytest.raises(ValueError, match="choose loss='response'"):
         Shuffled(dataclasses.replace(CHAT, loss="all"))
+
+
+def test_a_fact_whose_answer_is_another_one_is_stated_no_longer():
+    world = World(pairs=16, cities=4, tasks=(Retrieve("parent"), Retrieve("child")))
+    mixture = Mixture(0.5, 0, 0.5, answered=1, dictionary=0)
+    text = Corpus(world, TWIN, mixture=mixture, loss="response")
+    told, read = cells(Shuffled(text), 1000)
+    np.testing.assert_array_equal(told, read)
+    assert 50 < told.sum() < 0.1 * cells(text, 1000)[0].sum()

@@ -1,13 +1,18 @@
 """A language left out leaves the others as they were."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from data.contact import Contact
 from data.corpus import Corpus
 from data.feature import Lexicon, Names
 from data.language import Pair
 from data.mixture import Mixture
 from data.silence import Silenced
+from data.task import LISTS
+from data.task.translate import Translate
 from data.world import World
 
 PAIR = Pair((Lexicon(0), Names(0)))
@@ -41,7 +46,13 @@ def test_no_word_and_no_exposure_of_the_silent_language_is_left():
 
 
 def test_documents_in_two_languages_and_unknown_languages_are_refused():
-    with pytest.raises(ValueError, match="choose 0 of both"):
+    with pytest.raises(ValueError, match=r"dictionary=0\.04: .* choose none of them"):
         Silenced(Corpus(World(), PAIR), "L2")
+    switched = Mixture(dictionary=0, contact=Contact(switched=0.1))
+    with pytest.raises(ValueError, match=r"switched=0\.1: documents in two languages"):
+        Silenced(dataclasses.replace(BASE, mixture=switched), "L2")
+    named = dataclasses.replace(BASE.world, tasks=(*LISTS, Translate()))
+    with pytest.raises(ValueError, match=r"tasks=\[Translate\(languages=2\)\]: documents in two"):
+        Silenced(dataclasses.replace(BASE, world=named), "L2")
     with pytest.raises(ValueError, match="choose one of L1, L2"):
         Silenced(BASE, "L3")

@@ -16,6 +16,7 @@ from data.relation import CLASSES, RELATIONS
 from data.speaker import speaker
 from data.split import HeldOut, allowed
 from data.task import LISTS, Copy, First, Reverse
+from data.task.context import Boxes
 from data.task.every import EVERY
 from data.task.listing import Sort
 from data.task.retrieval import Retrieve
@@ -145,5 +146,22 @@ def test_splits_that_cannot_be_are_refused_with_the_way_out():
         dataclasses.replace(PLAIN, mixture=Mixture(held_out=(HeldOut(register="quiz"),)))
     with pytest.raises(ValueError, match="language=5"):
         allowed(World(), (HeldOut(language=5),), 2)
+    with pytest.raises(ValueError, match=r"stories=0\.6, but the world has no task for a story"):
+        Corpus(dataclasses.replace(SMALL, tasks=(Retrieve(),)), TWIN, mixture=Mixture(0, 0.6, 0.4))
     with pytest.raises(ValueError, match="glossed"):
         dataclasses.replace(PLAIN, mixture=Mixture(glossed=("nonsense",)))
+
+
+def test_where_no_question_may_be_left_open_none_is_or_the_mixture_is_refused():
+    """Guards against asking what is held out where there is nothing else to leave open."""
+    world = dataclasses.replace(SMALL, tasks=(Copy(), Boxes()))
+    mixture = Mixture(0, 0, 1, held_out=(HeldOut(Copy(), language=1),))
+    refused = pytest.raises(ValueError, match="in language 1 none may be left open; choose answ")
+    with refused:
+        Corpus(world, TWIN, mixture=mixture)
+    for fine in (
+        dict(mixture=dataclasses.replace(mixture, answered=1)),
+        dict(mixture=mixture, ratio=0.0),
+        dict(mixture=Mixture(0, 0, 1, held_out=(HeldOut(register="quiz", language=1),))),
+    ):
+        assert trespasses(Corpus(world, TWIN, **fine), 0, 40).num_rows == 0

@@ -13,6 +13,7 @@ from data import store
 from data.bench import DEFAULT
 from data.store import Stored, materialise
 from data.stream import stream
+from data.task.translate import Translate
 from data.text import Text
 from data.tokenizer import BPE, Character, Word
 from data.world import World
@@ -82,7 +83,7 @@ class Killed(type(WORDS)):
         if start >= {row}:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().rows(start, stop)
-    __repr__ = lambda self: repr(WORDS)
+Killed.__qualname__ = type(WORDS).__qualname__
 fields = {{name: getattr(WORDS, name) for name in WORDS.__dataclass_fields__}}
 store.materialise(Killed(**fields), {str(folder)!r}, 70)
 """
@@ -152,3 +153,14 @@ def test_a_folder_of_other_rows_and_rows_beyond_the_last_are_refused(tmp_path):
         Stored(str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match="a level from 0 to 22"):
         materialise(WORDS, tmp_path / "new", 20, zstd=23)
+
+
+def test_a_field_that_a_repr_leaves_out_tells_sources_apart(tmp_path):
+    told = lambda nouns: dataclasses.replace(
+        WORDS, world=dataclasses.replace(WORDS.world, tasks=(Translate(nouns=nouns),))
+    )
+    one, two = told(3), told(None)
+    assert repr(one) == repr(two)
+    materialise(one, tmp_path, 20)
+    with pytest.raises(ValueError, match="holds rows of another source"):
+        materialise(two, tmp_path, 20)

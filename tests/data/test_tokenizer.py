@@ -46,5 +46,8 @@ def test_what_a_closed_vocabulary_does_not_hold_is_refused_by_name():
         TOKENIZERS[0].encode("two cat")
     with pytest.raises(ValueError, match="'q' is not in the alphabet"):
         TOKENIZERS[1].encode("q")
+    for twice in (("a", "a"), ("a", "<doc>")):
+        with pytest.raises(ValueError, match="is there twice"):
+            Word(twice)
     with pytest.raises(ValueError, match="choose 257 or more"):
         BPE.train([TEXT], size=100)

@@ -330,6 +330,9 @@ def test_mistakes_are_refused_with_the_way_out(base):
         Transformed(base, Shuffle(), kinds=("poem",))
     with pytest.raises(ValueError, match="choose among them"):
         Transformed(base, Shuffle(), languages=(2,))
+    for wrong in (dict(languages=("L2",)), dict(kinds=(0,))):
+        with pytest.raises(ValueError, match="choose among them"):
+            Transformed(base, Shuffle(), **wrong)
     with pytest.raises(ValueError, match="are not new words"):
         Transformed(BASES["plain"], Shuffle(), marker=BASES["plain"].tokenizer.words[3])
     with pytest.raises(ValueError, match="is one character"):
