@@ -37,7 +37,7 @@ def main(
         temperature: 0 says the most probable token
         nucleus: draw among the fewest tokens that hold this much of the mass
         steps: tokens of an answer at most
-        seed: of the draws
+        seed: another one, another answer, where answers are drawn
     """
     rule = Sample(temperature, nucleus) if temperature else Greedy()
     if temperature == 0 and nucleus != 1:

@@ -37,10 +37,20 @@ class Embedding(nnx.Module):
     def __call__(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T D"]:
         return self.w[...][tokens]
 
-    def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T W"]:
-        """x w^T: the tied output layer."""
-        y = x.reshape(-1, x.shape[-1]) @ self.w[...].astype(x.dtype).T
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+
+@jax.custom_vjp
+def logits(x: Float[Array, "_ D"], w: Float[Array, "D W"]) -> Float[Array, "_ W"]:
+    """x w in float32, of whatever dtype x and w are: what it is summed in is not rounded to theirs.
+
+    Autodiff would take the products of the backward pass in float32 too; they stay in x's dtype.
+    """
+    return jnp.matmul(x, w, preferred_element_type=jnp.float32)
+
+
+logits.defvjp(
+    lambda x, w: (logits(x, w), (x, w)),
+    lambda given, g: jax.vjp(jnp.matmul, *given)[1](g.astype(given[0].dtype)),
+)
 
 
 class RMSNorm(nnx.Module):
@@ -208,7 +218,7 @@ def _by_token(q, k, v, g, state, documents, see, scale):
         return keeps[:, t, :, :, None] * S + k[:, t, :, :, None] * v[:, t, :, None, :]
 
     def read(S, t):
-        return scale * jnp.einsum("bhk,bhkv->bhv", q[:, t], S)
+        return scale * jnp.einsum("bhk,bhkv->bhv", q[:, t], S, precision="highest")
 
     o, state = see.scan("state", update, read, state, T)
     return o.astype(dtype), state

@@ -1,8 +1,8 @@
 """Linear attention without decay (Katharopoulos et al. 2020, arXiv 2006.16236, in the normed form).
 
-S_t = S_{t-1} + k_t v_t^T and o_t = S_t^T q_t / sqrt(K). The denominator of their equation 4 is the
-norm after the sum instead (Qin et al. 2022, arXiv 2210.10340, section 4.1), as in GLA: the two
-differ by the gate alone.
+S_t = S_{t-1} + k_t v_t^T and o_t = S_t^T q_t / sqrt(K), without their feature map elu + 1: q and k
+are as projected, as in GLA. The denominator of their equation 4 is the norm after the sum instead
+(Qin et al. 2022, arXiv 2210.10340, section 4.1), as in GLA too: the two differ by the gate alone.
 """
 
 import dataclasses

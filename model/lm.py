@@ -23,7 +23,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from model.collect import NOTHING, Edit, Tap, check
-from model.layer import Embedding, Linear, RMSNorm, SwiGLU
+from model.layer import Embedding, Linear, RMSNorm, SwiGLU, logits
 from model.mixer import Mixer
 
 Params = dict[str, Any]
@@ -139,8 +139,9 @@ class Net(nnx.Module):
 
     def unembed(self, x: Float[Array, "B T D"]) -> Float[Array, "B T W"]:
         """Logits of the normed residual stream, in float32."""
-        logits = self.embedding.logits(x) if self.head is None else self.head(x)
-        return logits.astype(jnp.float32)
+        w = self.embedding.w[...].T if self.head is None else self.head.w[...]
+        y = logits(x.reshape(-1, x.shape[-1]), w.astype(x.dtype))
+        return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def init(cfg: LM, key: Key[Array, ""]) -> Params:

@@ -62,11 +62,16 @@ def mixers(cfg: LM, name: str) -> Mixer | tuple[Mixer, ...]:
     """The mixers of the paper's comparison, and of its ablations, at the width of `cfg`.
 
     Heads of softmax are 64 wide (32 at most four of them), RetNet's keys 256 where D allows.
-    A hybrid is three layers of GLA to one of softmax in a window of 512.
+    Every fourth layer of a hybrid is softmax in a window of 512, the others are GLA.
     """
     D = cfg.D
     softmax = Softmax(heads=max(4, D // 64))
     if name == "hybrid":
+        if cfg.layers < 4:
+            raise ValueError(
+                f"every fourth layer of a hybrid is softmax, and layers={cfg.layers} has none; "
+                "choose layers=4 or more, as of hybrid-10M"
+            )
         window = dataclasses.replace(softmax, window=512)
         return tuple(window if i % 4 == 3 else GLA(heads=4) for i in range(cfg.layers))
     return {

@@ -68,7 +68,8 @@ class Softmax:
         return Cache(empty, empty, jnp.zeros((B, places), bool), jnp.int32(0))
 
     def flops(self, D: int, T: int) -> float:
-        seen = T / 2 if self.window is None else min(T / 2, self.window)
+        w = min(T, self.window or T)
+        seen = w - w * w / (2 * T)  # the first w tokens see half of them, as is usual to count
         cope = 2 * D * self.cope  # q.e for every place
         return 4.0 * seen * D + cope  # q.k and p.v over the tokens seen on average
 

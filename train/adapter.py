@@ -89,8 +89,12 @@ class Masked:
 
 
 # BitFit (Ben Zaken, Ravfogel & Goldberg 2022, 2106.10199): here norms have gains and no bias, and
-# some mixers no bias at all, so gains are trained with the biases.
-BIAS_ONLY = Only(r".*/(bias|gain)")
+# some mixers no bias at all, so gains are trained with the biases. Mamba's, of time steps, is b.
+BIAS_ONLY = Only(r".*/(bias|gain|mixer/b)")
+
+# Matrices inside the blocks that map vectors to vectors. Not the embedding and the head (their rows
+# are words), not depthwise convolutions, tables of places, or what an adapter adds.
+MAPS = r"blocks/\d+/(mixer|mlp)/(?!convolution/)\w+/w"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,7 @@ class LoRA:
 
     rank: int = 4
     scale: float = 2.0
-    pattern: str = r"blocks/\d+/(mixer|mlp)/(?!convolution/)\w+/w"
+    pattern: str = MAPS
 
     def __post_init__(self):
         if self.rank < 1 or self.scale <= 0:

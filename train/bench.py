@@ -54,7 +54,14 @@ def main(
     members: int = 1,
     torch: str | None = None,
 ) -> None:
-    """Print the table; several `members` train together as in an ensemble."""
+    """Time a training step beside what this machine can do, and print the table.
+
+    Args:
+        sizes: of the model and its batch, each a line of the table
+        mixer: of every layer
+        members: how many train together, as in an ensemble
+        torch: an interpreter with torch and transformers, whose GPT-2 takes turns with ours
+    """
     table = rich.table.Table(
         "size", "compile s", "ms a step", "tokens/s", "peak", "share", "memory", "input", "GPT-2"
     )

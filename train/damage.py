@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from train.mesh import pathname
+
 
 class _OtherShape(ValueError):
     """A good checkpoint, of another run."""
@@ -136,8 +138,7 @@ def _equal(tree: Any, notes: dict) -> Any:
 
 def _leaves(tree: Any) -> dict[str, str]:
     named = jax.tree_util.tree_leaves_with_path(tree)
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    return {name(keys): f"{leaf.dtype}{list(leaf.shape)}" for keys, leaf in named}
+    return {pathname(keys): f"{leaf.dtype}{list(leaf.shape)}" for keys, leaf in named}
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@ Each is a function write(step, {name: number}). Their libraries are optional: th
 `tensorboard`, `wandb` and `trackio` of pyproject.toml.
 """
 
+import hashlib
 import importlib
+import json
 import pathlib
 import sys
 from collections.abc import Callable
@@ -18,19 +20,30 @@ Kind = Literal["tensorboard", "wandb", "trackio"]
 
 
 def writer(kind: Kind, folder: pathlib.Path, spec: Any) -> Write:
-    """What writes to one of them; files go into `folder`, and `spec` (JSON) is the run's record."""
+    """What writes to one of them; files go into `folder`, and `spec` (JSON) is the run's record.
+
+    A run that continues goes on as the same one: it is known by its folder and spec, Trackio's by
+    its name. From the first step that is written, TensorBoard forgets what it was told before.
+    """
     if kind == "tensorboard":
-        board = _library("tensorboardX", kind).SummaryWriter(str(folder / "tensorboard"))
+        library, board = _library("tensorboardX", kind), None
 
         def write(step, values):
+            nonlocal board
+            if board is None:
+                board = library.SummaryWriter(str(folder / "tensorboard"), purge_step=step)
             for name, value in values.items():
                 board.add_scalar(name, value, step)
             board.flush()
 
         return write
     library = _library(kind, kind)
-    more = {"dir": str(folder)} if kind == "wandb" else {}
-    library.init(project="diglossia", name=folder.name, config=spec, **more)
+    known = json.dumps([str(folder.resolve()), spec])
+    own = hashlib.sha256(known.encode()).hexdigest()[:12]
+    more = {"id": own, "dir": str(folder)} if kind == "wandb" else {}
+    library.init(
+        project="diglossia", name=f"{folder.name}-{own}", config=spec, resume="allow", **more
+    )
     return lambda step, values: library.log(values, step=step)
 
 

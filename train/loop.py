@@ -78,7 +78,7 @@ class _Ensemble:
     """The members' common state, and who of them still trains."""
 
     def __init__(self, cfg, members, params, layout):
-        _check(members, params, layout)
+        _check(cfg, members, params, layout)
         self.cfg, self.members, self.layout, self.mesh = cfg, members, layout, layout.mesh()
         self.lost: dict[int, NotFinite] = {}
         self.stopped: set[int] = set()
@@ -163,7 +163,7 @@ class _Ensemble:
         for s in due:
             store, step = self.members[s].store, spans[s].stop
             if store is not None and s not in self.lost and self.saved.get(s) != step:
-                store.save(step, self._own(s), loss=record.loss[s], force=True)
+                store.save(step, self._own(s), loss=record.loss[s])
                 self.saved[s] = step
 
     def _due(self, s: int, step: int) -> bool:
@@ -199,7 +199,7 @@ class _Ensemble:
             )
 
 
-def _check(members: Sequence[Member], params: Any, layout: Layout) -> None:
+def _check(cfg: LM, members: Sequence[Member], params: Any, layout: Layout) -> None:
     if not members:
         raise ValueError("an ensemble of no members; give at least one")
     kinds = {member.recipe.structure() for member in members}
@@ -211,7 +211,33 @@ def _check(members: Sequence[Member], params: Any, layout: Layout) -> None:
     have = len(members) if params is None else len(jax.tree.leaves(params)[0])
     if have != len(members):
         raise ValueError(f"params of {have} members for {len(members)}; give each one")
-    layout.check(len(members), *np.shape(members[0].rows(0)["tokens"]))
+    shape = np.shape(members[0].rows(0)["tokens"])
+    for member in members:
+        _check_rows(cfg, member, shape)
+    layout.check(len(members), *shape)
+
+
+def _check_rows(cfg: LM, member: Member, shape: tuple[int, ...]) -> None:
+    """ValueError unless the rows of the first step are what recipe, ensemble and model say."""
+    batch = member.batches[0]
+    rows, B = member.recipe.objective.rows(batch, 0), len(batch["tokens"])
+    if member.recipe.batch != B:
+        raise ValueError(
+            f"{member.name}: batch={member.recipe.batch} in its recipe and {B} in its batches; "
+            "change either"
+        )
+    own = {name: np.shape(rows[name]) for name in ("tokens", "weights", "segments")}
+    if set(own.values()) != {shape}:
+        raise ValueError(
+            f"{member.name}: its rows are {own}, and the first member's tokens {shape}; members "
+            "of one ensemble read rows of one shape"
+        )
+    low, high = np.min(rows["tokens"]), np.max(rows["tokens"])
+    if low < 0 or high >= cfg.W:
+        raise ValueError(
+            f"{member.name}: tokens from {low} to {high}, and of W={cfg.W} words the last is "
+            f"{cfg.W - 1}; give the model more, or the corpus it is for"
+        )
 
 
 @functools.cache

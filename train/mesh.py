@@ -39,6 +39,9 @@ RULES = (
 class Layout:
     """Devices along each axis, and what is given for memory.
 
+    Along `member` they share out whole members of an ensemble, along `data` the rows of a batch,
+    along `fsdp` rows and every matrix, along `sequence` the tokens of a row.
+
     `accumulate` splits a batch into so many parts, one after the other: activations of one part
     stand at a time. `remat` keeps of each block what is named and computes the rest again in the
     backward pass: "all" is kept, "products" of the matrices (elementwise work is repeated: cheap),
@@ -101,8 +104,13 @@ class Layout:
         return {name: split(x) for name, x in batch.items()}
 
 
+def pathname(keys: tuple) -> str:
+    """Where a leaf stands in a tree, by its JAX keys: "blocks/0/mlp/down/w"."""
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
 def rule(path: str) -> P:
-    """The one rule of a parameter, by its path in the model's dict: "blocks/0/mlp/down/w"."""
+    """The one rule of a parameter, by its path in the model's dict."""
     own = re.sub(r"^blocks/\d+/", "", path)
     found = [spec for pattern, spec in RULES if re.fullmatch(pattern, own)]
     if len(found) != 1:
@@ -119,8 +127,7 @@ def placed(tree: Any, mesh: Mesh) -> Any:
     names = re.compile(r"(?:^|/)((?:blocks/\d+/|embedding/|head/|norm/).*)$")
 
     def place(keys, leaf):
-        path = jax.tree_util.keystr(keys, simple=True, separator="/")
-        own = names.search(path)
+        own = names.search(pathname(keys))
         axes = tuple(rule(own[1])) if own and leaf.ndim > 1 else ()
         spec = ("member", *axes)
         fits = [axis if n % mesh.shape[axis] == 0 else None for axis, n in zip(spec, leaf.shape)]  # noqa: B905

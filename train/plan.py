@@ -62,6 +62,7 @@ class Plan:
     recipe: Recipe
 
 
+TOPOLOGIES = "what to compile for, each v5e:AxB, v6e:AxB, v5p:AxBxC, tpu7x:AxBxC, h100:N or h200:N"
 LENGTH, RECIPE = 2048, Recipe(steps=30_000, batch=256)  # of a preset
 
 
@@ -93,17 +94,18 @@ def main() -> None:
     model = concrete(spec.model)
     fields = [
         ("model", type(model), model),
-        ("T", int, spec.T),
+        ("T", option(int, "tokens of a row"), spec.T),
         ("recipe", Recipe, spec.recipe),
         ("layout", Layout, Layout()),
-        ("topology", option(tuple[str, ...], "what to compile for"), ("v5e:4x8",)),
-        ("members", option(int, "of an ensemble"), 1),
+        ("topology", option(tuple[str, ...], TOPOLOGIES), ("v5e:4x8",)),
+        ("members", option(int, "how many train together, as in an ensemble"), 1),
         ("exact", option(bool, "compile all layers, not 1 and 2 of them"), False),
     ]
     launch = dataclasses.make_dataclass(name, fields, frozen=True)
     asked = tyro.cli(
-        tyro.conf.AvoidSubcommands[launch], prog=f"python -m train.plan {name}", args=rest
-    )
+        tyro.conf.AvoidSubcommands[launch], prog=f"python -m train.plan {name}",
+        description=__doc__.partition("\n")[0], args=rest,
+    )  # fmt: skip
     plan = Plan(model=exactly(asked.model), T=asked.T, recipe=asked.recipe)
     rows = []
     for topology in asked.topology:  # minutes each: what is known is shown at once
@@ -291,4 +293,4 @@ device_description_str: "{name}"
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    run(main)
+    run(main, "pretrain_spec")

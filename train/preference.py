@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.objective import NextToken, Rows, next_token, pieces, surprises
+from train.objective import NextToken, Rows, pieces, surprises
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,6 @@ class Near(NextToken):
             raise ValueError(f"beta={self.beta} must be above 0; without a price use NextToken")
 
     def __call__(self, net, batch, layout, base):
-        nats, weight = next_token(net, batch, layout)
         counted = jnp.roll(batch["weights"], -1, axis=1).at[:, -1].set(0)
 
         def log_p(model):
@@ -83,4 +82,7 @@ class Near(NextToken):
             return jax.nn.log_softmax(model.unembed(x))
 
         q, p = jax.lax.stop_gradient(log_p(base)), log_p(net)
-        return nats + self.beta * jnp.sum(jnp.sum(jnp.exp(q) * (q - p), -1) * counted), weight
+        targets = jnp.roll(batch["tokens"], -1, axis=1)
+        nats = -jnp.take_along_axis(p, targets[..., None], axis=-1)[..., 0]
+        away = jnp.sum(jnp.exp(q) * (q - p), axis=-1)
+        return jnp.sum((nats + self.beta * away) * counted), jnp.sum(counted)

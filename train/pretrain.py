@@ -50,7 +50,7 @@ EXPERIMENTS = pathlib.Path(__file__).parent.parent / "experiments"
 
 def main() -> None:
     peers()
-    spec, options = launched("pretrain_spec")
+    spec, options = launched("pretrain_spec", __doc__)
     train(spec, options.out or folder(spec), options)
 
 
@@ -70,11 +70,11 @@ def peers() -> None:
     multihost_utils.sync_global_devices("peers")
 
 
-def launched(function: str, **folders: str) -> tuple[Any, Any]:
+def launched(function: str, said: str, **folders: str) -> tuple[Any, Any]:
     """The spec of the experiment on the command line, with its overrides, and the other options.
 
-    `function` of the experiment gives the spec; `folders` are more options that hold a path or
-    None, each with what --help says of it.
+    `function` of the experiment gives the spec, `said` is the launcher's docstring; `folders` are
+    more options that hold a path or None, each with what --help says of it.
     """
     name, *rest = sys.argv[1:] or [""]
     spec = find(name, function)
@@ -89,12 +89,13 @@ def launched(function: str, **folders: str) -> tuple[Any, Any]:
         ("every", option(int, "steps from one checkpoint to the next"), 200),
         ("steps_per_call", option(int, "steps that SIGTERM may have to wait for"), 20),
         ("out", option(pathlib.Path | None, "folder of the run; default runs/<identity>"), None),
-        *((name, option(pathlib.Path | None, said), None) for name, said in folders.items()),
+        *((name, option(pathlib.Path | None, own), None) for name, own in folders.items()),
     ]
     launch = dataclasses.make_dataclass(name, [(n, t) for n, t, _ in fields], frozen=True)
     found = tyro.cli(
         tyro.conf.AvoidSubcommands[launch],
         prog=f"python -m train.{function.removesuffix('_spec')} {name}",
+        description=said.partition("\n")[0],
         default=launch(*(default for *_, default in fields)),
         args=rest,
     )
@@ -118,15 +119,19 @@ def folder(spec: Any) -> pathlib.Path:
 
 def find(name: str, function: str, also: tuple[str, ...] = ()) -> Any:
     """What `function` of experiments/NAME.py gives; ValueError lists those there are."""
-    name = name.removeprefix("experiments.")
-    files = sorted(EXPERIMENTS.glob("*.py"))
-    names = [f.stem for f in files if f"\ndef {function}(" in f.read_text(encoding="utf-8")]
+    name, names = name.removeprefix("experiments."), specs(function)
     if name not in names:
         names += also
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise ValueError(f"no experiment {name!r} to launch{hint} There are: {', '.join(names)}")
     return getattr(importlib.import_module(f"experiments.{name}"), function)()
+
+
+def specs(function: str) -> list[str]:
+    """The experiments that define it."""
+    files = sorted(EXPERIMENTS.glob("*.py"))
+    return [f.stem for f in files if f"\ndef {function}(" in f.read_text(encoding="utf-8")]
 
 
 def train(spec: Any, out: pathlib.Path, options: Any, base: Any = None) -> None:
@@ -206,13 +211,15 @@ def exactly(model: LM) -> LM:
     return LM(**{f.name: getattr(model, f.name) for f in dataclasses.fields(LM)})
 
 
-def run(main: Callable[[], None]) -> None:
-    """`main`, or what its module says of itself, if the first word asks for help.
+def run(main: Callable[[], None], function: str | None = None) -> None:
+    """`main`, or what its module says of itself, if the first word asks for help, and which SPECs
+    there are, that is experiments that define `function`.
 
     A user's mistake is one line and a status of 1, not a traceback.
     """
     if sys.argv[1:2] in (["-h"], ["--help"]):
-        return print(sys.modules[main.__module__].__doc__)
+        print(sys.modules[main.__module__].__doc__)
+        return print(f"SPECs: {', '.join(specs(function))}") if function else None
     keep_compiled()
     try:
         main()
@@ -223,4 +230,4 @@ def run(main: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "pretrain_spec")

@@ -16,7 +16,8 @@ import optax
 import optax.contrib
 from jaxtyping import Float
 
-from train.adapter import Adapter, Full, Masked
+from train.adapter import MAPS, Adapter, Full, Masked
+from train.mesh import pathname
 from train.objective import NextToken
 
 
@@ -49,10 +50,11 @@ class WSD:
 
     def schedule(self, lr: float, steps: int) -> optax.Schedule:
         last = round(self.decay * steps)
-        if self.warmup < 0 or not 0 < self.decay <= 1 or self.warmup + last > steps:
+        if self.warmup < 0 or not 0 < self.decay <= 1 or not 0 < last <= steps - self.warmup:
             raise ValueError(
                 f"warmup={self.warmup} and decay={self.decay} of steps={steps} do not fit; choose "
-                "a warm-up of 0 or more and a share above 0 that leave the steps between them"
+                "a warm-up of 0 or more and a share of one step or more that leave the steps "
+                "between them"
             )
         parts = [
             optax.linear_schedule(0.0, lr, max(self.warmup, 1)),
@@ -91,15 +93,10 @@ class AdamW:
 
     def transform(self, rate: Any) -> optax.GradientTransformation:
         """One step at the learning rate `rate`, a number that may be traced."""
-        matrix = lambda keys, leaf: leaf.ndim >= 2 and not _name(keys).endswith("mixer/a")
+        matrix = lambda keys, leaf: leaf.ndim >= 2 and not pathname(keys).endswith("mixer/a")
         decays = lambda params: jax.tree_util.tree_map_with_path(matrix, params)
         step = optax.adamw(rate, self.b1, self.b2, weight_decay=self.weight_decay, mask=decays)
         return optax.chain(optax.clip_by_global_norm(self.clip), step)
-
-
-# Matrices that map vectors to vectors: Muon's ground. Not the embedding and the head (their rows
-# are words), not depthwise convolutions, tables of places, or what an adapter adds.
-MAPS = re.compile(r"blocks/\d+/(mixer|mlp)/(?!convolution/)\w+/w")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +105,10 @@ class Muon:
 
     An update is scaled to a root mean square of 0.2 (Liu et al. 2025, 2502.16982, section 2.2), so
     that AdamW's learning rates serve both. What is not Muon's does not decay.
+
+    A matrix is what the model holds as one (model/layer.py): q, k, v, u and r of a GLA are made
+    orthogonal together, where the authors take each apart. So 0.2 is that of the whole, and a part
+    whose gradient is small stays small: 0.22 for q and 0.03 for r in the first step of a toy GLA.
     """
 
     lr: float = 3e-3
@@ -133,13 +134,9 @@ class Muon:
         return optax.chain(optax.clip_by_global_norm(self.clip), own)
 
 
-def _name(keys: tuple) -> str:
-    return jax.tree_util.keystr(keys, simple=True, separator="/")
-
-
 def _maps(params: Any, yes: Any) -> Any:
     """`yes` for the leaves that are Muon's, None for the others."""
-    label = lambda keys, _: yes if MAPS.fullmatch(_name(keys)) else None
+    label = lambda keys, _: yes if re.fullmatch(MAPS, pathname(keys)) else None
     return jax.tree_util.tree_map_with_path(label, params)
 
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.mesh import Layout
+from train.mesh import Layout, pathname
 from train.pretrain import run
 from train.recipe import Recipe
 from train.step import Span, State, Still, abstract, chunk, constants, loss_and_gradient
@@ -78,8 +78,7 @@ def _filled(names: tuple[str, ...], like: tuple, kept: dict[str, np.ndarray]) ->
     """The trees of the file, in the shapes of `like`, with the members' axis."""
 
     def leaf(name, keys, shape):
-        path = jax.tree_util.keystr(keys, simple=True, separator="/")
-        return jnp.asarray(kept[f"{name}/{path}"], shape.dtype)[None]
+        return jnp.asarray(kept[f"{name}/{pathname(keys)}"], shape.dtype)[None]
 
     each = lambda name, tree: jax.tree_util.tree_map_with_path(
         lambda keys, shape: leaf(name, keys, shape), tree
@@ -89,8 +88,7 @@ def _filled(names: tuple[str, ...], like: tuple, kept: dict[str, np.ndarray]) ->
 
 def _not_finite(tree: Any) -> list[str]:
     named = jax.tree_util.tree_leaves_with_path(tree)
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    return [name(keys) for keys, leaf in named if not np.isfinite(np.asarray(leaf)).all()]
+    return [pathname(keys) for keys, leaf in named if not np.isfinite(np.asarray(leaf)).all()]
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ class Rules:
         self, logits: Float[Array, "B W"], said: Bool[Array, "B W"], n: Int[Array, ""]
     ) -> Float[Array, "B W"]:
         """Logits after `n` tokens of the response, `said` being those in it."""
-        W = logits.shape[1]
-        fixed = jnp.zeros(W).at[self.eos].add(self.rise * n)
-        for token, offset in self.offsets:
+        W, fixed = logits.shape[1], jnp.zeros(logits.shape[1])
+        for token, offset in ((self.eos, self.rise * n), *self.offsets):
             if not 0 <= token < W:
-                raise ValueError(f"offsets name token {token}, which is not one of the W={W} words")
+                raise ValueError(
+                    f"eos or offsets name token {token}, which is not one of the W={W} words"
+                )
             fixed = fixed.at[token].add(offset)
         return logits + fixed[None] + jnp.where(said, self.repetition, 0.0)

@@ -24,6 +24,7 @@ from orbax.checkpoint import v1 as ocp
 
 from train.damage import Damaged, hindrance, noted, quiet, verified
 from train.lock import Lock, whole, writing
+from train.mesh import pathname
 
 
 def keep_compiled() -> None:
@@ -119,13 +120,13 @@ class Store:
         names = [path.name for path in (self.folder / "checkpoints").glob("*")]
         return sorted(map(int, filter(str.isdigit, names)), reverse=True)
 
-    def save(
-        self, step: int, state: Any, *, loss: float | None = None, force: bool = False
-    ) -> None:
-        """Save in the background if `step` is due, or now because `force`; the state of the lowest
-        `loss` so far stays when newer ones come."""
-        if not force and step % self.every:
-            return
+    def save(self, step: int, state: Any, *, loss: float | None = None) -> None:
+        """Save in the background; the state of the lowest `loss` so far stays when newer ones come.
+
+        Nothing here reads that one: it is there for whoever finds that a run went wrong later on.
+        `Checkpointer(folder / "checkpoints")` of orbax.checkpoint.v1.training has `checkpoints`,
+        each with its step and metrics["loss"], and load_checkpointables(step, {"state": like}).
+        """
         with writing(self.folder):
             self._checkpoints.save_checkpointables_async(
                 step, {"state": state}, force=True, overwrite=True, custom_metadata=noted(state),
@@ -249,8 +250,7 @@ def dump(path: pathlib.Path, spec: Any, **arrays: Any) -> None:
     """A numpy archive of trees, leaves named by their path, and a spec (JSON): what is looked at
     after a failure (train/replay.py). Of several processes all call it, and the first writes."""
     leaves = jax.tree_util.tree_leaves_with_path(arrays)
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    named = {name(keys): _whole(leaf) for keys, leaf in leaves}
+    named = {pathname(keys): _whole(leaf) for keys, leaf in leaves}
     if jax.process_index() == 0:
         with writing(path.parent):
             np.savez(path, spec=np.array(json.dumps(spec)), **named)

@@ -16,7 +16,9 @@ from train.store import load_params
 
 def main() -> None:
     peers()
-    spec, options = launched("tune_spec", base="folder to start from; default the spec's own")
+    spec, options = launched(
+        "tune_spec", __doc__, base="folder to start from; default the spec's own"
+    )
     base = options.base or folder(spec.base)
     if not (base / "params").is_dir():
         raise ValueError(
@@ -31,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "tune_spec")

@@ -163,7 +163,7 @@ def test_a_corpus_of_more_words_than_the_model_has_is_refused(monkeypatch):
     """They would be clamped in the embedding, and NaN in the loss."""
     monkeypatch.setattr(sys, "argv", ["pretrain", "flagship", "--model.W", "300"])
     with pytest.raises(ValueError, match=r"W=300 is less than the (\d+) words .*; --model.W \1$"):
-        pretrain.launched("pretrain_spec")
+        pretrain.launched("pretrain_spec", pretrain.__doc__)
 
 
 def drawn(cfg, seed):

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from model.gla import GLA
@@ -42,6 +43,21 @@ def test_init_gives_the_shapes_and_float32():
         cfg = small(mixer, dtype="bfloat16")
         found = jax.tree.map(lambda x: (x.shape, x.dtype), init(cfg, jax.random.key(0)))
         assert found == jax.tree.map(lambda x: (x.shape, jnp.dtype("float32")), shapes(cfg))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_logits_of_a_bfloat16_model_are_not_rounded_to_it_and_their_gradient_is_as_before(tied):
+    cfg = small(Softmax(heads=2), tied=tied, dtype="bfloat16")
+    net = bind(cfg, init(cfg, jax.random.key(0)))
+    x = jax.random.normal(jax.random.key(1), (2, 5, 16), "bfloat16")
+    w = (net.embedding.w[...].T if tied else net.head.w[...]).astype("bfloat16")
+    found = net.unembed(x)
+    assert found.dtype == jnp.float32 and (found != found.astype("bfloat16")).any()
+    np.testing.assert_allclose(found, x.astype("float32") @ w.astype("float32"), rtol=1e-5)
+    weigh = jax.random.normal(jax.random.key(2), found.shape)
+    rough = lambda x: jnp.sum((x @ w).astype(jnp.float32) * weigh)
+    own = jax.grad(lambda x: jnp.sum(net.unembed(x) * weigh))(x)
+    np.testing.assert_array_equal(own, jax.grad(rough)(x))
 
 
 def test_bind_names_the_first_wrong_keys_and_shapes():

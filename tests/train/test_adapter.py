@@ -11,6 +11,8 @@ from flax.traverse_util import flatten_dict
 
 from model.gla import GLA
 from model.lm import LM, apply, init, shapes
+from model.mamba import Mamba
+from model.mamba2 import Mamba2
 from model.softmax import Softmax
 from tests.train.every import MIXERS
 from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Masked, Only, divide
@@ -109,6 +111,23 @@ def test_low_rank_changes_have_that_rank(copying):
     for path in changed(before, after):
         change = np.asarray(flat(after)[path] - flat(before)[path])
         assert (np.linalg.matrix_rank(change, tol=1e-4) == 2).all(), path
+
+
+@pytest.mark.parametrize(
+    ("mixer", "own"),
+    [
+        (Softmax(heads=2), ()),
+        (GLA(heads=2), ("bias", "norm/gain")),
+        (Mamba(state=4), ("b", "convolution/bias")),
+        (Mamba2(state=4, width=8), ("b", "convolution/bias", "norm/gain")),
+    ],
+    ids=["softmax", "gla", "mamba", "mamba2"],
+)
+def test_biases_are_these(mixer, own):
+    params = init(LM(W=9, D=16, layers=1, mixer=mixer), KEY)
+    block = ("mixer_norm/gain", "mlp_norm/gain", *(f"mixer/{name}" for name in own))
+    found = set(flat(BIAS_ONLY.split(params, KEY)[0]))
+    assert found == {"norm/gain", *(f"blocks/0/{name}" for name in block)}
 
 
 def test_rows_of_the_embedding_are_trained_alone(copying):

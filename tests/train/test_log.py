@@ -1,5 +1,6 @@
 """Optional logs and the profile, with libraries that stand in for those not installed."""
 
+import pathlib
 import sys
 import types
 
@@ -22,12 +23,29 @@ def test_each_library_gets_numbers_by_name_and_step(tmp_path, monkeypatch):
         assert said[1:] == [(7, {"loss": 0.5})]
 
 
-def test_tensorboard_gets_a_folder_and_scalars(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("kind", "known"), [("wandb", "id"), ("trackio", "name")])
+def test_a_run_that_continues_is_the_same_one_and_no_other_is(kind, known, tmp_path, monkeypatch):
+    said = []
+    fake = types.ModuleType(kind)
+    fake.init = lambda **options: said.append(options)
+    monkeypatch.setitem(sys.modules, kind, fake)
+    monkeypatch.chdir(tmp_path)
+    a, b = tmp_path / "a" / "run", tmp_path / "b" / "run"
+    for folder, steps in ((a, 3), (pathlib.Path("a/run"), 3), (b, 3), (a, 4)):
+        writer(kind, folder, {"steps": steps})
+    assert all(options["resume"] == "allow" for options in said)
+    first, again, elsewhere, other = (options[known] for options in said)
+    assert first == again and len({first, elsewhere, other}) == 3
+
+
+def test_tensorboard_gets_scalars_and_forgets_those_it_had_from_the_first_step_on(
+    tmp_path, monkeypatch
+):
     said = []
 
     class SummaryWriter:
-        def __init__(self, folder):
-            said.append(folder)
+        def __init__(self, folder, purge_step):
+            said.append((folder, purge_step))
 
         def add_scalar(self, *own):
             said.append(own)
@@ -38,8 +56,11 @@ def test_tensorboard_gets_a_folder_and_scalars(tmp_path, monkeypatch):
     fake = types.ModuleType("tensorboardX")
     fake.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "tensorboardX", fake)
-    writer("tensorboard", tmp_path, {})(3, {"loss": 0.25})
-    assert said == [str(tmp_path / "tensorboard"), ("loss", 0.25, 3), "flushed"]
+    write = writer("tensorboard", tmp_path, {})
+    write(3, {"loss": 0.25})
+    write(6, {"loss": 0.5})
+    first, second = ("loss", 0.25, 3), ("loss", 0.5, 6)
+    assert said == [(str(tmp_path / "tensorboard"), 3), first, "flushed", second, "flushed"]
 
 
 def test_a_library_that_is_not_there_is_named(tmp_path, monkeypatch):

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
+from train.denoise import MLMU
 from train.loop import _agreed, _saves_finished, _spans, fit
 from train.member import Member, NotFinite
+from train.mesh import pathname
+from train.preference import DPO
 from train.step import parameters
 from train.store import Store
 
@@ -173,8 +176,7 @@ def test_nan_loses_the_member_and_keeps_its_batch_and_state(cfg, recipe, copying
 
     def evaluate(step, params):
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
-            np.testing.assert_array_equal(leaf, kept[f"state/trained/{name}"])
+            np.testing.assert_array_equal(leaf, kept[f"state/trained/{pathname(path)}"])
         seen.append(step)
 
     own = dataclasses.replace(recipe, seed=1)
@@ -255,6 +257,42 @@ def test_no_members_or_parameters_of_others_are_refused(cfg, recipe, copying):
         train(cfg, recipe, copying(0), options={"params": parameters(cfg, (0, 1))})
     with pytest.raises(ValueError, match="steps_per_call=0 must be at least 1"):
         train(cfg, recipe, copying(0), options={"steps_per_call": 0})
+
+
+class Other:
+    """The batches of another, changed."""
+
+    def __init__(self, stream, change):
+        self.stream, self.change = stream, change
+
+    def __getitem__(self, t):
+        return {name: self.change(x) for name, x in self.stream[t].items()}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda x: x[:1], "seed 1: batch=4 in its recipe and 1 in its batches"),
+        (lambda x: x[:, :8], r"seed 1: its rows are .*\(4, 8\).* first member's tokens \(4, 12\)"),
+        (lambda x: x + 1, "seed 1: tokens from 2 to 9, and of W=9 words the last is 8; give"),
+        (lambda x: x - 2, "seed 1: tokens from -1 to 6, and"),
+    ],
+)
+def test_rows_that_are_not_the_recipe_s_the_ensemble_s_or_the_model_s_are_refused(
+    cfg, recipe, copying, change, message
+):
+    """Of any member: rows of one would be repeated, and an unknown word is NaN."""
+    streams = {"seed 0": copying(0), "seed 1": Other(copying(1), change)}
+    members = [Member(recipe=recipe, batches=own, name=name) for name, own in streams.items()]
+    with pytest.raises(ValueError, match=message):
+        fit(cfg, members)
+
+
+def test_a_batch_is_counted_as_the_data_make_it_and_not_as_the_objective_does(cfg, recipe, copying):
+    twice = dataclasses.replace(recipe, steps=6, objective=MLMU(mask=8))
+    train(cfg, twice, copying(0))
+    pairs = dataclasses.replace(recipe, batch=2, steps=6, objective=DPO())
+    train(cfg, pairs, Other(copying(0), lambda x: x.reshape(2, 2, 12)))
 
 
 def test_a_state_is_saved_with_the_mean_loss_of_the_call_before_it(

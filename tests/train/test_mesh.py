@@ -19,7 +19,7 @@ from tests.train import every
 from train import replay
 from train.loop import fit
 from train.member import Member
-from train.mesh import Layout, placed, rule
+from train.mesh import Layout, pathname, placed, rule
 from train.recipe import Cosine, Recipe
 from train.store import Store
 
@@ -51,7 +51,7 @@ def test_every_parameter_is_matched_by_exactly_one_rule(mixer):
     for tied in (True, False):
         cfg = LM(W=16, D=16, layers=1, mixer=mixer, F=32, tied=tied)
         for keys, _ in jax.tree_util.tree_leaves_with_path(shapes(cfg)):
-            rule(jax.tree_util.keystr(keys, simple=True, separator="/"))
+            rule(pathname(keys))
 
 
 def test_an_unknown_parameter_is_refused_by_name():

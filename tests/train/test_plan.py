@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import importlib.util
 import os
+import re
 import sys
 
 import jax
@@ -16,6 +17,7 @@ from model.preset import preset
 from model.softmax import Softmax
 from train import plan
 from train.mesh import Layout
+from train.pretrain import run
 from train.recipe import Cosine, Recipe
 from train.step import chunk
 
@@ -157,3 +159,15 @@ def test_the_estimate_from_shapes_is_near_what_a_compiler_says(mixer):
     arguments = plan.arguments(plan.Plan(model=cfg, T=64, recipe=recipe), 1, None)
     analysis = chunk(cfg, recipe).lower(*arguments).compile().memory_analysis()
     assert 0.5 < analysis.temp_size_in_bytes / (held + used) < 2
+
+
+def test_help_says_what_options_are_in_what_form_and_which_specs_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["plan", "340M", "--help"])
+    with pytest.raises(SystemExit):
+        plan.main()
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for part in ("Does a run fit", "tokens of a row", "tpu7x:AxBxC", "along `fsdp` rows and every"):
+        assert part in said
+    monkeypatch.setattr(sys, "argv", ["plan", "--help"])
+    run(plan.main, "pretrain_spec")
+    assert re.search("^SPECs: .*flagship", capsys.readouterr().out, re.MULTILINE)

@@ -10,6 +10,7 @@ from model.lm import LM, init
 from model.mamba import Mamba
 from tests.train.every import MIXERS
 from train.adapter import LoRA
+from train.mesh import pathname
 from train.recipe import WSD, AdamW, Constant, Cosine, Muon, Recipe, numbers, with_numbers
 
 
@@ -40,15 +41,13 @@ def muon_s(params):
     state = Muon().transform(0.1).init(params)
     found = jax.tree.leaves(state, is_leaf=lambda s: hasattr(s, "ns_coeffs"))
     (own,) = [s.mu for s in found if hasattr(s, "ns_coeffs")]
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    return {name(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(own)}
+    return {pathname(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(own)}
 
 
 @pytest.mark.parametrize("mixer", MIXERS, ids=repr)
 def test_embeddings_heads_norms_biases_and_adapters_are_never_under_muon(mixer):
     params = init(LM(W=9, D=16, layers=1, mixer=mixer, tied=False), jax.random.key(0))
-    name = lambda keys: jax.tree_util.keystr(keys, simple=True, separator="/")
-    shapes = {name(k): leaf.shape for k, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    shapes = {pathname(k): leaf.shape for k, leaf in jax.tree_util.tree_leaves_with_path(params)}
     own = muon_s(params)
     other = shapes.keys() - own
     assert {"embedding/w", "head/w"} <= other
@@ -105,6 +104,7 @@ def test_the_gradient_is_clipped_before_adam():
         ({"batch": 0}, "batch=0 must be at least 1"),
         ({"schedule": Cosine(warmup=10)}, "choose a warm-up from 0 to 9"),
         ({"schedule": WSD(warmup=9, decay=0.2)}, "warmup=9 and decay=0.2 of steps=10 do not fit"),
+        ({"schedule": WSD(warmup=2, decay=0.04)}, "warmup=2 and decay=0.04 of steps=10 do not"),
     ],
 )
 def test_an_impossible_recipe_is_refused(change, message):

@@ -40,5 +40,6 @@ def test_decoding_follows_the_rules_token_by_token():
 
 
 def test_a_token_that_is_no_word_is_refused():
-    with pytest.raises(ValueError, match="token 9, which is not one of the W=9"):
-        Rules(offsets=((9, 1.0),))(jnp.zeros((1, 9)), jnp.zeros((1, 9), bool), jnp.int32(0))
+    for rules in (Rules(offsets=((9, 1.0),)), Rules(eos=9)):
+        with pytest.raises(ValueError, match="token 9, which is not one of the W=9"):
+            rules(jnp.zeros((1, 9)), jnp.zeros((1, 9), bool), jnp.int32(0))
