@@ -33,10 +33,10 @@ Result    2026-11-27, 0241201, toy, 5 seeds, gla, 1 CPU core, 3,502 s. C8 gla: H
           0.69 [0.63, 0.74] r, reproduced. C8 gla: the log-odds without examples foretell the tuned
           exact match as well: 0.70 [0.69, 0.73] r, reproduced. C8 gla: without examples or tuning
           nothing emerges in exact match, in stories, width 128 minus 32 (within 0.1): 0.67 [0.61,
-          0.71] EM, opposite. C8 gla: after 2 examples it does, in the quiz, width 128 minus 32:
+          0.70] EM, opposite. C8 gla: after 2 examples it does, in the quiz, width 128 minus 32:
           0.69 [0.56, 0.75] EM, reproduced. C8 gla: after tuning it does, in the quiz, width 128
           minus 32: 0.66 [0.62, 0.70] EM, reproduced. C8 gla: and untuned it had grown there in log-
-          probability, width 128 minus 32: 4.49 [2.71, 5.19] nat log-odds, reproduced.
+          probability, width 128 minus 32: 4.49 [2.74, 5.19] nat log-odds, reproduced.
 """
 
 import dataclasses

@@ -33,8 +33,8 @@ Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 6,317 s. D1 gla: c
           both ways are answered reversed (rho 7/8): 1.00 [1.00, 1.00] EM, reproduced. D1 gla:
           control, facts stated both ways are answered reversed (templates): 1.00 [1.00, 1.00] EM,
           reproduced. D1 gla: 7 of 8 facts show the rule, the held ones reversed are at chance
-          (margin 0.1): -0.01 [-0.06, 0.06] rank above chance, reproduced. D1 gla: coverage does not
-          help: held facts reversed, rho 7/8 above rho 0 (margin 0.1): 0.02 [-0.09, 0.11] rank,
+          (margin 0.1): -0.01 [-0.06, 0.06] rank above chance, inconclusive. D1 gla: coverage does
+          not help: held facts reversed, rho 7/8 above rho 0 (margin 0.1): 0.02 [-0.10, 0.11] rank,
           inconclusive. D1 gla: four wordings make facts answer a fifth, forward: 1.00 [1.00, 1.00]
           EM, reproduced. D1 gla: four wordings do not reverse them (margin 0.1): 0.00 [-0.05, 0.06]
           rank above chance, reproduced. D4 gla: stated forward in L1 (G2), shared names: forward in
