@@ -49,7 +49,7 @@ def items(shot, **losses):
     """Answers of three bases to three tasks: columns by `shot(width, task, language, tuned, shots,
     register)`, and the base's loss by language and width."""
     rows = []
-    for D, language, seed in itertools.product(WIDTHS["toy"], LANGUAGES, range(3)):
+    for D, language, seed in itertools.product(WIDTHS["toy"], LANGUAGES, range(8)):
         base = dict(mixer="gla", seed=seed, width=D, mix="standard", language=language)
         lost = dict(measure="loss", tuned="none", loss=losses[language](D), register="statement")
         rows.append(base | lost)

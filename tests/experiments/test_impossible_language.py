@@ -115,7 +115,7 @@ def test_a_perturbation_says_the_words_of_its_control_in_another_order(family):
 def test_where_no_fact_crosses_into_a_natural_l2_there_is_no_transfer_that_survives():
     assert doctest.testmod(impossible_language).failed == 0
     floor = [(np.full(9, -0.03), np.zeros(9))]
-    assert np.isnan(stats.bootstrap(floor, impossible_language.surviving, paired=True).value)
+    assert np.isnan(stats.bootstrap(floor, impossible_language.surviving, alike=(0, 0)).value)
 
 
 def test_checkpoints_double_up_to_the_end():

@@ -79,7 +79,7 @@ def test_shuffled_tuning_asks_what_tuning_asks():
     assert dataclasses.replace(of["T2", "L2"], ratio=0.0) == of["T2", "L1"]
 
 
-RESULTS = pretended.results(transfer)
+RESULTS = pretended.results(transfer, seeds=5)
 STEPS = SIZES["smoke"].at
 
 
