@@ -238,9 +238,8 @@ def _ratios(items: pa.Table, mixer: str) -> report.Section:
     return report.Section(f"{mixer}: transfer", note, figure.dots(panels, "transfer ratio"))
 
 
-def _by_arm(items: pa.Table, metric: str, **cell: str) -> dict[str, tuple[list[float], bool]]:
-    rows = {arm: stats.by_seed(items, metric, {"arm": arm} | cell) for arm in ARMS}
-    return {arm: ([c.mean() for (c,) in cells], True) for arm, cells in rows.items()}
+def _by_arm(items: pa.Table, metric: str) -> dict[str, tuple[list[float], bool]]:
+    return {arm: (stats.means(items, metric, {"arm": arm}), True) for arm in ARMS}
 
 
 def _alignment(items: pa.Table, mixer: str) -> report.Section:
@@ -264,9 +263,9 @@ def _facts(items: pa.Table, mixer: str) -> report.Section:
     panels = {}
     for names in ("shared", "own"):
         arms = [arm for arm in ARMS if not (arm == "clone" and names == "shared")]
-        own = {arm: stats.by_seed(facts, "log_odds", {"arm": arm, "names": names}) for arm in arms}
+        own = lambda arm, names=names: {"arm": arm, "names": names}
         panels[f"names {names}"] = {
-            arm: ([c.mean() for (c,) in cells], False) for arm, cells in own.items()
+            arm: (stats.means(facts, "log_odds", own(arm)), False) for arm in arms
         }
     note = "Facts stated in L1 only, asked in L2 (G2, forward). A clone has no name in common."
     body = figure.dots(panels, "log-odds, nats", 0.0)

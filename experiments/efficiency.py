@@ -43,16 +43,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.corpus import Corpus
-from data.feature import Clone
 from data.silence import Silenced
 from data.tokenizer import BPE
-from data.world import GROUPS
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below
 from experiments.measure.loss import Loss
 from experiments.scaling import DRAWS, drawn, efficiency, shorter, thinner
 from experiments.stage import Stage, seeds
-from experiments.standard import SEPARATE, SIZES, Size, mixers, pretrained
+from experiments.standard import SIZES, Size, mixers, pretrained
 
 ROWS = ("B6",)
 COST = {
@@ -81,9 +79,8 @@ def sized(name: str, way: str = "words") -> Size:
 
 
 def corpus(size: Size, seed: int, way: str = "words") -> Corpus:
-    """A language and its clone know every fact, and no document is in both."""
-    world = dataclasses.replace(size.world, groups=GROUPS[:1])
-    text = standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), SEPARATE)
+    """A language and its clone, in words or in byte pairs."""
+    text = standard.cloned(size, seed)
     return dataclasses.replace(text, subword=pieces(text)) if way == "byte pairs" else text
 
 

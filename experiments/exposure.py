@@ -55,14 +55,12 @@ import pyarrow.compute as pc
 
 from data.corpus import Corpus
 from data.curriculum import Alternating, Curriculum, Order, Ramp, Sequential
-from data.feature import Clone
-from data.world import GROUPS
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
-from experiments.standard import LANGUAGES, SEPARATE, SIZES, Size, mixers, pretrained, tuned
+from experiments.standard import LANGUAGES, SIZES, Size, mixers, pretrained, tuned
 from train.recipe import Constant, Recipe
 
 ROWS = ("B5",)
@@ -105,12 +103,6 @@ def orders(recipe: Recipe) -> dict[str, Order]:
     }
 
 
-def corpus(size: Size, seed: int) -> Corpus:
-    """A language and its clone know every fact."""
-    world = dataclasses.replace(size.world, groups=GROUPS[:1])
-    return standard.corpus(dataclasses.replace(size, world=world), seed, (Clone(),), SEPARATE)
-
-
 def stages(settings: Settings) -> list[Stage]:
     """First halves, second halves, and some L1 after two of them."""
     size, found = sized(settings.size), []
@@ -121,7 +113,7 @@ def stages(settings: Settings) -> list[Stage]:
         optimizer=size.tune.optimizer,
     )  # fmt: skip
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
-        text = corpus(size, seed)
+        text = standard.cloned(size, seed)
         later = dataclasses.replace(text, seed=seed + LATER)
         asked = (Loss(text, rows=64),)
         first = {
@@ -142,13 +134,13 @@ def stages(settings: Settings) -> list[Stage]:
 
 def preview() -> Corpus:
     """What `python -m data.preview exposure` shows."""
-    return corpus(SIZES["toy"], seed=0)
+    return standard.cloned(SIZES["toy"], seed=0)
 
 
 def claims(results: report.Results) -> list[Claim]:
     """Declared before any run."""
     size = sized(results.spec["settings"]["size"])
-    words = corpus(size, seed=0).tokenizer.size
+    words = standard.cloned(size, seed=0).tokenizer.size
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     return [
         c for m in mixers

@@ -139,7 +139,7 @@ def _efficiency(items: pa.Table, *arms: tuple[str, str], of=stats.mean) -> stats
     """Token efficiencies of (arm, language), or what `of` makes of two."""
     cells, worth = _worth(*arms)
     seeds = stats.by_seed(items, "loss", *cells)
-    alike = tuple(int(cell["language"][1:]) for cell in cells)  # documents of one language
+    alike = tuple(LANGUAGES.index(cell["language"]) for cell in cells)  # documents of one language
     return stats.bootstrap(seeds, lambda means: of(worth(means)), DRAWS, alike=alike)
 
 

@@ -66,7 +66,7 @@ from experiments.measure.loss import Loss
 from experiments.measure.marker import Marker
 from experiments.measure.recall import Recall
 from experiments.scaling import shorter
-from experiments.stage import Stage, extent, seeds
+from experiments.stage import Stage, seeds
 from experiments.standard import SEPARATE, SIZES, Size, mixers, pretrained
 
 ROWS = ("B7",)
@@ -76,12 +76,7 @@ COST = {
     "full": "Kallini et al.: GPT-2 small, 10M words, 15 languages",
 }
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings(standard.Settings):
-    """Options of the experiment. Seeds and mixers add runs to a folder and change none in it."""
-
-    mixers: str = extent("softmax")
+Settings = standard.Crossing
 
 
 FAMILIES = {

@@ -54,7 +54,7 @@ from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.recall import Recall
 from experiments.measure.translation import Translation
-from experiments.stage import Stage, extent, seeds
+from experiments.stage import Stage, seeds
 from experiments.standard import (
     MIXTURE,
     SIZES,
@@ -85,12 +85,7 @@ ACROSS = {"measure": "recall", "relation": "parent", "group": "G2", "language": 
           "direction": "forward", "names": "shared"}  # fmt: skip
 LEAST = 0.5  # EM of what is shown, nats of facts that cross: the control is above, or at its floor
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings(standard.Settings):
-    """Options of the experiment. Seeds and mixers add runs to a folder and change none in it."""
-
-    mixers: str = extent("softmax")
+Settings = standard.Crossing
 
 
 def enlarged(size: Size) -> Size:

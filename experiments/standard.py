@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from data.corpus import Corpus
-from data.feature import Lexicon, Names, PossessorFirst
+from data.feature import Clone, Lexicon, Names, PossessorFirst
 from data.language import Feature, Pair
 from data.lexicon import Phonology
 from data.mixture import Mixture
 from data.stream import Documented
-from data.world import World
+from data.world import GROUPS, World
 from experiments.stage import Measure, Stage, extent
 from model.gla import GLA
 from model.lm import LM
@@ -93,6 +93,13 @@ class Settings:
     mixers: str = extent("gla")  # names with a comma between: gla, softmax, retnet, mamba
 
 
+@dataclasses.dataclass(frozen=True)
+class Crossing(Settings):
+    """Those of an experiment on facts that cross languages, which in GLA they hardly do."""
+
+    mixers: str = extent("softmax")  # names with a comma between: gla, softmax, retnet, mamba
+
+
 def mixers(names: str) -> tuple[str, ...]:
     """`gla,softmax` as names of MIXERS; an unknown one gets the nearest and the list."""
     for name in names.split(","):
@@ -110,6 +117,12 @@ def corpus(
     twin = Pair(tuple(features), seed, Phonology(syllables=size.syllables))
     world = dataclasses.replace(size.world, seed=seed)
     return Corpus(world, twin, T=size.T, mixture=mixture, seed=seed)
+
+
+def cloned(size: Size, seed: int) -> Corpus:
+    """A language and its clone know every fact, and no document is in both."""
+    world = dataclasses.replace(size.world, groups=GROUPS[:1])
+    return corpus(dataclasses.replace(size, world=world), seed, (Clone(),), SEPARATE)
 
 
 def tuning(base: Corpus, register: str, language: str) -> Corpus:

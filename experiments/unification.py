@@ -64,7 +64,7 @@ from experiments.claim import Claim, above, below, within
 from experiments.measure.consistency import Consistency
 from experiments.measure.recall import Recall
 from experiments.measure.unification import Unification
-from experiments.stage import Stage, extent, seeds
+from experiments.stage import Stage, seeds
 from experiments.standard import MIXTURE, SIZES, Size, corpus, mixers, pretrained
 
 ROWS = ("B13",)
@@ -102,12 +102,7 @@ WITHIN = {"group": "G6", "language": "L2"}
 NEVER = {"group": "G7", "language": "L2"}
 LEAST = 0.5  # nats that a dictionary of names must add, or the arms that edit it show nothing
 
-
-@dataclasses.dataclass(frozen=True)
-class Settings(standard.Settings):
-    """Options of the experiment. Seeds and mixers add runs to a folder and change none in it."""
-
-    mixers: str = extent("softmax")
+Settings = standard.Crossing
 
 
 def arm(size: Size, seed: int, name: str) -> Corpus:

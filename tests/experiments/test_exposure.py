@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from data.curriculum import Curriculum
-from experiments import exposure, run
+from experiments import exposure, run, standard
 from experiments.exposure import ARMS, FIRST, Settings, orders, sized, stages
 
 STAGES = stages(Settings(size="smoke", seeds=2))
@@ -68,7 +68,7 @@ def test_what_is_heard_of_l2_has_no_token_of_l1():
 )  # fmt: skip
 def test_a_half_has_the_share_of_l2_that_the_docstring_says(name, begins, ends):
     size = sized("toy")
-    text = Curriculum(exposure.corpus(size, 0), orders(size.pretrain)[name])
+    text = Curriculum(standard.cloned(size, 0), orders(size.pretrain)[name])
     rows = size.pretrain.steps * size.pretrain.batch
     for start, share in ((0, begins), (rows - 320, ends)):
         language = text.rows(start, start + 320)["language"]
