@@ -152,12 +152,13 @@ def _run(spec: dict) -> str:
     return ", ".join((*parts, run["device"], f"{run['seconds']:,} s"))
 
 
-def _told(claims: list[dict], spec: dict) -> str:
+def _told(claims: list[dict], spec: dict) -> list[str]:
+    """The run, then its claims, a line each."""
     found = [f"{c['row']} {c['claim']}: {interval(c)}, {c['verdict']}." for c in claims]
-    return " ".join((f"{_run(spec)}.", *found))
+    return [f"{_run(spec)}.", *found]
 
 
-def _docstring(name: str, text: str) -> None:
+def _docstring(name: str, lines: list[str]) -> None:
     """Replaces the paragraph `Result` of an experiment's docstring."""
     path = HERE / f"{name}.py"
     source = path.read_text(encoding="utf-8")
@@ -165,7 +166,7 @@ def _docstring(name: str, text: str) -> None:
         raise ValueError(f"{path.name} has no paragraph `Result` to write into; give it one")
     start = source.index("\nResult ") + 1
     stop = source.index('"""', start)
-    shown = textwrap.fill(
-        text.replace("\\", "\\\\"), 100, initial_indent="Result    ", subsequent_indent=" " * 10
-    )
+    indents = {"initial_indent": " " * 10, "subsequent_indent": " " * 12}
+    filled = [textwrap.fill(line.replace("\\", "\\\\"), 100, **indents) for line in lines]
+    shown = "\n".join(filled).replace(" " * 10, "Result    ", 1)
     path.write_text(f"{source[:start]}{shown}\n{source[stop:]}", encoding="utf-8")
