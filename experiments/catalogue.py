@@ -116,6 +116,8 @@ def record(out: pathlib.Path) -> pathlib.Path:
     heads += [line for line in old if line.partition(":")[0] not in found]
     rows = sorted((row for rows in kept.values() for row in rows), key=lambda r: order(r[0]))
     line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    verdicts = collections.Counter(row[-1] for row in rows)
+    decided = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
     parts = [
         "# What was found",
         "",
@@ -123,6 +125,8 @@ def record(out: pathlib.Path) -> pathlib.Path:
         "rule stands in `claims()` of its experiment, whose docstring says where one was revised",
         "after a run; verdicts hold at 5% for all claims of an experiment together (Holm), by the",
         "bootstrap and by Student's t over the seeds. A toy result is a toy result.",
+        "",
+        f"{len(rows)} claims of {len(kept)} experiments: {decided}.",
         "",
         line(COLUMNS),
         line(["---"] * len(COLUMNS)),

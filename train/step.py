@@ -61,8 +61,12 @@ class Metrics(NamedTuple):
 
 def parameters(cfg: LM, seeds: tuple[int, ...], mesh: Mesh | None = None) -> Any:
     """Fresh parameters of one member per seed; on a mesh they come to be where they lie."""
-    own = jax.vmap(lambda key: init(cfg, jax.random.wrap_key_data(key)))
-    return _laid(own, mesh, keys(seeds))
+    return _laid(_drawn(cfg), mesh, keys(seeds))
+
+
+@functools.cache  # the same function for the same model, or it is compiled anew
+def _drawn(cfg: LM):
+    return jax.vmap(lambda key: init(cfg, jax.random.wrap_key_data(key)))
 
 
 def stacked(cfg: LM) -> Any:
@@ -100,13 +104,21 @@ def constants(recipes: tuple[Recipe, ...]) -> dict[str, Float[Array, " S"]]:
 
 
 def begin(recipe: Recipe, trained: Any, mesh: Mesh | None = None) -> State:
-    """The state before the first step."""
-    S = len(jax.tree.leaves(trained)[0])
-    fresh = jax.vmap(recipe.optimizer.transform(0.0).init)
+    """The state before the first step, committed to its devices as one from a checkpoint is: the
+    same program goes on from both."""
     # The chunk donates its state: what the caller passed in must survive that.
-    copy = jax.tree.map(jnp.copy, trained)
-    start = lambda trained: State(trained, fresh(trained), jnp.zeros(S, jnp.int32))
-    return _laid(start, mesh, copy)
+    state = _laid(_started(recipe.structure()), mesh, jax.tree.map(jnp.copy, trained))
+    return jax.device_put(state, jax.local_devices()[0]) if mesh is None else state
+
+
+@functools.cache
+def _started(recipe: Recipe):
+    def start(trained):
+        S = len(jax.tree.leaves(trained)[0])
+        fresh = jax.vmap(recipe.optimizer.transform(0.0).init)
+        return State(trained, fresh(trained), jnp.zeros(S, jnp.int32))
+
+    return start
 
 
 def _laid(make, mesh, *arguments):

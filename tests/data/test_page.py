@@ -48,7 +48,7 @@ CORPORA = {
 
 
 # Pages take seconds each: the others are asked among the slow tests.
-QUICK = [pytest.param(name, marks=[] if name in ("three", "parallel") else pytest.mark.slow)
+QUICK = [pytest.param(name, marks=[] if name == "three" else pytest.mark.slow)
          for name in CORPORA]  # fmt: skip
 
 

@@ -33,7 +33,10 @@ def said(corpus: Corpus, rows: int = 40) -> np.ndarray:
     return template[template >= 0]
 
 
-@pytest.mark.parametrize("twins", [(RICH,), (RICH, (Agreement(), AdjectiveLast()))])
+@pytest.mark.parametrize(
+    "twins",
+    [(RICH,), pytest.param((RICH, (Agreement(), AdjectiveLast())), marks=pytest.mark.slow)],
+)
 def test_compiled_documents_are_what_is_rendered_in_every_wording(twins):
     family, shares = Family(twins), (1 / (len(twins) + 1),) * (len(twins) + 1)
     corpus, everyone = (

@@ -16,7 +16,7 @@ from experiments.standard import SIZES, corpus, pretrained
 from model.lm import init
 
 TEXT = corpus(SIZES["smoke"], seed=0)
-MODEL = pretrained(SIZES["smoke"], "gla", 0, TEXT).model
+MODEL = pretrained(SIZES["smoke"], "softmax", 0, TEXT).model
 ROWS = np.random.default_rng(0).normal(size=(60, 12))
 OTHER = np.random.default_rng(1).normal(size=(60, 12))
 

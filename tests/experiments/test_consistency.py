@@ -23,7 +23,7 @@ def test_random_orders_have_the_rankc_that_is_called_chance():
 
 def test_every_fact_of_a_bijection_is_compared_once_a_direction():
     text = corpus(SIZES["smoke"], seed=0)
-    cfg = pretrained(SIZES["smoke"], "gla", 0, text).model
+    cfg = pretrained(SIZES["smoke"], "softmax", 0, text).model
     items = Consistency(text)(cfg, init(cfg, jax.random.key(0))).to_pylist()
     assert len(items) == 2 * text.world.pairs and {i["relation"] for i in items} == {"parent"}
     assert len({(i["fact"], i["direction"]) for i in items}) == len(items)

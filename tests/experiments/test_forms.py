@@ -16,7 +16,8 @@ from model.gla import GLA
 from model.lm import LM, init
 
 
-@pytest.mark.parametrize("normaliser", [16.0, pytest.param(0.1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("normaliser", [16.0, 0.1])
 def test_the_forms_are_one_function_and_a_gate_that_is_a_hundredth_off_is_seen(normaliser):
     text = dataclasses.replace(corpus(SIZES["smoke"], 0), T=80)  # two chunks
     cfg = LM(W=text.tokenizer.size, D=16, layers=1, mixer=GLA(heads=2))

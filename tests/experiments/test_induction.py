@@ -80,7 +80,7 @@ def test_ranks_are_the_same_in_both_and_permuted_in_facts():
 
 def test_untrained_models_are_matched_by_chance():
     one, two = alignment.first(SMOKE, 0), alignment.second(SMOKE, 0, "neither")
-    cfg = pretrained(SMOKE, "gla", 0, one).model
+    cfg = pretrained(SMOKE, "softmax", 0, one).model
     models = [init(cfg, jax.random.key(seed)) for seed in (0, 1)]
     items = Induction(one, two)(cfg, models[1], models[0])
     assert len(items) == one.world.nouns

@@ -52,7 +52,7 @@ def test_the_effect_is_the_difference_of_two_probabilities(monkeypatch):
 
 
 def test_an_untrained_model_shows_next_to_none():
-    cfg = pretrained(SMOKE, "gla", 0, TEXT).model
+    cfg = pretrained(SMOKE, "softmax", 0, TEXT).model
     items = Priming(TEXT, items=16)(cfg, init(cfg, jax.random.key(0)))
     assert abs(np.mean(items["effect"].to_numpy())) < 0.02
 
@@ -61,11 +61,11 @@ def test_the_choice_is_free_and_no_document_has_two_sentences_of_one_language():
     plain = REGISTERS.index("plain")
     for name in priming.ARMS:
         text = priming.arm(SMOKE, 0, name)
-        said = [m for i in range(1500) for _, m in text.documents(i)]
+        said = [m for i in range(600) for _, m in text.documents(i)]
         said = [getattr(m, "meaning", m) for m in said]
         double = [m.double for m in said if getattr(m, "recipient", None)]
         assert np.mean(double) == pytest.approx(0.5, abs=4 * 0.5 * len(double) ** -0.5)
-        rows = text.rows(0, 400)
+        rows = text.rows(0, 200)
         mine = rows["register"] == plain
         assert mine.any() and (name == "independent") == ("also" not in rows)
         if "also" in rows:

@@ -42,7 +42,7 @@ def test_seeds_are_paired_and_arms_of_a_tier_differ_in_objective_or_answers():
 
 def test_ranking_compares_responses_of_one_task_language_and_length():
     text = corpus(SIZES["smoke"], seed=0)
-    model = pretrained(SIZES["smoke"], "gla", 0, text).model
+    model = pretrained(SIZES["smoke"], "softmax", 0, text).model
     rows = Ranking(text, "chat", items=4)(model, init(model, jax.random.key(0))).to_pylist()
     assert rows and {row["language"] for row in rows} == {"L1", "L2"}
     for row in rows:

@@ -55,7 +55,7 @@ def test_another_name_makes_a_fact_false_and_another_order_or_no_end_makes_it_no
 
 
 def test_an_untrained_model_says_nothing_and_the_same_twice():
-    model = pretrained(SIZES["smoke"], "gla", 0, TEXT).model
+    model = pretrained(SIZES["smoke"], "softmax", 0, TEXT).model
     params = init(model, jax.random.key(0))
     first, again = (Spoken(TEXT, documents=16)(model, params) for _ in range(2))
     assert first.equals(again) and sum(first["spoken"].to_pylist()) < 2

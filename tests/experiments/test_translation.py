@@ -84,7 +84,7 @@ def test_words_of_several_tokens_are_scored_whole():
     words = TEXT.tables.words[1:]
     bpe = BPE.train((f" {word}" for word in words), size=300)
     text = dataclasses.replace(TEXT, subword=bpe, T=128)
-    cfg = pretrained(SIZES["smoke"], "gla", 0, text).model
+    cfg = pretrained(SIZES["smoke"], "softmax", 0, text).model
     items = Translation(text, shown=5)(cfg, init(cfg, jax.random.key(0)))
     assert abs(np.mean(items["log_odds"].to_numpy())) < 0.5  # untrained
     assert np.isfinite(items["log_odds"].to_numpy()).all() and len(items) == 40

@@ -49,7 +49,13 @@ def test_a_sequence_over_devices_equals_a_sequence_on_one(name: str):
     assert_close(everything(split, case, jnp.float32), want, 3e-6)
 
 
-@pytest.mark.parametrize("types", [None, (AxisType.Auto,) * 2], ids=["default", "Auto"])
+@pytest.mark.parametrize(
+    "types",
+    [
+        pytest.param(None, id="default"),
+        pytest.param((AxisType.Auto,) * 2, id="Auto", marks=pytest.mark.slow),
+    ],
+)
 def test_on_a_mesh_the_op_runs_without_jit_and_is_compiled_once(types, caplog):
     """A plain `make_mesh` has Explicit axes: arguments are moved to where the op needs them."""
     case = Case(B=2, T=64, H=2, segments=(5, 40, 3, 16), state=True)

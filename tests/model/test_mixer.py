@@ -45,7 +45,7 @@ MIXERS = {
     "hybrid": (GLA(heads=2), Softmax(heads=4, window=5), Softmax(heads=2)),
 }
 # The rest is others' code, again.
-BY_DEFAULT = "gla with convolution", "gla in groups", "mamba", "softmax in groups", "window"
+BY_DEFAULT = "gla with convolution", "mamba", "window"
 CONVOLVED = ("gla with convolution", "mamba", "mamba2")
 B, T, D, W = 3, 12, 16, 11
 CUT = 5

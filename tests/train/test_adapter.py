@@ -14,6 +14,7 @@ from model.lm import LM, apply, init, shapes
 from model.mamba import Mamba
 from model.mamba2 import Mamba2
 from model.softmax import Softmax
+from tests.kernels.compare import slow_but
 from tests.train.every import MIXERS
 from train.adapter import BIAS_ONLY, Embeddings, Full, LoRA, Masked, Only, divide
 from train.loop import Member, fit
@@ -79,7 +80,13 @@ QUICK = [pytest.param(m, marks=() if m == GLA(heads=2, convolution=4) else pytes
 
 
 @pytest.mark.parametrize("mixer", QUICK, ids=repr)
-@pytest.mark.parametrize("adapter", [LoRA(rank=2), BIAS_ONLY], ids=["LoRA", "biases"])
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        pytest.param(LoRA(rank=2), id="LoRA"),
+        pytest.param(BIAS_ONLY, id="biases", marks=pytest.mark.slow),
+    ],
+)
 def test_only_what_is_trained_moves_and_the_rest_stays_bit_for_bit(mixer, adapter, copying):
     before, after = tuned(model(mixer), adapter, copying(0))
     params = jax.tree.map(lambda leaf: leaf[0], before)
@@ -91,9 +98,8 @@ def test_only_what_is_trained_moves_and_the_rest_stays_bit_for_bit(mixer, adapte
     assert not any("norm" in path for path in expected) or adapter is BIAS_ONLY
 
 
-@pytest.mark.parametrize(
-    "adapter", [*ADAPTERS[:-1], pytest.param(ADAPTERS[-1], marks=pytest.mark.slow)], ids=repr
-)
+# Everything, and a pattern, are trained by other tests of this folder.
+@pytest.mark.parametrize("adapter", slow_but(ADAPTERS[2:5], ADAPTERS))
 def test_every_adapter_trains_something_and_what_it_freezes_stays_bit_for_bit(adapter, copying):
     before, after = tuned(model(Softmax(heads=2)), adapter, copying(0))
     assert changed(before, after)

@@ -32,6 +32,7 @@ def test_decays_that_multiply_no_matrix_are_the_mixers_own():
     assert flops(cfg, T=12, B=4) == 4 * 12 * (6 * (9 * 16 + layer) + 3 * cfg.mixer.flops(16, 12))
 
 
+@pytest.mark.slow
 def test_a_call_takes_its_steps_and_holds_the_state_of_all_members():
     step, n, memory = _step(CFG, T=12, B=4, members=2)
     step()

@@ -1,5 +1,6 @@
 """One writer a folder; full, read-only and missing folders."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -105,18 +106,17 @@ def test_a_full_disk_is_named_and_older_checkpoints_go_on_when_there_is_room(mou
 
 def test_a_training_on_a_full_disk_goes_on_when_there_is_room(mounted, cfg, recipe, copying):
     disk = mounted("size=2m")
-    run = lambda folder: fit(
-        cfg, [Member(recipe=recipe, batches=copying(0), store=Store(folder, every=5))],
-        steps_per_call=5,
-    )[0]  # fmt: skip
+    member = Member(recipe=recipe, batches=copying(0))
+    kept = lambda folder: dataclasses.replace(member, store=Store(folder, every=5))
+    run = lambda member: fit(cfg, [member], steps_per_call=5)[0]
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(2 * 2**20 - 150_000))  # room for two checkpoints of 55 kB or so
     with pytest.raises(ValueError, match=r"the disk of \S+ is full; the checkpoints before"):
-        run(disk / "run")
+        run(kept(disk / "run"))
     ballast.unlink()
-    kept = [int(p.name) for p in (disk / "run" / "checkpoints").glob("*") if p.name.isdigit()]
-    assert kept and max(kept) < 30
-    end, straight = run(disk / "run"), fit(cfg, [Member(recipe=recipe, batches=copying(0))])[0]
+    saved = [int(p.name) for p in (disk / "run" / "checkpoints").glob("*") if p.name.isdigit()]
+    assert saved and max(saved) < 30
+    end, straight = run(kept(disk / "run")), run(member)
     jax.tree.map(np.testing.assert_array_equal, end, straight)
     rows = [json.loads(row) for row in (disk / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 31))

@@ -28,7 +28,8 @@ def equal(one, other):
 
 
 def train(cfg, recipe, *streams, stores=(), options=None, **member):
-    """The states of members with these streams, seeds counting up; none may be lost."""
+    """The states of members with these streams, seeds counting up; none may be lost. Calls are
+    of five steps, the same in nearly all tests: another number is another program."""
     members = [
         Member(
             recipe=dataclasses.replace(recipe, seed=recipe.seed + s),
@@ -38,7 +39,7 @@ def train(cfg, recipe, *streams, stores=(), options=None, **member):
         )
         for s, stream in enumerate(streams)
     ]
-    state, lost = fit(cfg, members, **(options or {}))
+    state, lost = fit(cfg, members, **{"steps_per_call": 5} | (options or {}))
     assert not lost
     return state
 
@@ -58,13 +59,13 @@ def stop_at(step):
 @pytest.mark.optimised
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(cfg, recipe, copying, tmp_path):
     batches = [copying(0), copying(1)]
-    stores = lambda name: [Store(tmp_path / name / str(s), every=7) for s in range(2)]
+    stores = lambda name: [Store(tmp_path / name / str(s), every=10) for s in range(2)]
     straight = train(cfg, recipe, *batches, stores=stores("a"))
     with pytest.raises(Stopped):
-        train(cfg, recipe, *batches, stores=stores("b"), options={"on_step": stop_at(17)})
+        train(cfg, recipe, *batches, stores=stores("b"), options={"on_step": stop_at(13)})
     assert not (tmp_path / "b" / "0" / "checkpoints" / "30").exists()
     again = stores("b")
-    equal(straight, train(cfg, recipe, *batches, stores=again, options={"steps_per_call": 4}))
+    equal(straight, train(cfg, recipe, *batches, stores=again, options={"steps_per_call": 10}))
     for one, other in zip(again, stores("a"), strict=True):
         assert one.metrics() == other.metrics()
         assert [row["step"] for row in one.metrics()] == list(range(1, 31))
@@ -132,8 +133,11 @@ def interrupted(folder, number):
 @pytest.mark.optimised
 @pytest.mark.parametrize(
     "number, status",
-    [(signal.SIGTERM, 0), (signal.SIGINT, -signal.SIGINT), (signal.SIGKILL, -signal.SIGKILL)],
-    ids=["SIGTERM", "Ctrl-C", "kill -9"],
+    [
+        pytest.param(signal.SIGTERM, 0, id="SIGTERM"),
+        pytest.param(signal.SIGINT, -signal.SIGINT, id="Ctrl-C", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, id="kill -9", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_ended_goes_on_bit_for_bit(cfg, recipe, copying, tmp_path, number, status):
     straight = train(cfg, recipe, copying(0))
@@ -216,7 +220,7 @@ def test_evaluations_come_at_their_steps_with_the_parameters_of_then(cfg, recipe
 def test_a_resumed_run_evaluates_from_its_checkpoint_on(cfg, recipe, copying, tmp_path):
     seen = []
     run = lambda options=None: train(
-        cfg, recipe, copying(0), stores=[Store(tmp_path, every=4)], evaluate_at=(0, 5, 10, 25),
+        cfg, recipe, copying(0), stores=[Store(tmp_path, every=5)], evaluate_at=(0, 5, 10, 25),
         evaluate=lambda step, _: seen.append(step), options=options,
     )  # fmt: skip
     with pytest.raises(Stopped):
@@ -227,12 +231,12 @@ def test_a_resumed_run_evaluates_from_its_checkpoint_on(cfg, recipe, copying, tm
 
 
 def test_a_stopped_member_is_saved_where_it_stopped(cfg, recipe, copying, tmp_path):
-    enough = lambda step, _: step == 8
+    enough = lambda step, _: step == 10
     run = lambda: train(
-        cfg, recipe, copying(0), stores=[Store(tmp_path)], evaluate_at=(4, 8), evaluate=enough
+        cfg, recipe, copying(0), stores=[Store(tmp_path)], evaluate_at=(5, 10), evaluate=enough
     )
     first = run()
-    assert first.step[0] == 8
+    assert first.step[0] == 10
     equal(first, run())
 
 
@@ -243,8 +247,9 @@ def test_spans_end_at_every_mark():
 
 def test_metrics_come_once_a_chunk(cfg, recipe, copying):
     seen = []
-    train(cfg, recipe, copying(0), copying(1), options={"on_step": seen.append})
-    assert [progress.step for progress in seen] == [[20, 20], [30, 30]]
+    options = {"on_step": seen.append, "steps_per_call": 10}
+    train(cfg, recipe, copying(0), copying(1), options=options)
+    assert [progress.step for progress in seen] == [[10, 10], [20, 20], [30, 30]]
     for progress in seen:
         assert progress.loss.shape == (2,) and progress.gradient.shape == (2,)
         assert progress.tokens_per_second > 0
@@ -288,6 +293,7 @@ def test_rows_that_are_not_the_recipe_s_the_ensemble_s_or_the_model_s_are_refuse
         fit(cfg, members)
 
 
+@pytest.mark.slow
 def test_a_batch_is_counted_as_the_data_make_it_and_not_as_the_objective_does(cfg, recipe, copying):
     twice = dataclasses.replace(recipe, steps=6, objective=MLMU(mask=8))
     train(cfg, twice, copying(0))
@@ -306,7 +312,7 @@ def test_a_state_is_saved_with_the_mean_loss_of_the_call_before_it(
         save(step, state, loss=loss, **more)
 
     monkeypatch.setattr(store, "save", saved)
-    train(cfg, recipe, copying(0), stores=[store], options={"steps_per_call": 5})
+    train(cfg, recipe, copying(0), stores=[store])
     losses = np.array([row["loss"][0] for row in store.metrics()]).reshape(6, 5).mean(1)
     assert seen == pytest.approx({10: losses[1], 20: losses[3], 30: losses[5]})
     store.close()
@@ -344,7 +350,7 @@ def test_a_signal_during_an_evaluation_saves_its_step_and_evaluates_no_further(
             for s in range(2)
         ]  # fmt: skip
         try:
-            return fit(cfg, members)
+            return fit(cfg, members, steps_per_call=10)
         finally:
             for member in members:
                 member.store.close()

@@ -38,7 +38,8 @@ def test_a_finite_step_replays_to_the_loss_that_was_logged(cfg, recipe, copying,
     folders = [tmp_path / name for name in ("good", "bad")]
     for folder, broken in zip(folders, (None, 13), strict=True):
         store = Store(folder, every=50)
-        fit(cfg, [Member(recipe=recipe, batches=copying(0, broken_at=broken), store=store)])
+        member = Member(recipe=recipe, batches=copying(0, broken_at=broken), store=store)
+        fit(cfg, [member], steps_per_call=10)
         rows = store.metrics()
         if broken is None:
             logged = rows[13]
@@ -54,7 +55,8 @@ def test_a_finite_step_replays_to_the_loss_that_was_logged(cfg, recipe, copying,
 
 def test_a_step_is_done_again_in_as_many_parts(cfg, recipe, copying, tmp_path, monkeypatch):
     store = Store(tmp_path, every=50)
-    fit(cfg, [Member(recipe=recipe, batches=copying(0, broken_at=13), store=store)])
+    member = Member(recipe=recipe, batches=copying(0, broken_at=13), store=store)
+    fit(cfg, [member], steps_per_call=10)
     path, seen = tmp_path / "not-finite-13.npz", []
     with np.load(path) as kept:
         spec = json.loads(str(kept["spec"]))
