@@ -10,27 +10,32 @@ Question  Tuning in L1 leaves facts of both languages completed less often (join
 
 Design    The standard base of every seed and mixer, tuned in L1 in the quiz register, always
           answered. All arms read as many rows of instructions a step:
-            tuned       them alone
-            replay      with as many rows again of pretraining, statements and stories in both
-                        languages (data/replay.py)
-            replay L1   the same rows' worth in L1 alone
-            near        them alone, and a nat for every nat away from the base, at the tokens that
-                        count (train/preference.py)
-            LoRA 1      them alone, by changes of rank 1 to the projections, at ten times the rate
-          Neither replay has questions: those of pretraining are mostly left open, which would teach
-          not to answer. Neither has documents in two languages. Replay weighs every token of its
-          rows, so that instructions weigh less: what it costs them in L1 is a claim. The page
-          counts how often replay states a fact: a tenth as often as pretraining or less.
+            tuned          them alone
+            replay         with as many rows again of pretraining, statements and stories in both
+                           languages (data/replay.py)
+            replay L1      the same number of rows in L1 alone
+            replay others  in both languages, but never the facts that are asked for (G1)
+            near           them alone, and a nat for every nat away from the base, at the tokens
+                           that count (train/preference.py)
+            LoRA 1         them alone, by changes of rank 1 to the projections, at ten times the
+                           rate
+          No replay has questions: those of pretraining are mostly left open, which would teach not
+          to answer. None has documents in two languages. Replay weighs every token of its rows, so
+          that instructions weigh less: what it costs them in L1 is a claim. It states a fact a
+          fortieth as often as pretraining did, 2.6 times in each language (the page's ledger).
 
 Measures  recall of facts stated forward in both languages (G1), forward in L2: exact match. What an
           arm keeps: its exact match less that of `tuned`, over what `tuned` loses of the base's.
           following: right answers at the end of the tuning, by language; items whose answers
           coincide in both are left out.
 
+          Claims revised 2026-11-28 after the first run: `replay others` and its claim are new,
+          since replay kept all facts (1.00, softmax 0.99) and may have taught them again.
+
 Run       python -m experiments.run retention --size toy --mixers gla,softmax --seeds 8
 
-Cost      toy: 2 CPU cores, two mixers, 8 seeds, 80 short tunings beside the flagship's bases, not
-          yet measured; small: one GPU, not yet measured; full: as small
+Cost      toy: one CPU core, two mixers, 8 seeds, 96 short tunings of the flagship's bases: 16 min
+          without these; small: one GPU, not yet measured; full: as small
 
 Result    not yet run
 """
@@ -45,6 +50,7 @@ from data.corpus import Corpus
 from data.mixture import Mixture
 from data.replay import Replay
 from data.stream import Documented
+from data.world import Group
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, within
 from experiments.description_length import changed
@@ -58,8 +64,12 @@ from train.preference import Near
 from train.recipe import Recipe
 
 ROWS = ("C1", "C9")
-COST = {"toy": "2 CPU cores, 5 seeds, two mixers: not yet measured", "small": "one GPU, not yet"}
-ARMS = ("tuned", "replay", "replay L1", "near", "LoRA 1")
+COST = {
+    "toy": "one CPU core, 8 seeds, two mixers: 16 min beside the flagship's bases",
+    "small": "one GPU, not yet measured",
+}
+ARMS = ("tuned", "replay", "replay L1", "replay others", "near", "LoRA 1")
+ASKED = "G1"  # stated forward in both languages
 TOLD = Mixture(facts=0.4, stories=0.6, quiz=0.0, dictionary=0.0)  # as in MIXTURE, but for the quiz
 
 
@@ -93,8 +103,11 @@ def read(text: Corpus, arm: str) -> Documented:
     own = tuning(text, "quiz", "L1")
     if not arm.startswith("replay"):
         return own
-    ratio = 0.0 if arm == "replay L1" else text.ratio
-    told = dataclasses.replace(text, mixture=TOLD, ratio=ratio)
+    ratio, groups = 0.0 if arm == "replay L1" else text.ratio, text.world.groups
+    if arm == "replay others":
+        groups = tuple(Group(one.name) if one.name == ASKED else one for one in groups)
+    world = dataclasses.replace(text.world, groups=groups)
+    told = dataclasses.replace(text, mixture=TOLD, ratio=ratio, world=world)
     return Replay(own, told, share=0.5, registers=("statement", "story"))
 
 
@@ -108,7 +121,7 @@ def by(recipe: Recipe, arm: str) -> Recipe:
 
 
 def _fact(arm: str, language: str = "L2", way: str = "forward") -> dict[str, str]:
-    return {"measure": "recall", "relation": "parent", "group": "G1", "arm": arm,
+    return {"measure": "recall", "relation": "parent", "group": ASKED, "arm": arm,
             "language": language, "direction": way}  # fmt: skip
 
 
@@ -163,6 +176,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         ),
         kept("replay", "C1", "Ouyang et al. 2022: mixing pretraining in does; direction alone"),
         kept("replay L1", "C1", "new; H1: a mode is of no language, and so is what keeps it"),
+        kept("replay others", "C1", "new; H1: facts are out of use, and need not be told again"),
         kept("near", "C1", "Ouyang et al. 2022: a price does less; direction alone"),
         kept("LoRA 1", "C9", "Biderman et al. 2024: LoRA forgets less; direction alone"),
         Claim(
@@ -188,7 +202,7 @@ def sections(results: report.Results) -> list[report.Section]:
         items = stats.where(results.items, mixer=mixer)
         found += [_facts(items, mixer), _instructions(items, mixer), _said(items, mixer)]
     first = results.items["mixer"][0].as_py()
-    told = stats.where(results.ledger, mixer=first, relation="parent", group="G1")
+    told = stats.where(results.ledger, mixer=first, relation="parent", group=ASKED)
     losses = report.losses(results.curves, line=("mixer",), panel="arm")
     return [*found, recall.exposures(told, by="arm"), losses]
 

@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from data.ledger import ledger
 from data.stream import stream
-from experiments import flagship, retention, run
+from experiments import flagship, retention, run, stats
 from experiments.claim import decide
 from experiments.standard import SIZES, corpus
 from train.store import identity
@@ -24,7 +26,10 @@ def test_base_and_tuning_are_those_of_the_flagship():
     assert {identity(ARMS[arm]) for arm in ("base", "tuned")} <= {identity(s) for s in known}
 
 
-@pytest.mark.parametrize(("arm", "languages"), [("replay", {"L1", "L2"}), ("replay L1", {"L1"})])
+@pytest.mark.parametrize(
+    ("arm", "languages"),
+    [("replay", {"L1", "L2"}), ("replay L1", {"L1"}), ("replay others", {"L1", "L2"})],
+)
 def test_a_replay_is_half_of_the_rows_and_asks_nothing(arm, languages):
     source = ARMS[arm].corpus
     found, legend = source.provenance(0, 800), source.legend
@@ -36,6 +41,13 @@ def test_a_replay_is_half_of_the_rows_and_asks_nothing(arm, languages):
     assert named("register", own) == {"quiz"} and named("language", own) == {"L1"}
     assert 0.45 < replayed.any(1).mean() < 0.55
     assert ARMS[arm].recipe.batch == 2 * ARMS["tuned"].recipe.batch
+
+
+def test_a_replay_of_others_states_every_fact_but_those_that_are_asked_for():
+    told = {arm: ledger(ARMS[arm].corpus, 0, 800) for arm in ("replay", "replay others")}
+    count = lambda arm, group: pc.sum(stats.where(told[arm], group=group)["exposures"]).as_py() or 0
+    assert count("replay", "G1") > 0 and count("replay others", "G1") == 0
+    assert count("replay others", "G2") > count("replay", "G2") > 0
 
 
 def test_other_arms_read_the_same_rows_and_differ_in_one_thing():
@@ -66,12 +78,13 @@ def items(facts: dict[str, float], answers: dict[str, float]) -> pa.Table:
 
 
 def test_what_is_kept_is_a_share_of_what_tuning_alone_loses():
-    facts = dict(zip(("base", *retention.ARMS), (1.0, 0.2, 0.95, 0.3, 0.25, 0.9), strict=True))
-    answers = dict(zip(("base", *retention.ARMS), (0.0, 0.4, 0.4, 0.8, 0.4, 0.4), strict=True))
+    facts = dict(zip(("base", *retention.ARMS), (1.0, 0.2, 0.95, 0.3, 0.9, 0.25, 0.9), strict=True))
+    answers = dict.fromkeys(facts, 0.4) | {"base": 0.0, "replay L1": 0.8}
     claims = decide(retention._claims(items(facts, answers), "gla"))
     verdicts = {claim["claim"]: claim["verdict"] for claim in claims}
     says = lambda part: next(v for claim, v in verdicts.items() if part in claim)
     assert says("control") == says("replay keeps the facts") == "reproduced"
+    assert says("replay others keeps the facts") == "reproduced"
     assert says("LoRA 1 keeps the facts") == says("replay L1 keeps answers") == "reproduced"
     assert says("replay L1 keeps the facts") == says("near keeps the facts") == "opposite"
     assert says("replay keeps answers") == "inconclusive"
@@ -80,7 +93,7 @@ def test_what_is_kept_is_a_share_of_what_tuning_alone_loses():
 
 
 def test_the_price_of_a_replay_is_seen_in_the_first_language():
-    facts = dict(zip(("base", *retention.ARMS), (1.0, 0.2, 0.95, 0.3, 0.25, 0.9), strict=True))
+    facts = dict.fromkeys(("base", *retention.ARMS), 1.0) | {"tuned": 0.2}
     for right, verdict in ((0.9, "reproduced"), (0.4, "opposite")):
         answers = dict.fromkeys(facts, 0.9) | {"replay": right}
         claims = decide(retention._claims(items(facts, answers), "gla"))
