@@ -28,19 +28,23 @@ Run       python -m experiments.run alignment --size toy --seeds 5
 Cost      toy: 2 CPU cores, 25 trainings and 20 matchings, about 40 min a mixer (by FLOPs);
           small: one GPU, not yet measured; full: as small, with 8 seeds and all mixers
 
-Result    2026-11-27, 5449f04, toy, 5 seeds, gla, 1 CPU core, 2,344 s. B12 gla: H3: translations
-          matched without supervision, all common ground - chance: 0.70 [0.21, 0.91] share of nouns,
-          inconclusive. B12 gla: the same facts - other facts, ranks permuted: 0.66 [0.33, 0.90]
-          share of nouns, inconclusive. B12 gla: control, ranks of frequency alone, no model asked:
-          the same ranks - permuted ranks: 0.29 [0.23, 0.35] share of nouns, reproduced. B12 gla:
-          what models tell beyond ranks, all common ground: matched - by ranks alone: 0.42 [-0.08,
-          0.62] share of nouns, inconclusive. B12 gla: what ranks help models, the same facts: the
-          same ranks - permuted ranks: 0.05 [-0.05, 0.17] share of nouns, inconclusive. B12 gla:
-          control, no common ground - chance (equal within 0.05): -0.01 [-0.02, 0.02] share of
-          nouns, reproduced. B12 gla: residual of a rotation fitted on other translations, all
-          common ground - none: -0.51 [-0.56, -0.48] share of a random one's, reproduced. B12 gla:
-          what reading both adds: matched, one model of half of each text - two models, all common
-          ground: -0.63 [-0.94, -0.25] share of nouns, inconclusive.
+Result    2026-11-27, 5449f04, toy, 5 seeds, gla, 1 CPU core, 2,344 s.
+          B12 gla: H3: translations matched without supervision, all common ground - chance: 0.70
+            [0.21, 0.91] share of nouns, inconclusive.
+          B12 gla: the same facts - other facts, ranks permuted: 0.66 [0.33, 0.90] share of nouns,
+            inconclusive.
+          B12 gla: control, ranks of frequency alone, no model asked: the same ranks - permuted
+            ranks: 0.29 [0.23, 0.35] share of nouns, reproduced.
+          B12 gla: what models tell beyond ranks, all common ground: matched - by ranks alone: 0.42
+            [-0.08, 0.62] share of nouns, inconclusive.
+          B12 gla: what ranks help models, the same facts: the same ranks - permuted ranks: 0.05
+            [-0.05, 0.17] share of nouns, inconclusive.
+          B12 gla: control, no common ground - chance (equal within 0.05): -0.01 [-0.02, 0.02] share
+            of nouns, reproduced.
+          B12 gla: residual of a rotation fitted on other translations, all common ground - none:
+            -0.51 [-0.56, -0.48] share of a random one's, reproduced.
+          B12 gla: what reading both adds: matched, one model of half of each text - two models, all
+            common ground: -0.63 [-0.94, -0.25] share of nouns, inconclusive.
 """
 
 import dataclasses

@@ -24,18 +24,23 @@ Run       python -m experiments.run architecture --size toy --seeds 5
 Cost      toy: one CPU core, 5 seeds, 80 trainings at width 64, about 90 min; small: one GPU, half
           a day a seed; in the paper: 340M and 1.3B parameters, 15B and 100B tokens
 
-Result    2026-11-27, fd74330, toy, 5 seeds, 1 CPU core, 1,954 s. A2 loss in L1, gla minus softmax
-          (equal within 0.05): 0.05 [0.01, 0.07] nats a token, inconclusive. A2 loss in L2, gla
-          minus softmax (equal within 0.05): 0.06 [0.04, 0.08] nats a token, inconclusive. A2 loss
-          in L1, retnet minus gla: a decay that sees the data is worth something: -0.08 [-0.12,
-          0.02] nats a token, inconclusive. A2 loss in L1, gla minus gla, convolution 4: a
-          convolution is worth something: -0.06 [-0.15, -0.01] nats a token, inconclusive. A2 facts
-          stated both ways, all cells, gla minus softmax (equal within 0.05): 0.00 [0.00, 0.00] EM,
-          reproduced. A2 facts stated both ways, all cells, gla minus retnet (equal within 0.05):
-          0.00 [0.00, 0.00] EM, reproduced. A2 over mixers and rates: who loses less says more that
-          is grammatical: -0.94 [-0.96, -0.91] Spearman r of loss and share, reproduced. A2 control:
-          no mixer loses less at an end of its sweep than within it: the least lead of what is
-          within (slack 0.01): 0.03 [0.00, 0.05] nats a token, inconclusive.
+Result    2026-11-27, fd74330, toy, 5 seeds, 1 CPU core, 1,954 s.
+          A2 loss in L1, gla minus softmax (equal within 0.05): 0.05 [0.01, 0.07] nats a token,
+            inconclusive.
+          A2 loss in L2, gla minus softmax (equal within 0.05): 0.06 [0.04, 0.08] nats a token,
+            inconclusive.
+          A2 loss in L1, retnet minus gla: a decay that sees the data is worth something: -0.08
+            [-0.12, 0.02] nats a token, inconclusive.
+          A2 loss in L1, gla minus gla, convolution 4: a convolution is worth something: -0.06
+            [-0.15, -0.01] nats a token, inconclusive.
+          A2 facts stated both ways, all cells, gla minus softmax (equal within 0.05): 0.00 [0.00,
+            0.00] EM, reproduced.
+          A2 facts stated both ways, all cells, gla minus retnet (equal within 0.05): 0.00 [0.00,
+            0.00] EM, reproduced.
+          A2 over mixers and rates: who loses less says more that is grammatical: -0.94 [-0.96,
+            -0.91] Spearman r of loss and share, reproduced.
+          A2 control: no mixer loses less at an end of its sweep than within it: the least lead of
+            what is within (slack 0.01): 0.03 [0.00, 0.05] nats a token, inconclusive.
 """
 
 import dataclasses

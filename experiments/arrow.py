@@ -21,14 +21,17 @@ Run       python -m experiments.run arrow --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 29 min (by FLOPs); small: one GPU, not yet
           measured; full: GPT-2 to 774M, ten languages (Papadopoulos et al. 2024)
 
-Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 2,754 s. D5 gla: control, products:
-          factorising is harder than multiplying: 0.04 [0.03, 0.04] nat a token, reproduced. D5 gla:
-          plain sentences, arrow of L2 minus that of its mirror L3: it turns (beyond 0.01 nat): 0.01
-          [0.00, 0.01] nat a token, inconclusive. D5 gla: their mean: what is local cancels (margin
-          0.01 nat): -0.00 [-0.00, 0.00] nat a token, reproduced. D5 gla: stories, mean arrow of
-          both twins: answer after question is easier: 0.16 [0.12, 0.19] nat a token, reproduced. D5
-          gla: and in both twins alike: arrow of L2 minus L3 (margin 0.03 nat): 0.05 [-0.01, 0.13]
-          nat a token, inconclusive.
+Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 2,754 s.
+          D5 gla: control, products: factorising is harder than multiplying: 0.04 [0.03, 0.04] nat a
+            token, reproduced.
+          D5 gla: plain sentences, arrow of L2 minus that of its mirror L3: it turns (beyond 0.01
+            nat): 0.01 [0.00, 0.01] nat a token, inconclusive.
+          D5 gla: their mean: what is local cancels (margin 0.01 nat): -0.00 [-0.00, 0.00] nat a
+            token, reproduced.
+          D5 gla: stories, mean arrow of both twins: answer after question is easier: 0.16 [0.12,
+            0.19] nat a token, reproduced.
+          D5 gla: and in both twins alike: arrow of L2 minus L3 (margin 0.03 nat): 0.05 [-0.01,
+            0.13] nat a token, inconclusive.
 """
 
 import dataclasses

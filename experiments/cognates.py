@@ -22,15 +22,19 @@ Run       python -m experiments.run cognates --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds of one mixer: 10 trainings and as many tunings, about 25 min.
           small: one GPU, not yet measured.
 
-Result    2026-11-27, 43b71a0+changes, toy, 5 seeds, gla, 2 CPU cores, 1,509 s. B11 gla: control,
-          other words that tuning showed are translated: 0.86 [0.81, 0.92] EM, reproduced. B11 gla:
-          letters, not shown: cognates - other words: 0.01 [0.00, 0.10] EM, inconclusive. B11 gla:
-          the same in log-odds: 3.29 [1.43, 4.96] nat log-odds, inconclusive. B11 gla: control,
-          words as tokens: the same (equal within 0.5 nat): -0.27 [-0.95, 0.42] nat log-odds,
-          inconclusive. B11 gla: letters, not shown: false friends - other words: -0.41 [-1.89,
-          0.85] nat log-odds, inconclusive. B11 gla: letters: the prompt's word is the answer: false
-          friends - others: 0.10 [0.00, 0.28] share, inconclusive. B11 gla: letters, false friends:
-          two other nouns beside - none: 0.38 [-1.35, 1.40] nat log-odds, inconclusive.
+Result    2026-11-27, 43b71a0+changes, toy, 5 seeds, gla, 2 CPU cores, 1,509 s.
+          B11 gla: control, other words that tuning showed are translated: 0.86 [0.81, 0.92] EM,
+            reproduced.
+          B11 gla: letters, not shown: cognates - other words: 0.01 [0.00, 0.10] EM, inconclusive.
+          B11 gla: the same in log-odds: 3.29 [1.43, 4.96] nat log-odds, inconclusive.
+          B11 gla: control, words as tokens: the same (equal within 0.5 nat): -0.27 [-0.95, 0.42]
+            nat log-odds, inconclusive.
+          B11 gla: letters, not shown: false friends - other words: -0.41 [-1.89, 0.85] nat log-
+            odds, inconclusive.
+          B11 gla: letters: the prompt's word is the answer: false friends - others: 0.10 [0.00,
+            0.28] share, inconclusive.
+          B11 gla: letters, false friends: two other nouns beside - none: 0.38 [-1.35, 1.40] nat
+            log-odds, inconclusive.
 """
 
 import dataclasses

@@ -26,17 +26,23 @@ Run       python -m experiments.run convergence --size toy --seeds 5
 Cost      toy: one CPU core beside another run, 5 seeds, one mixer, 58 min; small: one GPU, 3 h a
           seed, not yet measured; full: 90 tuned models in the paper, 18 base ones in Lu et al.
 
-Result    2026-11-27, 0241201, toy, 5 seeds, gla, 1 CPU core, 3,502 s. C8 gla: H6: exact match after
-          2 examples and after tuning correlate over bases, tasks and languages: 0.90 [0.88, 0.92]
-          r, reproduced. C8 gla: so they do given the base's loss in that language: 0.85 [0.81,
-          0.88] partial r, reproduced. C8 gla: H6: in L2 after tuning in L1, over bases and tasks:
-          0.69 [0.63, 0.74] r, reproduced. C8 gla: the log-odds without examples foretell the tuned
-          exact match as well: 0.70 [0.69, 0.73] r, reproduced. C8 gla: without examples or tuning
-          nothing emerges in exact match, in stories, width 128 minus 32 (within 0.1): 0.67 [0.61,
-          0.70] EM, opposite. C8 gla: after 2 examples it does, in the quiz, width 128 minus 32:
-          0.69 [0.56, 0.75] EM, reproduced. C8 gla: after tuning it does, in the quiz, width 128
-          minus 32: 0.66 [0.62, 0.70] EM, reproduced. C8 gla: and untuned it had grown there in log-
-          probability, width 128 minus 32: 4.49 [2.74, 5.19] nat log-odds, reproduced.
+Result    2026-11-27, 0241201, toy, 5 seeds, gla, 1 CPU core, 3,502 s.
+          C8 gla: H6: exact match after 2 examples and after tuning correlate over bases, tasks and
+            languages: 0.90 [0.88, 0.92] r, reproduced.
+          C8 gla: so they do given the base's loss in that language: 0.85 [0.81, 0.88] partial r,
+            reproduced.
+          C8 gla: H6: in L2 after tuning in L1, over bases and tasks: 0.69 [0.63, 0.74] r,
+            reproduced.
+          C8 gla: the log-odds without examples foretell the tuned exact match as well: 0.70 [0.69,
+            0.73] r, reproduced.
+          C8 gla: without examples or tuning nothing emerges in exact match, in stories, width 128
+            minus 32 (within 0.1): 0.67 [0.61, 0.70] EM, opposite.
+          C8 gla: after 2 examples it does, in the quiz, width 128 minus 32: 0.69 [0.56, 0.75] EM,
+            reproduced.
+          C8 gla: after tuning it does, in the quiz, width 128 minus 32: 0.66 [0.62, 0.70] EM,
+            reproduced.
+          C8 gla: and untuned it had grown there in log-probability, width 128 minus 32: 4.49 [2.74,
+            5.19] nat log-odds, reproduced.
 """
 
 import dataclasses

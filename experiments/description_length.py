@@ -35,22 +35,27 @@ Run       python -m experiments.run description_length --size toy --seeds 5
 Cost      toy: 2 CPU cores, a base of its own and 18 tunings a seed, about 20 min a mixer; small:
           one GPU, under an hour a seed
 
-Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 1,250 s. C9 gla: T1: H1: prompt 16
-          alone in L1, L1 asked: gain over that of tuning everything: 1.03 [0.93, 1.16] share of the
-          EM gain, reproduced. C9 gla: T1: H1: LoRA 1 alone in L1, L1 asked: gain over that of
-          tuning everything: 1.10 [1.02, 1.19] share of the EM gain, reproduced. C9 gla: T1: prompt
-          16 in L1, L2 asked: gain over that of tuning everything in L2: 0.43 [0.30, 0.68] share of
-          the EM gain, inconclusive. C9 gla: T1: L2 where L1 comes to .5 right: prompt 16 minus
-          everything: -0.43 [-0.70, -0.12] transfer ratio, inconclusive. C9 gla: T1: L2 where L1
-          comes to .5 right: LoRA 1 minus everything: 0.02 [-0.14, 0.17] transfer ratio,
-          inconclusive. C9 gla: T2: H1: prompt 16 alone in L1, L1 asked: gain over that of tuning
-          everything: 0.52 [0.19, 0.77] share of the EM gain, inconclusive. C9 gla: T2: H1: LoRA 1
-          alone in L1, L1 asked: gain over that of tuning everything: 0.98 [0.80, 1.11] share of the
-          EM gain, reproduced. C9 gla: T2: prompt 16 in L1, L2 asked: gain over that of tuning
-          everything in L2: 0.00 [0.00, 0.00] share of the EM gain, opposite. C9 gla: T2: L2 where
-          L1 comes to .5 right: prompt 16 minus everything: undefined, inconclusive. C9 gla: T2: L2
-          where L1 comes to .5 right: LoRA 1 minus everything: 0.03 [-0.00, 0.08] transfer ratio,
-          inconclusive.
+Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 1,250 s.
+          C9 gla: T1: H1: prompt 16 alone in L1, L1 asked: gain over that of tuning everything: 1.03
+            [0.93, 1.16] share of the EM gain, reproduced.
+          C9 gla: T1: H1: LoRA 1 alone in L1, L1 asked: gain over that of tuning everything: 1.10
+            [1.02, 1.19] share of the EM gain, reproduced.
+          C9 gla: T1: prompt 16 in L1, L2 asked: gain over that of tuning everything in L2: 0.43
+            [0.30, 0.68] share of the EM gain, inconclusive.
+          C9 gla: T1: L2 where L1 comes to .5 right: prompt 16 minus everything: -0.43 [-0.70,
+            -0.12] transfer ratio, inconclusive.
+          C9 gla: T1: L2 where L1 comes to .5 right: LoRA 1 minus everything: 0.02 [-0.14, 0.17]
+            transfer ratio, inconclusive.
+          C9 gla: T2: H1: prompt 16 alone in L1, L1 asked: gain over that of tuning everything: 0.52
+            [0.19, 0.77] share of the EM gain, inconclusive.
+          C9 gla: T2: H1: LoRA 1 alone in L1, L1 asked: gain over that of tuning everything: 0.98
+            [0.80, 1.11] share of the EM gain, reproduced.
+          C9 gla: T2: prompt 16 in L1, L2 asked: gain over that of tuning everything in L2: 0.00
+            [0.00, 0.00] share of the EM gain, opposite.
+          C9 gla: T2: L2 where L1 comes to .5 right: prompt 16 minus everything: undefined,
+            inconclusive.
+          C9 gla: T2: L2 where L1 comes to .5 right: LoRA 1 minus everything: 0.03 [-0.00, 0.08]
+            transfer ratio, inconclusive.
 """
 
 import dataclasses

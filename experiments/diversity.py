@@ -28,16 +28,20 @@ Cost      toy: 2 CPU cores, 5 seeds, one mixer, 51 min beside other work; small:
           GPU, under an hour; full: more examples and rules, a model of GPT-2's size, as in the
           paper
 
-Result    2026-11-27, 0bfcbfa, toy, 5 seeds, gla, 1 CPU core, 3,035 s. C6 gla: unseen rules followed
-          in L1, 256 rules given minus 4, at one budget of examples: 0.69 [0.64, 0.74] EM,
-          reproduced. C6 gla: a threshold, no rise even in log rules: what the step that is the
-          steepest of other seeds holds beyond its even share: 0.29 [0.19, 0.36] share of the rise,
-          reproduced. C6 gla: control, with 4 rules given these are followed on new strings: 1.00
-          [0.98, 1.00] EM, reproduced. C6 gla: examples a rule matter little: 256 rules, the whole
-          budget minus a quarter of it (equal within 0.1): 0.12 [0.01, 0.22] EM, inconclusive. C6
-          gla: the same in L2, a tenth of the examples: 256 rules minus 4: -0.00 [-0.01, 0.00] EM,
-          opposite. C6 gla: H2: unseen rules in L2, 256 given: beside L1 minus L2 alone, the same
-          examples of L2: -0.03 [-0.07, 0.00] EM, inconclusive.
+Result    2026-11-27, 0bfcbfa, toy, 5 seeds, gla, 1 CPU core, 3,035 s.
+          C6 gla: unseen rules followed in L1, 256 rules given minus 4, at one budget of examples:
+            0.69 [0.64, 0.74] EM, reproduced.
+          C6 gla: a threshold, no rise even in log rules: what the step that is the steepest of
+            other seeds holds beyond its even share: 0.29 [0.19, 0.36] share of the rise,
+            reproduced.
+          C6 gla: control, with 4 rules given these are followed on new strings: 1.00 [0.98, 1.00]
+            EM, reproduced.
+          C6 gla: examples a rule matter little: 256 rules, the whole budget minus a quarter of it
+            (equal within 0.1): 0.12 [0.01, 0.22] EM, inconclusive.
+          C6 gla: the same in L2, a tenth of the examples: 256 rules minus 4: -0.00 [-0.01, 0.00]
+            EM, opposite.
+          C6 gla: H2: unseen rules in L2, 256 given: beside L1 minus L2 alone, the same examples of
+            L2: -0.03 [-0.07, 0.00] EM, inconclusive.
 """
 
 import dataclasses

@@ -25,13 +25,15 @@ Run       python -m experiments.run efficiency --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds of one mixer: 50 pretrainings, about 32 min (by FLOPs). small:
           one GPU, not yet measured. full: as Goldfish: 125M parameters, 1B tokens a language.
 
-Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 3,595 s. B6 gla: the curse: loss in L1
-          beside L2, less that of the twin without L2: 0.11 [0.09, 0.13] nat, reproduced. B6 gla: it
-          is one of capacity: the curse at half the width, less that at full: 0.04 [0.01, 0.07]
-          share of the loss, reproduced. B6 gla: a small vocabulary helps: the curse with byte
-          pairs, less that with words: 0.03 [-0.00, 0.06] share of the loss, inconclusive. B6 gla:
-          what the L1 of a bilingual model is worth: token efficiency, less that of the twin: -0.42
-          [-0.48, -0.37] TE, reproduced.
+Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 3,595 s.
+          B6 gla: the curse: loss in L1 beside L2, less that of the twin without L2: 0.11 [0.09,
+            0.13] nat, reproduced.
+          B6 gla: it is one of capacity: the curse at half the width, less that at full: 0.04 [0.01,
+            0.07] share of the loss, reproduced.
+          B6 gla: a small vocabulary helps: the curse with byte pairs, less that with words: 0.03
+            [-0.00, 0.06] share of the loss, inconclusive.
+          B6 gla: what the L1 of a bilingual model is worth: token efficiency, less that of the
+            twin: -0.42 [-0.48, -0.37] TE, reproduced.
 """
 
 import dataclasses

@@ -32,18 +32,23 @@ Cost      toy: 2 CPU cores, 5 seeds of one mixer: 50 halves and 10 readings of L
           (by FLOPs). small: one GPU, not yet measured. full: B-GPT: 125M parameters, 12B tokens a
           pair, switch at 64k of 128k steps.
 
-Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 762 s. B5 gla: one by one, L1 is
-          forgotten: loss at the end less that at the switch: 8.93 [7.94, 9.68] nat, reproduced. B5
-          gla: and totally: loss at the end less the log of 797 words: 3.90 [2.92, 4.66] nat,
-          reproduced. B5 gla: then mixed, L1 is not forgotten: loss at the end less that at the
-          switch: 0.03 [0.01, 0.05] nat, reproduced. B5 gla: L2 after L1 is worse than L2 alone, for
-          as many steps by one recipe: -0.05 [-0.07, -0.01] nat, inconclusive. B5 gla: from 10% to
-          90% of L2, against half and half: L1 (equal within .1): 0.20 [0.13, 0.24] nat,
-          inconclusive. B5 gla: from 10% to 90% of L2, against half and half: L2: -0.11 [-0.16,
-          -0.05] nat, inconclusive. B5 gla: in turns of one batch is together (equal within .1): L1:
-          0.05 [0.03, 0.07] nat, reproduced. B5 gla: after 20 batches of L1 again, how much lower
-          its loss is than in a model of L2 as old, which had never read it: 1.81 [1.67, 1.95] nat,
-          reproduced.
+Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 762 s.
+          B5 gla: one by one, L1 is forgotten: loss at the end less that at the switch: 8.93 [7.94,
+            9.68] nat, reproduced.
+          B5 gla: and totally: loss at the end less the log of 797 words: 3.90 [2.92, 4.66] nat,
+            reproduced.
+          B5 gla: then mixed, L1 is not forgotten: loss at the end less that at the switch: 0.03
+            [0.01, 0.05] nat, reproduced.
+          B5 gla: L2 after L1 is worse than L2 alone, for as many steps by one recipe: -0.05 [-0.07,
+            -0.01] nat, inconclusive.
+          B5 gla: from 10% to 90% of L2, against half and half: L1 (equal within .1): 0.20 [0.13,
+            0.24] nat, inconclusive.
+          B5 gla: from 10% to 90% of L2, against half and half: L2: -0.11 [-0.16, -0.05] nat,
+            inconclusive.
+          B5 gla: in turns of one batch is together (equal within .1): L1: 0.05 [0.03, 0.07] nat,
+            reproduced.
+          B5 gla: after 20 batches of L1 again, how much lower its loss is than in a model of L2 as
+            old, which had never read it: 1.81 [1.67, 1.95] nat, reproduced.
 """
 
 import dataclasses

@@ -19,15 +19,19 @@ Run       python -m experiments.run extrapolation --size toy --seeds 5
 Cost      toy: 1 CPU core, 5 seeds, 30 trainings of 400 steps, 96 min; small: one GPU, not yet
           measured; in the paper: trained at 2k, read at 20k
 
-Result    2026-11-27, 4c04e97, toy, 5 seeds, 1 CPU core, 5,767 s. A4 gla: loss at 16 times the
-          length of training, less that up to it: -0.01 [-0.04, 0.03] nats a token, reproduced. A4
-          softmax: loss at 16 times the length of training, less that up to it: 2.87 [2.55, 3.30]
-          nats a token, reproduced. A4 retnet: loss at 16 times the length of training, less that up
-          to it: 0.28 [0.19, 0.48] nats a token, inconclusive. A4 mamba: loss at 16 times the length
-          of training, less that up to it: -0.03 [-0.06, 0.00] nats a token, reproduced. A4 softmax,
-          no positions: loss at 16 times the length of training, less that up to it: 0.92 [0.89,
-          0.95] nats a token, opposite. A4 softmax, window: loss at 16 times the length of training,
-          less that up to it: -0.02 [-0.04, 0.01] nats a token, reproduced.
+Result    2026-11-27, 4c04e97, toy, 5 seeds, 1 CPU core, 5,767 s.
+          A4 gla: loss at 16 times the length of training, less that up to it: -0.01 [-0.04, 0.03]
+            nats a token, reproduced.
+          A4 softmax: loss at 16 times the length of training, less that up to it: 2.87 [2.55, 3.30]
+            nats a token, reproduced.
+          A4 retnet: loss at 16 times the length of training, less that up to it: 0.28 [0.19, 0.48]
+            nats a token, inconclusive.
+          A4 mamba: loss at 16 times the length of training, less that up to it: -0.03 [-0.06, 0.00]
+            nats a token, reproduced.
+          A4 softmax, no positions: loss at 16 times the length of training, less that up to it:
+            0.92 [0.89, 0.95] nats a token, opposite.
+          A4 softmax, window: loss at 16 times the length of training, less that up to it: -0.02
+            [-0.04, 0.01] nats a token, reproduced.
 """
 
 import dataclasses

@@ -30,34 +30,45 @@ Measures  recall: the completion is decoded greedily (exact match up to the end 
 
 Run       python -m experiments.run flagship --size toy --mixers gla,softmax --seeds 8
 
-Result    2026-11-27, 0c48fd5, toy, 8 seeds, gla,softmax, 1 CPU core, 1,347 s. D1 gla: stated
-          forward only (G1), asked in L1: forward minus reverse: 1.00 [1.00, 1.00] EM, reproduced.
+Result    2026-11-27, 0c48fd5, toy, 8 seeds, gla,softmax, 1 CPU core, 1,347 s.
+          D1 gla: stated forward only (G1), asked in L1: forward minus reverse: 1.00 [1.00, 1.00]
+            EM, reproduced.
           D1 gla: the same facts reversed are at chance (margin 0.1): -0.02 [-0.08, 0.03] rank above
-          chance, inconclusive. D1 gla: control, facts stated both ways (G0) are answered reversed
-          in L1: 1.00 [1.00, 1.00] EM, reproduced. B13 gla: stated forward in L1 (G2), asked forward
-          in L2: shared - own names: 0.00 [0.00, 0.00] EM, opposite. B13 gla: the same contrast in
-          log-odds: 0.29 [-0.28, 1.16] nat log-odds, inconclusive. D4 gla: forward in L1 and reverse
-          in L2 (G4), asked reverse in L1, against forward in L1 alone (G2); shared names: 0.00
-          [0.00, 0.00] EM, opposite. C1 gla: T1 tuned in L1 only, L2 answered right after 30 steps:
-          gain as a share of tuning in L2: 0.59 [0.40, 0.72] transfer ratio, reproduced. C1 gla: T2
-          tuned in L1 only, L2 answered right after 30 steps: gain as a share of tuning in L2: 0.05
-          [0.00, 0.13] transfer ratio, inconclusive. C1 gla: T1 transfer peaks early: L2 right after
-          30 minus 200 steps: 0.30 [0.21, 0.40] EM, reproduced. D1 softmax: stated forward only
-          (G1), asked in L1: forward minus reverse: 1.00 [1.00, 1.00] EM, reproduced. D1 softmax:
-          the same facts reversed are at chance (margin 0.1): 0.12 [0.06, 0.18] rank above chance,
-          inconclusive. D1 softmax: control, facts stated both ways (G0) are answered reversed in
-          L1: 1.00 [1.00, 1.00] EM, reproduced. B13 softmax: stated forward in L1 (G2), asked
-          forward in L2: shared - own names: 0.10 [0.03, 0.24] EM, inconclusive. B13 softmax: the
-          same contrast in log-odds: 3.27 [2.38, 4.11] nat log-odds, reproduced. D4 softmax: forward
-          in L1 and reverse in L2 (G4), asked reverse in L1, against forward in L1 alone (G2);
-          shared names: 0.19 [0.07, 0.34] EM, inconclusive. C1 softmax: T1 tuned in L1 only, L2
-          answered right after 30 steps: gain as a share of tuning in L2: 0.38 [0.27, 0.52] transfer
-          ratio, reproduced. C1 softmax: T2 tuned in L1 only, L2 answered right after 30 steps: gain
-          as a share of tuning in L2: 0.03 [0.01, 0.11] transfer ratio, inconclusive. C1 softmax: T1
-          transfer peaks early: L2 right after 30 minus 200 steps: 0.16 [0.10, 0.21] EM, reproduced.
+            chance, inconclusive.
+          D1 gla: control, facts stated both ways (G0) are answered reversed in L1: 1.00 [1.00,
+            1.00] EM, reproduced.
+          B13 gla: stated forward in L1 (G2), asked forward in L2: shared - own names: 0.00 [0.00,
+            0.00] EM, opposite.
+          B13 gla: the same contrast in log-odds: 0.29 [-0.28, 1.16] nat log-odds, inconclusive.
+          D4 gla: forward in L1 and reverse in L2 (G4), asked reverse in L1, against forward in L1
+            alone (G2); shared names: 0.00 [0.00, 0.00] EM, opposite.
+          C1 gla: T1 tuned in L1 only, L2 answered right after 30 steps: gain as a share of tuning
+            in L2: 0.59 [0.40, 0.72] transfer ratio, reproduced.
+          C1 gla: T2 tuned in L1 only, L2 answered right after 30 steps: gain as a share of tuning
+            in L2: 0.05 [0.00, 0.13] transfer ratio, inconclusive.
+          C1 gla: T1 transfer peaks early: L2 right after 30 minus 200 steps: 0.30 [0.21, 0.40] EM,
+            reproduced.
+          D1 softmax: stated forward only (G1), asked in L1: forward minus reverse: 1.00 [1.00,
+            1.00] EM, reproduced.
+          D1 softmax: the same facts reversed are at chance (margin 0.1): 0.12 [0.06, 0.18] rank
+            above chance, inconclusive.
+          D1 softmax: control, facts stated both ways (G0) are answered reversed in L1: 1.00 [1.00,
+            1.00] EM, reproduced.
+          B13 softmax: stated forward in L1 (G2), asked forward in L2: shared - own names: 0.10
+            [0.03, 0.24] EM, inconclusive.
+          B13 softmax: the same contrast in log-odds: 3.27 [2.38, 4.11] nat log-odds, reproduced.
+          D4 softmax: forward in L1 and reverse in L2 (G4), asked reverse in L1, against forward in
+            L1 alone (G2); shared names: 0.19 [0.07, 0.34] EM, inconclusive.
+          C1 softmax: T1 tuned in L1 only, L2 answered right after 30 steps: gain as a share of
+            tuning in L2: 0.38 [0.27, 0.52] transfer ratio, reproduced.
+          C1 softmax: T2 tuned in L1 only, L2 answered right after 30 steps: gain as a share of
+            tuning in L2: 0.03 [0.01, 0.11] transfer ratio, inconclusive.
+          C1 softmax: T1 transfer peaks early: L2 right after 30 minus 200 steps: 0.16 [0.10, 0.21]
+            EM, reproduced.
           A2 GLA minus softmax, facts stated both ways, all cells (equal within 0.05): 0.00 [0.00,
-          0.00] EM, reproduced. A2 GLA minus softmax, reverse of facts stated forward only, log-odds
-          (equal within 0.5): -0.54 [-0.79, -0.29] nat log-odds, inconclusive.
+            0.00] EM, reproduced.
+          A2 GLA minus softmax, reverse of facts stated forward only, log-odds (equal within 0.5):
+            -0.54 [-0.79, -0.29] nat log-odds, inconclusive.
 """
 
 import dataclasses

@@ -32,29 +32,35 @@ Run       python -m experiments.run format --size toy --mixers gla,softmax --see
 Cost      toy: 2 CPU cores, 10 pretrainings, about 15 min for two mixers; small: one GPU, as many,
           not yet measured; full: as small, with 8 seeds
 
-Result    2026-11-27, f1b15be, toy, 5 seeds, gla,softmax, 1 CPU core, 1,100 s. D3 gla: control
-          without which the row is void: recalls in context what nobody stated (G7), as it was told:
-          0.00 [0.00, 0.00] EM, opposite. D3 gla: stated forward only (G1), asked reversed: told
-          forward in the context minus asked in the open: 0.20 [0.01, 0.77] EM, inconclusive. D3
-          gla: G1 asked reversed, completion: chosen among four, minus chance (margin 0.1): 0.04
-          [-0.08, 0.17] share chosen, inconclusive. D3 gla: G1 asked reversed, open: chosen among
-          four, minus chance (margin 0.1): 0.07 [-0.02, 0.17] share chosen, inconclusive. D3 gla:
-          control, stated both ways (G0), reversed among four options: 0.96 [0.92, 0.99] share
-          chosen, inconclusive. D3 gla: G1 reversed is easy among options: chosen, minus G7, whom
-          nobody stated: -0.00 [-0.05, 0.06] share chosen, inconclusive. D3 gla: control, the
-          answer's place among the options does not matter (first minus last, G1 forward, margin
-          0.1): -0.01 [-0.05, 0.01] share chosen, reproduced. D3 softmax: control without which the
-          row is void: recalls in context what nobody stated (G7), as it was told: 0.79 [0.67, 0.92]
-          EM, inconclusive. D3 softmax: stated forward only (G1), asked reversed: told forward in
-          the context minus asked in the open: 0.79 [0.54, 0.95] EM, inconclusive. D3 softmax: G1
-          asked reversed, completion: chosen among four, minus chance (margin 0.1): 0.31 [0.17,
-          0.43] share chosen, inconclusive. D3 softmax: G1 asked reversed, open: chosen among four,
-          minus chance (margin 0.1): 0.58 [0.47, 0.65] share chosen, opposite. D3 softmax: control,
-          stated both ways (G0), reversed among four options: 1.00 [0.99, 1.00] share chosen,
-          reproduced. D3 softmax: G1 reversed is easy among options: chosen, minus G7, whom nobody
-          stated: 0.46 [0.41, 0.52] share chosen, reproduced. D3 softmax: control, the answer's
-          place among the options does not matter (first minus last, G1 forward, margin 0.1): 0.00
-          [0.00, 0.00] share chosen, reproduced.
+Result    2026-11-27, f1b15be, toy, 5 seeds, gla,softmax, 1 CPU core, 1,100 s.
+          D3 gla: control without which the row is void: recalls in context what nobody stated (G7),
+            as it was told: 0.00 [0.00, 0.00] EM, opposite.
+          D3 gla: stated forward only (G1), asked reversed: told forward in the context minus asked
+            in the open: 0.20 [0.01, 0.77] EM, inconclusive.
+          D3 gla: G1 asked reversed, completion: chosen among four, minus chance (margin 0.1): 0.04
+            [-0.08, 0.17] share chosen, inconclusive.
+          D3 gla: G1 asked reversed, open: chosen among four, minus chance (margin 0.1): 0.07
+            [-0.02, 0.17] share chosen, inconclusive.
+          D3 gla: control, stated both ways (G0), reversed among four options: 0.96 [0.92, 0.99]
+            share chosen, inconclusive.
+          D3 gla: G1 reversed is easy among options: chosen, minus G7, whom nobody stated: -0.00
+            [-0.05, 0.06] share chosen, inconclusive.
+          D3 gla: control, the answer's place among the options does not matter (first minus last,
+            G1 forward, margin 0.1): -0.01 [-0.05, 0.01] share chosen, reproduced.
+          D3 softmax: control without which the row is void: recalls in context what nobody stated
+            (G7), as it was told: 0.79 [0.67, 0.92] EM, inconclusive.
+          D3 softmax: stated forward only (G1), asked reversed: told forward in the context minus
+            asked in the open: 0.79 [0.54, 0.95] EM, inconclusive.
+          D3 softmax: G1 asked reversed, completion: chosen among four, minus chance (margin 0.1):
+            0.31 [0.17, 0.43] share chosen, inconclusive.
+          D3 softmax: G1 asked reversed, open: chosen among four, minus chance (margin 0.1): 0.58
+            [0.47, 0.65] share chosen, opposite.
+          D3 softmax: control, stated both ways (G0), reversed among four options: 1.00 [0.99, 1.00]
+            share chosen, reproduced.
+          D3 softmax: G1 reversed is easy among options: chosen, minus G7, whom nobody stated: 0.46
+            [0.41, 0.52] share chosen, reproduced.
+          D3 softmax: control, the answer's place among the options does not matter (first minus
+            last, G1 forward, margin 0.1): 0.00 [0.00, 0.00] share chosen, reproduced.
 """
 
 import dataclasses

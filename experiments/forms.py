@@ -19,22 +19,27 @@ Measures  apart: root mean square of the difference in log p of the next token (
 Run       python -m experiments.run forms --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, about 5 min, 1 min after the flagship; small: one GPU, minutes
 
-Result    2026-11-27, 923322f, toy, 5 seeds, 1 CPU core, 163 s. A1 chunks and recurrence, gates as
-          trained: apart by less than a ten-thousandth of a nat: -5.58 [-5.61, -5.55] log10 nat,
-          reproduced. A1 chunks and recurrence, gates 16 times as fast: apart by less than a ten-
-          thousandth of a nat: -5.66 [-5.70, -5.54] log10 nat, reproduced. A1 chunks and recurrence,
-          gates 160 times as fast: apart by less than a ten-thousandth of a nat: -5.27 [-5.50,
-          -4.99] log10 nat, reproduced. A1 chunks and steps, gates as trained: apart by less than a
-          ten-thousandth of a nat: -5.48 [-5.52, -5.44] log10 nat, reproduced. A1 chunks and steps,
-          gates 16 times as fast: apart by less than a ten-thousandth of a nat: -5.50 [-5.54, -5.44]
-          log10 nat, reproduced. A1 chunks and steps, gates 160 times as fast: apart by less than a
-          ten-thousandth of a nat: -5.13 [-5.32, -4.92] log10 nat, reproduced. A1 gradients by
-          chunks and by recurrence, gates as trained: the same to 1/1000: -6.35 [-6.48, -6.25] log10
-          relative, reproduced. A1 gradients by chunks and by recurrence, gates 16 times as fast:
-          the same to 1/1000: -6.22 [-6.35, -6.10] log10 relative, reproduced. A1 gradients by
-          chunks and by recurrence, gates 160 times as fast: the same to 1/1000: -4.79 [-5.68,
-          -4.20] log10 relative, inconclusive. A1 control: log decays that are 1% off are seen,
-          gates as trained: -1.30 [-1.35, -1.26] log10 nat, reproduced.
+Result    2026-11-27, 923322f, toy, 5 seeds, 1 CPU core, 163 s.
+          A1 chunks and recurrence, gates as trained: apart by less than a ten-thousandth of a nat:
+            -5.58 [-5.61, -5.55] log10 nat, reproduced.
+          A1 chunks and recurrence, gates 16 times as fast: apart by less than a ten-thousandth of a
+            nat: -5.66 [-5.70, -5.54] log10 nat, reproduced.
+          A1 chunks and recurrence, gates 160 times as fast: apart by less than a ten-thousandth of
+            a nat: -5.27 [-5.50, -4.99] log10 nat, reproduced.
+          A1 chunks and steps, gates as trained: apart by less than a ten-thousandth of a nat: -5.48
+            [-5.52, -5.44] log10 nat, reproduced.
+          A1 chunks and steps, gates 16 times as fast: apart by less than a ten-thousandth of a nat:
+            -5.50 [-5.54, -5.44] log10 nat, reproduced.
+          A1 chunks and steps, gates 160 times as fast: apart by less than a ten-thousandth of a
+            nat: -5.13 [-5.32, -4.92] log10 nat, reproduced.
+          A1 gradients by chunks and by recurrence, gates as trained: the same to 1/1000: -6.35
+            [-6.48, -6.25] log10 relative, reproduced.
+          A1 gradients by chunks and by recurrence, gates 16 times as fast: the same to 1/1000:
+            -6.22 [-6.35, -6.10] log10 relative, reproduced.
+          A1 gradients by chunks and by recurrence, gates 160 times as fast: the same to 1/1000:
+            -4.79 [-5.68, -4.20] log10 relative, inconclusive.
+          A1 control: log decays that are 1% off are seen, gates as trained: -1.30 [-1.35, -1.26]
+            log10 nat, reproduced.
 """
 
 import dataclasses

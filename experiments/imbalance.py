@@ -29,7 +29,21 @@ Cost      toy: 2 CPU cores, 5 seeds of one mixer: 55 pretrainings and 20 tunings
           FLOPs). small: one GPU, not yet measured. full: Schäfer et al.: 12 layers, D=768, 1.2B
           tokens an arm.
 
-Result    not yet run
+Result    2026-11-27, 3c40699, toy, 5 seeds, gla, 1 CPU core, 5,374 s.
+          B1 gla: a clone with 10% of the text against one with half: token efficiency of L2: 0.10
+            [-0.00, 0.16] TE, inconclusive.
+          B1 gla: a token of a clone with half of the text is worth less than one of L1 alone on
+            half: token efficiency of L2 minus that of L1: -0.71 [-1.12, -0.23] TE, inconclusive.
+          B1 gla: with 90% of the text L1 loses nothing: its loss minus that of L1 alone on all
+            (equal within .05): 0.02 [0.00, 0.02] nats a token, reproduced.
+          B1 gla: five languages, L1 with half of the text against all alike: token efficiency of
+            L2: 0.07 [0.05, 0.09] TE, reproduced.
+          B1 gla: H2: the states of the same question in L1 and L2, 90/10 minus 50/50, layer 1 of 2:
+            0.03 [-0.01, 0.11] cosine, inconclusive.
+          B1 gla: T1 tuned in L1, 30 steps, asked in L2: 90/10 minus 50/50, each over tuning in L2:
+            0.01 [0.00, 0.04] transfer ratio, inconclusive.
+          B1 gla: H4: T1 transfer to a clone, of which no token is shared, 90/10, 30 steps: 0.00
+            [0.00, 0.00] transfer ratio, inconclusive.
 """
 
 import dataclasses

@@ -36,20 +36,27 @@ Run       python -m experiments.run mitigation --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, 39 min beside other work; small: one GPU; full: 1.4B
           parameters, as in Golovneva et al. 2024
 
-Result    2026-11-27, 0c48fd5, toy, 5 seeds, gla, 1 CPU core, 798 s. D2 gla: control, facts stated
-          both ways (G0) are answered reversed after more of the same documents: 1.00 [1.00, 1.00]
-          EM, reproduced. D2 gla: twice as many plain documents do not heal (margin 0.5 nat): 0.56
-          [-0.42, 1.64] nat log-odds, inconclusive. D2 gla: entities heals: reversed, entities minus
-          none: 2.92 [1.92, 4.16] nat log-odds, reproduced. D2 gla: permuted heals: reversed,
-          permuted minus none: 1.76 [0.76, 3.04] nat log-odds, inconclusive. D2 gla: bridge heals:
-          reversed, bridge minus none: 0.25 [-0.69, 1.05] nat log-odds, inconclusive. D2 gla: MLM-U
-          heals: reversed, MLM-U minus none: 0.20 [-0.74, 1.53] nat log-odds, inconclusive. D2 gla:
-          BICO-like heals: reversed, BICO-like minus none: -0.06 [-1.34, 1.18] nat log-odds,
-          inconclusive. D2 gla: names of two words: entities minus words, reversed: 0.12 [0.06,
-          0.25] EM, inconclusive. D2 gla: entities at matched compute costs forward recall nothing
-          (G1, margin 0.05): 0.00 [0.00, 0.00] EM, reproduced. D2 gla: nor the language model: loss
-          on unseen stories, entities minus none (margin 0.05 nat): 0.03 [0.02, 0.03] nat a token,
-          reproduced.
+Result    2026-11-27, 0c48fd5, toy, 5 seeds, gla, 1 CPU core, 798 s.
+          D2 gla: control, facts stated both ways (G0) are answered reversed after more of the same
+            documents: 1.00 [1.00, 1.00] EM, reproduced.
+          D2 gla: twice as many plain documents do not heal (margin 0.5 nat): 0.56 [-0.42, 1.64] nat
+            log-odds, inconclusive.
+          D2 gla: entities heals: reversed, entities minus none: 2.92 [1.92, 4.16] nat log-odds,
+            reproduced.
+          D2 gla: permuted heals: reversed, permuted minus none: 1.76 [0.76, 3.04] nat log-odds,
+            inconclusive.
+          D2 gla: bridge heals: reversed, bridge minus none: 0.25 [-0.69, 1.05] nat log-odds,
+            inconclusive.
+          D2 gla: MLM-U heals: reversed, MLM-U minus none: 0.20 [-0.74, 1.53] nat log-odds,
+            inconclusive.
+          D2 gla: BICO-like heals: reversed, BICO-like minus none: -0.06 [-1.34, 1.18] nat log-odds,
+            inconclusive.
+          D2 gla: names of two words: entities minus words, reversed: 0.12 [0.06, 0.25] EM,
+            inconclusive.
+          D2 gla: entities at matched compute costs forward recall nothing (G1, margin 0.05): 0.00
+            [0.00, 0.00] EM, reproduced.
+          D2 gla: nor the language model: loss on unseen stories, entities minus none (margin 0.05
+            nat): 0.03 [0.02, 0.03] nat a token, reproduced.
 """
 
 import dataclasses

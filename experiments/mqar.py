@@ -25,16 +25,19 @@ Cost      toy: 1 CPU core, 5 seeds, 150 trainings, 46 min; small: one
           The toy has 4 pairs in 16 tokens of 32 words, all that a CPU teaches: it says nothing of
           more, and the number of pairs is swept from small on
 
-Result    2026-11-27, 143fb18, toy, 5 seeds, 1 CPU core, 1,401 s. A3 softmax minus RetNet, 4 pairs:
-          -0.11 [-0.31, -0.00] accuracy, inconclusive. A3 GLA minus RetNet, whose decay is fixed, 4
-          pairs: -0.01 [-0.02, 0.00] accuracy, inconclusive. A3 GLA, large minus small state, 4
-          pairs: 0.27 [0.18, 0.32] accuracy, reproduced. A3 GLA with minus without the short
-          convolution, 4 pairs: 0.41 [0.37, 0.43] accuracy, reproduced. A3 best minus worst learning
-          rate (0.0003 to 0.03), GLA minus softmax, 4 pairs: 0.17 [0.07, 0.36] accuracy,
-          inconclusive. A3 control: softmax recalls 4 pairs, so they can be learned from these rows:
-          0.89 [0.69, 1.00] accuracy, inconclusive. A3 control: of no arm is an end of the sweep
-          better than all within it: the least lead of what is within, 4 pairs (slack 0.02): 0.00
-          [-0.01, 0.00] accuracy, reproduced.
+Result    2026-11-27, 143fb18, toy, 5 seeds, 1 CPU core, 1,401 s.
+          A3 softmax minus RetNet, 4 pairs: -0.11 [-0.31, -0.00] accuracy, inconclusive.
+          A3 GLA minus RetNet, whose decay is fixed, 4 pairs: -0.01 [-0.02, 0.00] accuracy,
+            inconclusive.
+          A3 GLA, large minus small state, 4 pairs: 0.27 [0.18, 0.32] accuracy, reproduced.
+          A3 GLA with minus without the short convolution, 4 pairs: 0.41 [0.37, 0.43] accuracy,
+            reproduced.
+          A3 best minus worst learning rate (0.0003 to 0.03), GLA minus softmax, 4 pairs: 0.17
+            [0.07, 0.36] accuracy, inconclusive.
+          A3 control: softmax recalls 4 pairs, so they can be learned from these rows: 0.89 [0.69,
+            1.00] accuracy, inconclusive.
+          A3 control: of no arm is an end of the sweep better than all within it: the least lead of
+            what is within, 4 pairs (slack 0.02): 0.00 [-0.01, 0.00] accuracy, reproduced.
 """
 
 import dataclasses

@@ -18,13 +18,17 @@ Measures  following: the decoded answer is right and ends. associative: accuracy
 Run       python -m experiments.run position --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, 54 min; small: one GPU, not yet measured
 
-Result    2026-11-27, 90f429d, toy, 5 seeds, 2 CPU cores, 3,241 s. A4 counting and parity:
-          contextual minus rotary positions: -0.06 [-0.24, 0.08] EM, inconclusive. A4 list tasks: no
-          positions minus rotary ones (equal within 0.1): 0.00 [-0.08, 0.07] EM, inconclusive. A4
-          list tasks: a quarter of the rotary channels minus all (equal within 0.1): 0.05 [-0.02,
-          0.09] EM, inconclusive. A4 recall in rows of 64 after training on 16: rotary loses more
-          than none: 0.07 [0.02, 0.16] accuracy lost, inconclusive. A4 recall in rows of 64 after
-          training on 16: rotary loses more than GLA: 0.23 [0.15, 0.32] accuracy lost, inconclusive.
+Result    2026-11-27, 90f429d, toy, 5 seeds, 2 CPU cores, 3,241 s.
+          A4 counting and parity: contextual minus rotary positions: -0.06 [-0.24, 0.08] EM,
+            inconclusive.
+          A4 list tasks: no positions minus rotary ones (equal within 0.1): 0.00 [-0.08, 0.07] EM,
+            inconclusive.
+          A4 list tasks: a quarter of the rotary channels minus all (equal within 0.1): 0.05 [-0.02,
+            0.09] EM, inconclusive.
+          A4 recall in rows of 64 after training on 16: rotary loses more than none: 0.07 [0.02,
+            0.16] accuracy lost, inconclusive.
+          A4 recall in rows of 64 after training on 16: rotary loses more than GLA: 0.23 [0.15,
+            0.32] accuracy lost, inconclusive.
 """
 
 import dataclasses

@@ -27,16 +27,19 @@ Run       python -m experiments.run preference --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 33 min (by FLOPs); small: one GPU, 3 h a seed,
           not yet measured; full: mGPT 1.3B and others, 17 languages (Li et al. 2024)
 
-Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 3,706 s. C7 gla: DPO in L1 lowers the
-          rate of marked answers in L2, as a share of it: 0.40 [0.16, 0.67] reduction, inconclusive.
+Result    2026-11-27, fb96367, toy, 5 seeds, gla, 1 CPU core, 3,706 s.
+          C7 gla: DPO in L1 lowers the rate of marked answers in L2, as a share of it: 0.40 [0.16,
+            0.67] reduction, inconclusive.
           C7 gla: of what DPO in L2 lowers there, DPO in L1 lowers more than half: 0.40 [0.16, 0.67]
-          share of the ceiling, inconclusive. C7 gla: control, instructions in L1 without preference
-          lower it in L2 by as good as nothing (within 0.1): -0.76 [-1.18, -0.28] reduction,
-          inconclusive. C7 gla: and DPO in L1 lowers it in L2 by more than they do: 1.16 [0.55,
-          1.87] reduction, inconclusive. C7 gla: control, fluency: loss on statements of L2 after
-          DPO in L1 minus before (equal within 0.1): 0.09 [0.03, 0.16] nats a token, inconclusive.
+            share of the ceiling, inconclusive.
+          C7 gla: control, instructions in L1 without preference lower it in L2 by as good as
+            nothing (within 0.1): -0.76 [-1.18, -0.28] reduction, inconclusive.
+          C7 gla: and DPO in L1 lowers it in L2 by more than they do: 1.16 [0.55, 1.87] reduction,
+            inconclusive.
+          C7 gla: control, fluency: loss on statements of L2 after DPO in L1 minus before (equal
+            within 0.1): 0.09 [0.03, 0.16] nats a token, inconclusive.
           C7 gla: H3: retrieval of translations in the base predicts the reduction in L2, Spearman's
-          r over alignments, mean over seeds: -0.16 [-0.72, 0.56] r, inconclusive.
+            r over alignments, mean over seeds: -0.16 [-0.72, 0.56] r, inconclusive.
 """
 
 import dataclasses

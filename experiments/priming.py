@@ -24,17 +24,21 @@ Run       python -m experiments.run priming --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds of one mixer: 15 trainings, about 23 min. small: one GPU, not
           yet measured. full: 124.77M parameters, 12B tokens of text (Arnett et al. 2025).
 
-Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 1,368 s. B4 gla: H2: a choice persists
-          within L1, where no document has two sentences of L1: 0.27 [0.20, 0.33] difference in
-          probability, reproduced. B4 gla: the same, parallel documents - none (declared after the
-          run): 0.17 [0.12, 0.26] difference in probability, reproduced. B4 gla: a choice made in L1
-          persists in L2, as parallel documents train it: 0.41 [0.19, 0.53] difference in
-          probability, reproduced. B4 gla: a choice made in L2 persists in L1, as parallel documents
-          train it: 0.26 [0.14, 0.37] difference in probability, inconclusive. B4 gla: floor, the
-          untrained model does not prefer one (0.01): -0.00 [-0.01, 0.00] difference in probability,
-          reproduced. B4 gla: L1 to L2, where no document has two sentences: -0.06 [-0.22, 0.08]
-          difference in probability, inconclusive. B4 gla: L1 to L2, the near language - the distant
-          one: -0.03 [-0.12, 0.09] difference in probability, inconclusive.
+Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 1,368 s.
+          B4 gla: H2: a choice persists within L1, where no document has two sentences of L1: 0.27
+            [0.20, 0.33] difference in probability, reproduced.
+          B4 gla: the same, parallel documents - none (declared after the run): 0.17 [0.12, 0.26]
+            difference in probability, reproduced.
+          B4 gla: a choice made in L1 persists in L2, as parallel documents train it: 0.41 [0.19,
+            0.53] difference in probability, reproduced.
+          B4 gla: a choice made in L2 persists in L1, as parallel documents train it: 0.26 [0.14,
+            0.37] difference in probability, inconclusive.
+          B4 gla: floor, the untrained model does not prefer one (0.01): -0.00 [-0.01, 0.00]
+            difference in probability, reproduced.
+          B4 gla: L1 to L2, where no document has two sentences: -0.06 [-0.22, 0.08] difference in
+            probability, inconclusive.
+          B4 gla: L1 to L2, the near language - the distant one: -0.03 [-0.12, 0.09] difference in
+            probability, inconclusive.
 """
 
 import dataclasses

@@ -22,18 +22,21 @@ Run       python -m experiments.run response_only --size toy --seeds 5
 Cost      toy: 2 CPU cores, the standard base and 8 tunings a seed, about 8 min a mixer; small: one
           GPU, under an hour a seed; full: Llama-2-7B on LIMA in the paper
 
-Result    2026-11-27, 3b38776, toy, 5 seeds, gla, 2 CPU cores, 374 s. C3 gla: T1: responses of L1
-          alone, L1 asked: gain over that of instruction tuning: 0.07 [0.04, 0.11] share of the EM
-          gain, inconclusive. C3 gla: T2: responses of L1 alone, L1 asked: gain over that of
-          instruction tuning: 0.05 [0.01, 0.11] share of the EM gain, inconclusive. C3 gla: T1: the
-          same, L2 asked: gain over that of tuning in L2: 0.01 [-0.01, 0.04] share of the EM gain,
-          opposite. C3 gla: T2: the same, L2 asked: gain over that of tuning in L2: 0.00 [0.00,
-          0.00] share of the EM gain, opposite. C3 gla: H1: T1: responses of L1 alone make an answer
-          begin in L2: 0.73 [0.51, 0.93] share of the gain in p(answer begins), inconclusive. C3
-          gla: the base ranks the own response above another's, chat in L1: share minus .5: 0.04
-          [-0.09, 0.18] share of instructions, inconclusive. C3 gla: the base ranks the own response
-          above another's, chat in L2: share minus .5: 0.06 [-0.09, 0.25] share of instructions,
-          inconclusive.
+Result    2026-11-27, 3b38776, toy, 5 seeds, gla, 2 CPU cores, 374 s.
+          C3 gla: T1: responses of L1 alone, L1 asked: gain over that of instruction tuning: 0.07
+            [0.04, 0.11] share of the EM gain, inconclusive.
+          C3 gla: T2: responses of L1 alone, L1 asked: gain over that of instruction tuning: 0.05
+            [0.01, 0.11] share of the EM gain, inconclusive.
+          C3 gla: T1: the same, L2 asked: gain over that of tuning in L2: 0.01 [-0.01, 0.04] share
+            of the EM gain, opposite.
+          C3 gla: T2: the same, L2 asked: gain over that of tuning in L2: 0.00 [0.00, 0.00] share of
+            the EM gain, opposite.
+          C3 gla: H1: T1: responses of L1 alone make an answer begin in L2: 0.73 [0.51, 0.93] share
+            of the gain in p(answer begins), inconclusive.
+          C3 gla: the base ranks the own response above another's, chat in L1: share minus .5: 0.04
+            [-0.09, 0.18] share of instructions, inconclusive.
+          C3 gla: the base ranks the own response above another's, chat in L2: share minus .5: 0.06
+            [-0.09, 0.25] share of instructions, inconclusive.
 """
 
 import dataclasses

@@ -37,7 +37,43 @@ Run       python -m experiments.run retention --size toy --mixers gla,softmax --
 Cost      toy: one CPU core, two mixers, 8 seeds, 96 short tunings of the flagship's bases: 16 min
           without these; small: one GPU, not yet measured; full: as small
 
-Result    not yet run
+Result    2026-11-28, 7b97b46, toy, 8 seeds, gla,softmax, 1 CPU core, 199 s.
+          C1 gla: control, tuning in L1 hides facts of L2: G1 forward, tuned minus base: -0.71
+            [-0.88, -0.48] EM, reproduced.
+          C1 gla: replay keeps the facts of L2 that tuning in L1 hides: 1.00 [1.00, 1.00] share of
+            the EM lost, reproduced.
+          C1 gla: replay L1 keeps the facts of L2 that tuning in L1 hides: 0.07 [-0.07, 0.26] share
+            of the EM lost, opposite.
+          C1 gla: replay others keeps the facts of L2 that tuning in L1 hides: 0.81 [0.58, 0.91]
+            share of the EM lost, inconclusive.
+          C1 gla: near keeps the facts of L2 that tuning in L1 hides: 0.88 [0.68, 0.97] share of the
+            EM lost, reproduced.
+          C9 gla: LoRA 1 keeps the facts of L2 that tuning in L1 hides: 0.95 [0.80, 1.00] share of
+            the EM lost, reproduced.
+          C1 gla: replay costs instructions in L1 nothing: right, minus tuned alone (margin 0.1):
+            -0.00 [-0.04, 0.04] EM, reproduced.
+          C1 gla: replay keeps answers in L2 to the end: right, minus tuned alone: 0.21 [0.13, 0.28]
+            EM, reproduced.
+          C1 gla: replay L1 keeps answers in L2 to the end: right, minus tuned alone: 0.05 [0.01,
+            0.10] EM, inconclusive.
+          C1 softmax: control, tuning in L1 hides facts of L2: G1 forward, tuned minus base: -0.79
+            [-0.89, -0.62] EM, reproduced.
+          C1 softmax: replay keeps the facts of L2 that tuning in L1 hides: 0.99 [0.92, 1.00] share
+            of the EM lost, reproduced.
+          C1 softmax: replay L1 keeps the facts of L2 that tuning in L1 hides: 0.40 [0.18, 0.66]
+            share of the EM lost, inconclusive.
+          C1 softmax: replay others keeps the facts of L2 that tuning in L1 hides: 0.62 [0.48, 0.72]
+            share of the EM lost, inconclusive.
+          C1 softmax: near keeps the facts of L2 that tuning in L1 hides: 0.94 [0.69, 1.00] share of
+            the EM lost, reproduced.
+          C9 softmax: LoRA 1 keeps the facts of L2 that tuning in L1 hides: 0.99 [0.93, 1.00] share
+            of the EM lost, reproduced.
+          C1 softmax: replay costs instructions in L1 nothing: right, minus tuned alone (margin
+            0.1): 0.02 [-0.03, 0.05] EM, reproduced.
+          C1 softmax: replay keeps answers in L2 to the end: right, minus tuned alone: 0.15 [0.09,
+            0.23] EM, reproduced.
+          C1 softmax: replay L1 keeps answers in L2 to the end: right, minus tuned alone: -0.03
+            [-0.07, 0.01] EM, inconclusive.
 """
 
 import dataclasses

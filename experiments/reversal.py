@@ -29,22 +29,29 @@ Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 39 min (by FLOPs), 31 with
           base; small: one GPU, not yet measured; full: GPT-2 of 24 layers, 3,000 epochs (Zhu et
           al. 2024)
 
-Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 6,317 s. D1 gla: control, facts stated
-          both ways are answered reversed (rho 7/8): 1.00 [1.00, 1.00] EM, reproduced. D1 gla:
-          control, facts stated both ways are answered reversed (templates): 1.00 [1.00, 1.00] EM,
-          reproduced. D1 gla: 7 of 8 facts show the rule, the held ones reversed are at chance
-          (margin 0.1): -0.01 [-0.06, 0.06] rank above chance, inconclusive. D1 gla: coverage does
-          not help: held facts reversed, rho 7/8 above rho 0 (margin 0.1): 0.02 [-0.10, 0.11] rank,
-          inconclusive. D1 gla: four wordings make facts answer a fifth, forward: 1.00 [1.00, 1.00]
-          EM, reproduced. D1 gla: four wordings do not reverse them (margin 0.1): 0.00 [-0.05, 0.06]
-          rank above chance, reproduced. D4 gla: stated forward in L1 (G2), shared names: forward in
-          L2 minus reversed in L1: language is crossed and direction is not: 0.40 [-0.30, 1.61] nat
-          log-odds, inconclusive. D4 gla: forward in L1 and reversed in L2 (G4), shared names, asked
-          reversed in L1, against forward in L1 alone (G2): the other language gives the direction:
-          0.48 [-0.09, 0.96] nat log-odds, inconclusive. D4 gla: control, the same above what it is
-          with own names: the name carries it: 0.69 [-0.12, 1.26] nat log-odds, inconclusive. D4
-          gla: the curse is no matter of which direction: stated reversed in L1 (G5), asked forward
-          in L1, at chance (margin 0.1): -0.05 [-0.14, 0.04] rank above chance, inconclusive.
+Result    2026-11-27, b121dad, toy, 5 seeds, gla, 1 CPU core, 6,317 s.
+          D1 gla: control, facts stated both ways are answered reversed (rho 7/8): 1.00 [1.00, 1.00]
+            EM, reproduced.
+          D1 gla: control, facts stated both ways are answered reversed (templates): 1.00 [1.00,
+            1.00] EM, reproduced.
+          D1 gla: 7 of 8 facts show the rule, the held ones reversed are at chance (margin 0.1):
+            -0.01 [-0.06, 0.06] rank above chance, inconclusive.
+          D1 gla: coverage does not help: held facts reversed, rho 7/8 above rho 0 (margin 0.1):
+            0.02 [-0.10, 0.11] rank, inconclusive.
+          D1 gla: four wordings make facts answer a fifth, forward: 1.00 [1.00, 1.00] EM,
+            reproduced.
+          D1 gla: four wordings do not reverse them (margin 0.1): 0.00 [-0.05, 0.06] rank above
+            chance, reproduced.
+          D4 gla: stated forward in L1 (G2), shared names: forward in L2 minus reversed in L1:
+            language is crossed and direction is not: 0.40 [-0.30, 1.61] nat log-odds, inconclusive.
+          D4 gla: forward in L1 and reversed in L2 (G4), shared names, asked reversed in L1, against
+            forward in L1 alone (G2): the other language gives the direction: 0.48 [-0.09, 0.96] nat
+            log-odds, inconclusive.
+          D4 gla: control, the same above what it is with own names: the name carries it: 0.69
+            [-0.12, 1.26] nat log-odds, inconclusive.
+          D4 gla: the curse is no matter of which direction: stated reversed in L1 (G5), asked
+            forward in L1, at chance (margin 0.1): -0.05 [-0.14, 0.04] rank above chance,
+            inconclusive.
 """
 
 import dataclasses

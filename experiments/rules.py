@@ -25,15 +25,17 @@ Run       python -m experiments.run rules --size toy --seeds 5
 Cost      toy: 2 CPU cores, the standard base and 4 tunings a seed, about 8 min a mixer; small: one
           GPU, under an hour a seed
 
-Result    2026-11-27, 0bfcbfa, toy, 5 seeds, gla, 1 CPU core, 779 s. C5 gla: T1: rules fitted in L1,
-          asked in L1: gain over that of tuning: 0.92 [0.76, 1.00] share of the EM gain, reproduced.
+Result    2026-11-27, 0bfcbfa, toy, 5 seeds, gla, 1 CPU core, 779 s.
+          C5 gla: T1: rules fitted in L1, asked in L1: gain over that of tuning: 0.92 [0.76, 1.00]
+            share of the EM gain, reproduced.
           C5 gla: T1: rules fitted in L1, given the question words of both languages, asked in L2:
-          gain over that of tuning in L2: 0.79 [0.48, 0.93] share of the EM gain, inconclusive. C5
-          gla: T1: rules fitted in L1, given that of L1 alone, asked in L2: gain over that of tuning
-          in L2: 0.00 [0.00, 0.00] share of the EM gain, opposite. C5 gla: T1: rules asked in L2,
-          fitted in L1 minus in L2 (equal within .05): -0.00 [-0.03, 0.00] EM, reproduced. C5 gla:
-          H1: T1, asked in L2: rules of L1, both words given, minus 30 steps in L1: 0.17 [0.11,
-          0.25] EM, reproduced.
+            gain over that of tuning in L2: 0.79 [0.48, 0.93] share of the EM gain, inconclusive.
+          C5 gla: T1: rules fitted in L1, given that of L1 alone, asked in L2: gain over that of
+            tuning in L2: 0.00 [0.00, 0.00] share of the EM gain, opposite.
+          C5 gla: T1: rules asked in L2, fitted in L1 minus in L2 (equal within .05): -0.00 [-0.03,
+            0.00] EM, reproduced.
+          C5 gla: H1: T1, asked in L2: rules of L1, both words given, minus 30 steps in L1: 0.17
+            [0.11, 0.25] EM, reproduced.
 """
 
 import itertools

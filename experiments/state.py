@@ -17,12 +17,15 @@ Run       python -m experiments.run state --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, 14 min beside other work, less after mqar; small: one GPU,
           minutes
 
-Result    2026-11-27, 43b71a0+changes, toy, 5 seeds, 2 CPU cores, 842 s. A5 gla: values read from
-          the state, minus the same probe with shuffled labels: 0.59 [0.54, 0.68] accuracy,
-          reproduced. A5 gla: values read from the state, minus from the state before training: 0.16
-          [0.11, 0.27] accuracy, inconclusive. A5 gla: values read from the state, minus from the
-          residual stream: 0.48 [0.42, 0.56] accuracy, reproduced. A5 values read from the state,
-          gla minus a small state: 0.28 [0.22, 0.36] accuracy, reproduced.
+Result    2026-11-27, 43b71a0+changes, toy, 5 seeds, 2 CPU cores, 842 s.
+          A5 gla: values read from the state, minus the same probe with shuffled labels: 0.59 [0.54,
+            0.68] accuracy, reproduced.
+          A5 gla: values read from the state, minus from the state before training: 0.16 [0.11,
+            0.27] accuracy, inconclusive.
+          A5 gla: values read from the state, minus from the residual stream: 0.48 [0.42, 0.56]
+            accuracy, reproduced.
+          A5 values read from the state, gla minus a small state: 0.28 [0.22, 0.36] accuracy,
+            reproduced.
 """
 
 import dataclasses

@@ -33,20 +33,23 @@ Run       python -m experiments.run unification --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds of one mixer: 25 trainings, about 38 min (by FLOPs). small:
           one GPU, not yet measured. full: the sizes of Blum et al. are not at hand.
 
-Result    2026-11-27, 5449f04, toy, 5 seeds, softmax, 1 CPU core, 4,648 s. B13 softmax: X, shared
-          names: log-odds in L2 of what L1 alone states, as a share of what L2 states (floor: never
-          stated): 0.41 [0.35, 0.47] share of log-odds, inconclusive. B13 softmax: control, own
-          names that nothing aligns are at chance in L2 (0.5 nat): 0.02 [-0.27, 0.26] nat log-odds,
-          reproduced. B13 softmax: H3, precondition: own names, a dictionary of names - of nouns
-          alone, more than 0.5 nat: 0.97 [0.44, 1.41] nat log-odds, inconclusive. B13 softmax: own
-          names, documents tagged with their language - with one word for both (undefined without
-          H3): undefined, inconclusive. B13 softmax: own names, fewer facts stated in both languages
-          - the standard groups (undefined without H3): undefined, inconclusive. B13 softmax: own
-          names, with parallel documents of other facts - without (undefined without H3): undefined,
-          inconclusive. B13 softmax: own names and their dictionary, unification of facts stated in
-          both languages (G0) - in L1, and in L2 in reverse (G4): -0.00 [-0.06, 0.07] cosine,
-          inconclusive. B13 softmax: RankC of facts stated in both languages (G1): shared - own
-          names: 0.05 [0.00, 0.08] RankC, inconclusive.
+Result    2026-11-27, 5449f04, toy, 5 seeds, softmax, 1 CPU core, 4,648 s.
+          B13 softmax: X, shared names: log-odds in L2 of what L1 alone states, as a share of what
+            L2 states (floor: never stated): 0.41 [0.35, 0.47] share of log-odds, inconclusive.
+          B13 softmax: control, own names that nothing aligns are at chance in L2 (0.5 nat): 0.02
+            [-0.27, 0.26] nat log-odds, reproduced.
+          B13 softmax: H3, precondition: own names, a dictionary of names - of nouns alone, more
+            than 0.5 nat: 0.97 [0.44, 1.41] nat log-odds, inconclusive.
+          B13 softmax: own names, documents tagged with their language - with one word for both
+            (undefined without H3): undefined, inconclusive.
+          B13 softmax: own names, fewer facts stated in both languages - the standard groups
+            (undefined without H3): undefined, inconclusive.
+          B13 softmax: own names, with parallel documents of other facts - without (undefined
+            without H3): undefined, inconclusive.
+          B13 softmax: own names and their dictionary, unification of facts stated in both languages
+            (G0) - in L1, and in L2 in reverse (G4): -0.00 [-0.06, 0.07] cosine, inconclusive.
+          B13 softmax: RankC of facts stated in both languages (G1): shared - own names: 0.05 [0.00,
+            0.08] RankC, inconclusive.
 """
 
 import dataclasses
