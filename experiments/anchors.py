@@ -25,7 +25,22 @@ Run       python -m experiments.run anchors --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds of one mixer: 25 pretrainings and 50 tunings, about 42 min (by
           FLOPs). small: one GPU, not yet measured. full: as small, with 8 seeds and all mixers.
 
-Result    not yet run
+Result    2026-11-28, d128be4, toy, 5 seeds, gla, 1 CPU core, 3,729 s.
+          B2 gla: T1 tuned in L1, 30 steps, asked in L2, over tuning in L2: 30% of nouns shared
+            minus none, same order (equal within .2): 0.33 [-0.15, 0.62] transfer ratio,
+            inconclusive.
+          B2 gla: T1 tuned in L1, 30 steps, asked in L2, over tuning in L2: 30% of nouns shared
+            minus none, another order: 0.09 [-0.12, 0.29] transfer ratio, inconclusive.
+          B2 gla: T1 tuned in L1, 30 steps, asked in L2, over tuning in L2: same order minus
+            another, no noun shared: 0.17 [0.03, 0.34] transfer ratio, inconclusive.
+          B2 gla: anchors align the other nouns: retrieval@1, 30% shared minus none, another order:
+            0.02 [-0.04, 0.10] retrieval@1, inconclusive.
+          B2 gla: H4: with every token cloned, T1 transfer after 30 steps: 0.00 [0.00, 0.04]
+            transfer ratio, opposite.
+          B2 gla: H3: transfer goes with alignment over 5 arms (retrieval@1; undefined where none
+            has more than 0.15): undefined, inconclusive.
+          B2 gla: facts stated in L1 only (G2), asked in L2: names shared minus own: 0.30 [-0.17,
+            1.00] nat log-odds, inconclusive.
 """
 
 import itertools
