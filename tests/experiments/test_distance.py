@@ -104,5 +104,5 @@ def test_the_experiment_runs_from_command_line_to_claims(tmp_path):
     words = ["distance", "--size", "smoke", "--seeds", "1", "--out", str(tmp_path)]
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
-    assert [c["row"] for c in claims] == ["B3"] * 7
+    assert [c["row"] for c in claims] == ["B3"] * 6
     assert (tmp_path / "report.html").read_text().count("<svg") == 3
