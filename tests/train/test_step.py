@@ -74,8 +74,9 @@ def test_members_that_differ_in_seed_numbers_and_data_are_each_alone_bit_for_bit
 
 @pytest.mark.optimised
 def test_how_steps_are_cut_into_calls_changes_no_bit(cfg, recipe, copying):
-    runs = [alone(cfg, recipe, copying(0), steps_per_call=n) for n in (1, 15)]
-    jax.tree.map(np.testing.assert_array_equal, *runs)
+    runs = [alone(cfg, recipe, copying(0), steps_per_call=n) for n in (1, 7, 30)]
+    for other in runs[1:]:
+        jax.tree.map(np.testing.assert_array_equal, runs[0], other)
 
 
 def test_recipes_of_other_structure_are_refused(cfg, recipe, copying):
@@ -86,18 +87,18 @@ def test_recipes_of_other_structure_are_refused(cfg, recipe, copying):
 
 
 def test_a_member_that_is_lost_or_stopped_touches_no_other(cfg, recipe, copying):
-    enough = lambda step, _: step == 10
+    enough = lambda step, _: step == 11
     members = [
         Member(recipe=recipe, batches=copying(0), name="good"),
         Member(recipe=recipe, batches=copying(1, broken_at=13), name="seed 1"),
-        Member(recipe=recipe, batches=copying(2), evaluate_at=(5, 10), evaluate=enough),
+        Member(recipe=recipe, batches=copying(2), evaluate_at=(5, 11), evaluate=enough),
         Member(recipe=recipe, batches=copying(3)),
     ]
     seen = []
-    state, lost = fit(cfg, members, steps_per_call=5, on_step=seen.append)
+    state, lost = fit(cfg, members, steps_per_call=4, on_step=seen.append)
     assert list(lost) == [1] and "seed 1, step 13: loss nan" in str(lost[1])
-    assert np.asarray(state.step).tolist() == [30, 13, 10, 30]
-    assert seen[-1].step == [30, 13, 10, 30]
+    assert np.asarray(state.step).tolist() == [30, 13, 11, 30]
+    assert seen[-1].step == [30, 13, 11, 30]
     assert np.isnan(seen[-1].loss).tolist() == [False, True, True, False]
     equals_alone(cfg, members, state)
 
