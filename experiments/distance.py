@@ -165,7 +165,7 @@ def regression(distances: np.ndarray):
 
 def _cells(items: pa.Table) -> list[dict[str, object]]:
     """Of every tuned arm the three means that `transfers` asks for."""
-    last = max(stats.where(items, measure="following")["step"].to_pylist())
+    last = following.steps(items)[-1]
     return [cell for arm in TUNED for cell in following.gains(last, arm=arm)]
 
 
@@ -296,7 +296,7 @@ def _distances(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
-    last = max(stats.where(items, measure="following")["step"].to_pylist())
+    last = following.steps(items)[-1]
     cell = {"measure": "following", "language": "L2", "step": last, "seed": 0, "tuned": "L1"}
     asked = stats.where(items, **cell)
     rows = [

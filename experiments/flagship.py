@@ -218,8 +218,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
 
 
 def _following_claims(items: pa.Table, mixer: str) -> list[Claim]:
-    steps = sorted(set(stats.where(items, measure="following")["step"].to_pylist()))
-    early, last = (30 if 30 in steps else steps[-1]), steps[-1]
+    early, last = following.early(items), following.steps(items)[-1]
 
     def answers(tier: str, tuned: str, step: int, language: str = "L2") -> dict[str, object]:
         return {"measure": "following", "tier": tier, "tuned": tuned, "step": step,
@@ -295,8 +294,7 @@ def sections(results: report.Results) -> list[report.Section]:
         follow = stats.where(items, measure="following", ambiguous="no")
         found += [*recall.coverage(facts, mixer), following.transfer(follow, mixer, tuned="L1")]
         found += [_facts_said(facts, mixer), _instructions_said(follow, mixer)]
-    ledger = stats.where(results.ledger, relation="parent", mixer=results.items["mixer"][0].as_py())
-    return [*found, recall.exposures(ledger)]
+    return [*found, recall.exposures(results, relation="parent")]
 
 
 def _facts_said(facts: pa.Table, mixer: str) -> report.Section:

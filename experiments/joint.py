@@ -239,9 +239,7 @@ def sections(results: report.Results) -> list[report.Section]:
         items = stats.where(results.items, mixer=mixer)
         found += [_facts(items, mixer, value) for value in ("log_odds", "exact")]
         found += [_instructions(items, mixer), _said(items, mixer)]
-    first = results.items["mixer"][0].as_py()
-    told = stats.where(results.ledger, mixer=first, relation="parent", group="G1")
-    return [*found, recall.exposures(told, by="arm")]
+    return [*found, recall.exposures(results, by="arm", relation="parent", group="G1")]
 
 
 def _facts(items: pa.Table, mixer: str, value: str) -> report.Section:

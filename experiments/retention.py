@@ -237,10 +237,8 @@ def sections(results: report.Results) -> list[report.Section]:
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         items = stats.where(results.items, mixer=mixer)
         found += [_facts(items, mixer), _instructions(items, mixer), _said(items, mixer)]
-    first = results.items["mixer"][0].as_py()
-    told = stats.where(results.ledger, mixer=first, relation="parent", group=ASKED)
-    losses = report.losses(results.curves, line=("mixer",), panel="arm")
-    return [*found, recall.exposures(told, by="arm"), losses]
+    told = recall.exposures(results, by="arm", relation="parent", group=ASKED)
+    return [*found, told, report.losses(results.curves, line=("mixer",), panel="arm")]
 
 
 def _facts(items: pa.Table, mixer: str) -> report.Section:

@@ -275,9 +275,7 @@ def sections(results: report.Results) -> list[report.Section]:
         found += [_sweep(items, mixer), _two_by_two_by_two(items, mixer)]
         own = stats.where(items, arm="languages", relation="parent")
         found += recall.coverage(own, mixer)
-    first = results.items["mixer"][0].as_py()
-    held = stats.where(results.ledger, mixer=first, group="held")
-    return [*found, recall.exposures(held, by="arm")]
+    return [*found, recall.exposures(results, by="arm", group="held")]
 
 
 def _sweep(items: pa.Table, mixer: str) -> report.Section:

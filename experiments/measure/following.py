@@ -83,10 +83,15 @@ def told(items: pa.Table) -> pa.Table:
     return stats.where(items, measure="following", ambiguous="no")
 
 
+def steps(items: pa.Table) -> list[int]:
+    """The steps at which this measure was taken."""
+    return sorted(set(stats.where(items, measure="following")["step"].to_pylist()))
+
+
 def early(items: pa.Table) -> int:
     """The step at which transfer peaks, or the last one of those that items were answered at."""
-    steps = sorted(set(stats.where(items, measure="following")["step"].to_pylist()))
-    return EARLY if EARLY in steps else steps[-1]
+    asked = steps(items)
+    return EARLY if EARLY in asked else asked[-1]
 
 
 def gains(step: int, **cell: object) -> list[dict[str, object]]:

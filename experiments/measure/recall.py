@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from data.corpus import Corpus
 from data.fact import facts
 from data.probe import Probe, padded
-from experiments import figure, report
+from experiments import figure, report, stats
 from experiments.measure.score import answer_logprobs, decoded, next_logprobs, table
 from model.lm import LM
 
@@ -172,8 +172,10 @@ def _numbers(cell: dict) -> str:
     return f"{'●' if cell['stated'] else '○'} {exact:.2f} {log_odds:+.1f} {rank:.2f}"
 
 
-def exposures(ledger: pa.Table, by: str = "group") -> report.Section:
-    """Exposures of a fact in training, by group (or arm) and cell: means over facts and seeds."""
+def exposures(results: report.Results, by: str = "group", **facts: str) -> report.Section:
+    """Exposures of a fact in training, by group (or arm) and cell: means over seeds and those
+    `facts` whose columns equal the given values. Mixers read the same text; the first one's."""
+    ledger = stats.where(results.ledger, mixer=results.items["mixer"][0].as_py(), **facts)
     rows, seeds = pc.unique(ledger[by]).to_pylist(), len(pc.unique(ledger["seed"]))
     facts = ledger.group_by([by]).aggregate([("fact", "count_distinct")]).to_pylist()
     each = {row[by]: row["fact_count_distinct"] for row in facts}
