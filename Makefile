@@ -12,12 +12,12 @@ demo: environment
 # Two halves side by side, since a half uses one core; each with compiled programs of its own.
 test: environment
 	@mkdir -p .cache; \
-	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/kernels \
-	.venv/bin/python -m pytest -m "not slow" tests/kernels tests/train \
-	> .cache/kernels.log 2>&1 & half=$$!; \
-	.venv/bin/python -m pytest -m "not slow" tests/data tests/model tests/experiments tests/test_*.py; \
-	ours=$$?; \
-	wait $$half; theirs=$$?; cat .cache/kernels.log; exit $$((ours | theirs))
+	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/half \
+	.venv/bin/python -m pytest -m "not slow" tests/data tests/train > .cache/half.log 2>&1 & \
+	half=$$!; \
+	.venv/bin/python -m pytest -m "not slow" tests/kernels tests/model tests/experiments \
+	tests/test_*.py; ours=$$?; \
+	wait $$half; theirs=$$?; cat .cache/half.log; exit $$((ours | theirs))
 
 test-slow: environment
 	@.venv/bin/python -m pytest -m slow

@@ -28,7 +28,7 @@ Run       python -m experiments.run alignment --size toy --seeds 5
 Cost      toy: 2 CPU cores, 35 trainings and 25 matchings, about 55 min a mixer (by FLOPs);
           small: one GPU, not yet measured; full: as small, with 8 seeds and all mixers
 
-Result    2026-11-27, 5449f04, toy, 5 seeds, gla, 1 CPU core, 2,344 s.
+Result    2026-11-28, 1fbb990, toy, 5 seeds, gla, 1 CPU core, 1,387 s.
           B12 gla: H3: translations matched without supervision, all common ground - chance: 0.70
             [0.21, 0.91] share of nouns, inconclusive.
           B12 gla: the same facts - other facts, ranks permuted: 0.66 [0.33, 0.90] share of nouns,
@@ -41,6 +41,8 @@ Result    2026-11-27, 5449f04, toy, 5 seeds, gla, 1 CPU core, 2,344 s.
             [-0.05, 0.17] share of nouns, inconclusive.
           B12 gla: control, no common ground - chance (equal within 0.05): -0.01 [-0.02, 0.02] share
             of nouns, reproduced.
+          B12 gla: five attributes of a noun - two, all common ground: 0.71 [0.19, 0.92] share of
+            nouns, inconclusive.
           B12 gla: residual of a rotation fitted on other translations, all common ground - none:
             -0.51 [-0.56, -0.48] share of a random one's, reproduced.
           B12 gla: what reading both adds: matched, one model of half of each text - two models, all

@@ -14,6 +14,13 @@ Measures  Log-odds of the right completion against a shuffled one, summed over i
           paper. The headline scores names, since a description has many phrasings.
 
 Run       python -m experiments.run berglund --folder .../reversal_curse
+
+Result    2026-11-28, 1fbb990, toy, 5 seeds, 1 CPU core, 518 s.
+          D1 real sentences, held-out templates: names asked forward minus reverse: 22.18 [20.44,
+            23.93] nat log-odds, reproduced.
+          D1 names asked in reverse are no more probable than shuffled ones (margin 1 nat): -0.11
+            [-0.99, 0.61] nat log-odds, reproduced.
+          D1 names asked forward minus reverse, exact match: 0.90 [0.90, 0.90] EM, reproduced.
 """
 
 import dataclasses

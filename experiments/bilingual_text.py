@@ -11,6 +11,8 @@ Measures  Bits per byte of the validation text of each language (the ends of doc
           for the model and for a unigram and an interpolated bigram of the same training rows.
 
 Run       python -m experiments.run bilingual_text --folder .../multi30k --ratio 0.1
+
+Result    not yet run
 """
 
 import dataclasses

@@ -17,12 +17,14 @@ import rich.box
 import rich.console
 import rich.table
 
-from experiments.claim import interval
+from experiments.claim import interval, where
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 VERDICTS = ("reproduced", "opposite", "inconclusive")
-COLUMNS = ("row", "experiment", "claim", "estimate [95%]", "reference", "verdict")
+COLUMNS = (
+    "row", "experiment", "claim", "estimate [95%]", "reproduced if", "reference", "verdict"
+)  # fmt: skip
 
 
 def names() -> list[str]:
@@ -95,8 +97,8 @@ def finished(out: pathlib.Path) -> dict[str, tuple[list[dict], dict]]:
 def row(name: str, claim: dict) -> tuple[str, ...]:
     """A claim by COLUMNS, as text."""
     reference = "–" if claim["reference"] is None else f"{claim['reference']:.3g}"
-    what = (claim["row"], name, claim["claim"], interval(claim), reference)
-    return (*what, claim["verdict"])
+    what = (claim["row"], name, claim["claim"], interval(claim), where(claim["reproduced_if"]))
+    return (*what, reference, claim["verdict"])
 
 
 def order(row: str) -> tuple[str, int]:

@@ -7,26 +7,62 @@ claim each.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from experiments.stats import Estimate
 
+LEVEL = 0.05  # of all claims of an experiment together
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """That the truth lies in one of `regions`, each from its first number to its second."""
+
+    regions: tuple[tuple[float, float], ...]
+
+    def __call__(self, estimate: Estimate) -> float:
+        """The p-value of "it does not": alone at 5% where the whole 95% interval lies in one."""
+        return min(2 * max(_outside(estimate, *region)) for region in self.regions)
+
+
+def _outside(estimate: Estimate, low: float, high: float) -> list[float]:
+    """The p-values of lying beyond either end that there is."""
+    below = [estimate.tail(low)] if math.isfinite(low) else []
+    return [*below, 1 - estimate.tail(high)] if math.isfinite(high) else below
+
+
+def above(threshold: float) -> Rule:
+    """The truth lies above `threshold`."""
+    return Rule(((threshold, math.inf),))
+
+
+def below(threshold: float) -> Rule:
+    """The truth lies below `threshold`."""
+    return Rule(((-math.inf, threshold),))
+
+
+def within(margin: float) -> Rule:
+    """Equivalence with zero, +-`margin`: both one-sided tests (Schuirmann 1987)."""
+    return Rule(((-margin, margin),))
+
+
+def outside(margin: float) -> Rule:
+    """A definite effect: beyond `margin` on one side."""
+    return Rule(((-math.inf, -margin), (margin, math.inf)))
+
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """One declared contrast and the rules that decide it, written before the run.
-
-    A rule is the p-value of "it does not hold"; `decide` takes those of all claims together.
-    """
+    """One declared contrast and the rules that decide it, written before the run."""
 
     row: str
     claim: str
     unit: str
     estimate: Estimate
-    reproduced: "Rule"
-    opposite: "Rule"
+    reproduced: Rule
+    opposite: Rule
     reference: float | None
     reference_source: str
 
@@ -37,8 +73,9 @@ class Claim:
         return min(1.0 if math.isnan(p) else min(p, 1.0) for p in found)
 
     def record(self, p_holm: float) -> dict[str, object]:
-        """The claim as a row of claims.json; an undefined number is null."""
+        """The claim as a row of claims.json; a number that is undefined or infinite is null."""
         finite = lambda x: x if math.isfinite(x) else None
+        ends = lambda rule: [[finite(low), finite(high)] for low, high in rule.regions]
         held = "reproduced" if self.reproduced(self.estimate) <= self.p else "opposite"
         return {
             "row": self.row,
@@ -48,6 +85,8 @@ class Claim:
             "ci_high": finite(self.estimate.high),
             "unit": self.unit,
             "seeds": self.estimate.seeds,
+            "reproduced_if": ends(self.reproduced),
+            "opposite_if": ends(self.opposite),
             "reference": self.reference,
             "reference_source": self.reference_source,
             "p_holm": p_holm,
@@ -64,8 +103,17 @@ def interval(claim: dict) -> str:
     return f"{value} [{low}, {high}] {claim['unit']}"
 
 
-LEVEL = 0.05  # of all claims of an experiment together
-Rule = Callable[[Estimate], float]
+def where(regions: Sequence[Sequence[float | None]]) -> str:
+    """The regions of a rule in a claim's record, in words.
+
+    >>> where([[0.3, None]]), where([[-0.1, 0.1]]), where([[None, -0.1], [0.1, None]])
+    ('> 0.3', '-0.1 to 0.1', '< -0.1 or > 0.1')
+    """
+    found = []
+    for low, high in regions:
+        one_sided = f"> {low:g}" if high is None else f"< {high:g}"
+        found.append(one_sided if None in (low, high) else f"{low:g} to {high:g}")
+    return " or ".join(found)
 
 
 def decide(claims: Sequence[Claim]) -> list[dict[str, object]]:
@@ -84,23 +132,3 @@ def holm(p: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p) - rank) * p[i]))
         adjusted[i] = least
     return adjusted
-
-
-def above(threshold: float) -> Rule:
-    """The truth lies above `threshold`: alone at 5% where the whole 95% interval does."""
-    return lambda e: 2 * e.tail(threshold)
-
-
-def below(threshold: float) -> Rule:
-    """The truth lies below `threshold`."""
-    return lambda e: 2 * (1 - e.tail(threshold))
-
-
-def within(margin: float) -> Rule:
-    """Equivalence with zero, +-`margin`: both one-sided tests (Schuirmann 1987)."""
-    return lambda e: 2 * max(e.tail(-margin), 1 - e.tail(margin))
-
-
-def outside(margin: float) -> Rule:
-    """A definite effect: beyond `margin` on one side."""
-    return lambda e: 2 * min(e.tail(margin), 1 - e.tail(-margin))

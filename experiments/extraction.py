@@ -20,13 +20,34 @@ Design    People with six attributes, biographies of them (data/biography.py), t
 Measures  extraction: exact match decoded up to the end, log-odds and rank among the answers about
           the others asked alike, by attribute, language and whether asked in training. loss: nats a
           token of biographies. An answer's chance is 1 over its pool; a birth date is unique. No
-          question in L2 is ever read: what is asked in it is unknown in form too.
+          question in L2 is ever read: what is asked in it is unknown in form too. Toy is too small
+          for the remedy: tuning on 50 people learns their answers by heart in every arm (seen after
+          the first run), where the paper tunes on 50,000.
 
 Run       python -m experiments.run extraction --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 48 min (by FLOPs); small: one GPU; full:
           100,000 people and GPT-2 small, as in the paper
 
-Result    not yet run
+Result    2026-11-28, 5a5195b, toy, 5 seeds, gla, 1 CPU core, 5,452 s.
+          D6 gla: control, single: biographies are known by heart: 0.13 [0.13, 0.13] nat a token,
+            reproduced.
+          D6 gla: control, augmented: the people asked about in tuning are answered: 1.00 [1.00,
+            1.00] EM, reproduced.
+          D6 gla: control, augmented: the people asked about in tuning are named by their birth
+            dates: 1.00 [1.00, 1.00] EM, reproduced.
+          D6 gla: single: memorised and not extractable: 0.04 [0.03, 0.06] EM, reproduced.
+          D6 gla: five texts in other words and orders: augmented minus single: 0.02 [-0.01, 0.04]
+            EM, inconclusive.
+          D6 gla: of that the orders alone: augmented minus reworded: 0.00 [-0.03, 0.02] EM,
+            inconclusive.
+          D6 gla: a translation is an augmentation: translated minus single: 0.44 [0.23, 0.76] nat
+            log-odds, inconclusive.
+          D6 gla: questions about half of the people, read beside the texts: mixed minus single:
+            0.02 [-0.01, 0.04] EM, inconclusive.
+          D6 gla: augmented: whose birth date it is cannot be asked (margin 0.05): 0.00 [0.00, 0.00]
+            EM, reproduced.
+          D6 gla: nor is the name likelier than others: 0.5 minus its rank (margin 0.1): 0.02
+            [-0.02, 0.06] rank, reproduced.
 """
 
 import dataclasses

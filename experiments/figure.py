@@ -119,6 +119,37 @@ def dots(
     return _svg(figure)
 
 
+def decided(
+    interval: tuple[float | None, float | None, float | None],
+    regions: Mapping[str, Sequence[Sequence[float | None]]],
+    reference: float | None = None,
+) -> str:
+    """An estimate in its interval (value, low, high), small enough for a table, before the regions
+    (low, high) of every verdict, which the page's style colours by the verdict's name; a tick where
+    the reference is. None is no number, and no end of a region."""
+    ends = [x for found in regions.values() for region in found for x in region]
+    known = [x for x in (*interval, reference, *ends) if x is not None]
+    middle, half = (max(known) + min(known)) / 2, (max(known) - min(known)) / 2 or 0.5
+    left, width, height = middle - 1.2 * half, 2.4 * half, 18
+
+    def at(value: float | None, missing: float) -> str:
+        return f"{160 * (missing if value is None else (value - left) / width):.1f}"
+
+    shapes = [
+        f"<path class='{verdict}' d='M{at(low, 0)} 0H{at(high, 1)}V{height}H{at(low, 0)}Z'/>"
+        for verdict, found in regions.items()
+        for low, high in found
+    ]
+    if reference is not None:
+        shapes.append(f"<path d='M{at(reference, 0)} 1V{height - 1}' stroke='#555'/>")
+    value, low, high = interval
+    if value is not None:
+        dot = f"<circle cx='{at(value, 0)}' cy='{height / 2}' r='3'/>"
+        shapes += [f"<path d='M{at(low, 0)} {height / 2}H{at(high, 1)}' stroke='black'/>", dot]
+    box = f"width='160' height='{height}' viewBox='0 0 160 {height}'"
+    return f"<svg {box}>{''.join(shapes)}</svg>"
+
+
 def scatter(
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     xlabel: str,

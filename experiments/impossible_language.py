@@ -32,11 +32,17 @@ Run       python -m experiments.run impossible_language --size toy --seeds 5
 Cost      toy: 2 CPU cores, 80 trainings, about 62 min a mixer (by FLOPs); small: one GPU, not yet
           measured; full: Kallini et al., GPT-2 small, 10M words, 15 languages
 
-Result    2026-11-27, 3c40699, toy, 5 seeds, softmax, 1 CPU core, 3,216 s.
+Result    2026-11-28, ab00ba5, toy, 5 seeds, softmax, 1 CPU core, 2,060 s.
           B7 softmax: local shuffle is harder than no shuffle: loss on L2's stories and questions:
             0.12 [0.09, 0.15] nat, reproduced.
+          B7 softmax: local shuffle of 10 is harder than local shuffle: loss on L2's stories and
+            questions: 0.05 [0.01, 0.09] nat, inconclusive.
           B7 softmax: deterministic is harder than local shuffle: loss on L2's stories and
             questions: -0.04 [-0.07, 0.00] nat, inconclusive.
+          B7 softmax: nondeterministic is harder than deterministic: loss on L2's stories and
+            questions: 1.06 [1.01, 1.09] nat, reproduced.
+          B7 softmax: partial reverse is harder than no reverse: loss on L2's stories and questions:
+            0.03 [0.00, 0.06] nat, inconclusive.
           B7 softmax: full reverse is harder than no reverse: loss on L2's stories and questions:
             0.03 [0.00, 0.05] nat, inconclusive.
           B7 softmax: word hop is harder than no hop: loss on L2's stories and questions: 0.03
@@ -46,7 +52,7 @@ Result    2026-11-27, 3c40699, toy, 5 seeds, softmax, 1 CPU core, 3,216 s.
           B7 softmax: a marker four words after its verb is harder to foresee than right after it:
             surprisal of the markers: 0.00 [-0.00, 0.00] nat, inconclusive.
           B7 softmax: precondition: facts of L1 only (G2, shared names) come out in an L2 that is
-            not shuffled: 4.32 [3.18, 5.68] nat log-odds, reproduced.
+            not shuffled: 4.32 [3.18, 5.68] nat log-odds, inconclusive.
           B7 softmax: transfer survives: the same facts in a locally shuffled L2, share of the nats
             in one not shuffled, if those are more than 1: 0.76 [0.57, 1.01] share of log-odds,
             inconclusive.

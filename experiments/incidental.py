@@ -31,15 +31,15 @@ Result    2026-11-27, 5449f04, toy, 5 seeds, softmax, 1 CPU core, 4,894 s.
           B8 softmax: precondition, words that tuning showed are translated without contact: 1.00
             [0.97, 1.00] EM, reproduced.
           B8 softmax: H3: words that tuning did not show, parallel .05 - no contact (undefined
-            without the precondition): 0.26 [0.16, 0.39] EM, reproduced.
+            without the precondition): 0.26 [0.16, 0.39] EM, inconclusive.
           B8 softmax: parallel .01, as a share of what .05 gains: 0.00 [0.00, 0.00] share of the
             gain, opposite.
-          B8 softmax: code-switching .05, as a share of what parallel .05 gains: 3.19 [2.15, 4.86]
+          B8 softmax: code-switching .05, as a share of what parallel .05 gains: 3.19 [2.16, 4.83]
             share of the gain, opposite.
           B8 softmax: precondition, facts stated in L1 alone are known in L2 without contact, shared
             names: more than 0.5 nat: 4.29 [3.73, 4.99] nat log-odds, reproduced.
           B8 softmax: the same facts, parallel .05 - no contact (equal within 0.5 nat; undefined
-            without the precondition): -1.23 [-1.94, -0.44] nat log-odds, inconclusive.
+            without the precondition): -1.23 [-1.88, -0.55] nat log-odds, inconclusive.
 """
 
 import dataclasses

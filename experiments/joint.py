@@ -31,45 +31,45 @@ Run       python -m experiments.run joint --size toy --mixers gla,softmax --seed
 Cost      toy: one CPU core beside another run, two mixers, 70 trainings, 81 min; small:
           one GPU, not yet measured; full: as small, with 8 seeds
 
-Result    2026-11-27, cce7184, toy, 5 seeds, gla,softmax, 1 CPU core, 1,558 s.
-          C1 gla: control, tuning in L2 takes: instructions in L2 right, minus base: 0.73 [0.66,
-            0.78] EM, reproduced.
+Result    2026-11-28, 1fbb990, toy, 8 seeds, gla,softmax, 1 CPU core, 771 s.
+          C1 gla: control, tuning in L2 takes: instructions in L2 right, minus base: 0.72 [0.67,
+            0.77] EM, reproduced.
           C1 gla: H1: tuning in L1 selects a mode and leaves the facts of L2: G1 forward in L2,
-            tuned minus base (margin 0.05): -0.78 [-0.95, -0.37] EM, inconclusive.
+            tuned minus base (margin 0.05): -0.71 [-0.88, -0.48] EM, opposite.
           C1 gla: control, as many steps on the pretraining corpus leave them (margin 0.05): 0.00
             [0.00, 0.00] EM, reproduced.
           C1 gla: they change as those of L1: G1 forward, tuned in L1 minus base, L2 minus L1
-            (margin 0.1): 0.04 [-0.24, 0.51] EM, inconclusive.
-          C1 gla: what is not said is still known: G1 forward in L2 after tuning in L1: 3.84 [2.62,
-            5.90] nat log-odds, inconclusive.
+            (margin 0.1): 0.12 [-0.12, 0.41] EM, inconclusive.
+          C1 gla: what is not said is still known: G1 forward in L2 after tuning in L1: 4.13 [3.14,
+            5.32] nat log-odds, reproduced.
           D1 gla: and does not reverse them: G1 reversed in L2, tuned minus base (margin 0.5 nat):
-            0.02 [-0.21, 0.34] nat log-odds, inconclusive.
-          D2 gla: control, reversed documents in L1 heal L1 (G1, minus plain): 3.47 [3.20, 4.00] nat
+            0.02 [-0.16, 0.24] nat log-odds, reproduced.
+          D2 gla: control, reversed documents in L1 heal L1 (G1, minus plain): 3.41 [3.07, 3.79] nat
             log-odds, reproduced.
-          D4 gla: reversed documents in L1 alone heal L2 (G1, minus plain): 0.18 [-0.01, 0.40] nat
+          D4 gla: reversed documents in L1 alone heal L2 (G1, minus plain): 0.19 [0.03, 0.38] nat
             log-odds, opposite.
-          D4 gla: H3: and more where both names are shared: L2's gain, shared minus own names: 0.35
-            [-0.05, 0.77] nat log-odds, inconclusive.
-          C1 softmax: control, tuning in L2 takes: instructions in L2 right, minus base: 0.73 [0.68,
-            0.79] EM, reproduced.
+          D4 gla: H3: and more where both names are shared: L2's gain, shared minus own names: 0.40
+            [0.08, 0.72] nat log-odds, inconclusive.
+          C1 softmax: control, tuning in L2 takes: instructions in L2 right, minus base: 0.72 [0.69,
+            0.77] EM, reproduced.
           C1 softmax: H1: tuning in L1 selects a mode and leaves the facts of L2: G1 forward in L2,
-            tuned minus base (margin 0.05): -0.91 [-0.96, -0.83] EM, opposite.
+            tuned minus base (margin 0.05): -0.79 [-0.89, -0.62] EM, opposite.
           C1 softmax: control, as many steps on the pretraining corpus leave them (margin 0.05):
             0.00 [0.00, 0.00] EM, reproduced.
           C1 softmax: they change as those of L1: G1 forward, tuned in L1 minus base, L2 minus L1
-            (margin 0.1): -0.08 [-0.31, 0.04] EM, inconclusive.
-          C1 softmax: what is not said is still known: G1 forward in L2 after tuning in L1: 3.10
-            [2.30, 3.58] nat log-odds, reproduced.
+            (margin 0.1): 0.07 [-0.11, 0.26] EM, inconclusive.
+          C1 softmax: what is not said is still known: G1 forward in L2 after tuning in L1: 3.67
+            [3.02, 4.61] nat log-odds, reproduced.
           D1 softmax: and does not reverse them: G1 reversed in L2, tuned minus base (margin 0.5
-            nat): -0.05 [-0.31, 0.22] nat log-odds, inconclusive.
-          D2 softmax: control, reversed documents in L1 heal L1 (G1, minus plain): 4.42 [3.36, 4.97]
+            nat): -0.08 [-0.30, 0.11] nat log-odds, reproduced.
+          D2 softmax: control, reversed documents in L1 heal L1 (G1, minus plain): 4.51 [3.86, 5.06]
             nat log-odds, reproduced.
-          D4 softmax: reversed documents in L1 alone heal L2 (G1, minus plain): 1.32 [0.90, 1.83]
+          D4 softmax: reversed documents in L1 alone heal L2 (G1, minus plain): 1.50 [1.12, 1.92]
             nat log-odds, inconclusive.
           D4 softmax: H3: and more where both names are shared: L2's gain, shared minus own names:
-            2.42 [1.82, 3.17] nat log-odds, reproduced.
+            2.68 [2.11, 3.19] nat log-odds, reproduced.
           D4 the mixer does not matter: what L1's remedy gains in L2, gla minus softmax (margin 0.5
-            nat): -1.14 [-1.68, -0.68] nat log-odds, inconclusive.
+            nat): -1.32 [-1.80, -0.92] nat log-odds, opposite.
 """
 
 import dataclasses

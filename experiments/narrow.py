@@ -19,17 +19,19 @@ Run       python -m experiments.run narrow --size toy --seeds 5
 Cost      toy: 2 CPU cores, the standard base and 18 tunings a seed, about 12 min a mixer; small:
           one GPU, under an hour a seed
 
-Result    2026-11-24, 443e58b, toy, 5 seeds, gla, 2 CPU cores, 249 s. C4 gla: T1: tuned on one task
-          in L1, another asked in L1: gain over that of tuning on all: 0.12 [0.07, 0.16] share of
-          the EM gain, inconclusive. C4 gla: T1: tuned on one task in L1, another asked in L2: gain
-          over that of tuning on all in L2: 0.07 [0.03, 0.14] share of the EM gain, inconclusive. C4
-          H1: gla: T1: tuned on one task in L1, another asked in L2: an answer begins: 0.79 [0.59,
-          0.87] share of the gain in p(answer begins), reproduced. C4 gla: T2: tuned on one task in
-          L1, another asked in L1: gain over that of tuning on all: 0.07 [0.05, 0.09] share of the
-          EM gain, opposite. C4 gla: T2: tuned on one task in L1, another asked in L2: gain over
-          that of tuning on all in L2: 0.00 [-0.01, 0.01] share of the EM gain, opposite. C4 H1:
-          gla: T2: tuned on one task in L1, another asked in L2: an answer begins: 0.97 [0.96, 0.98]
-          share of the gain in p(answer begins), reproduced.
+Result    2026-11-28, 5a5195b, toy, 5 seeds, gla, 1 CPU core, 309 s.
+          C4 gla: T1: tuned on one task in L1, another asked in L1: gain over that of tuning on all:
+            0.11 [0.07, 0.14] share of the EM gain, inconclusive.
+          C4 gla: T1: tuned on one task in L1, another asked in L2: gain over that of tuning on all
+            in L2: 0.08 [0.05, 0.11] share of the EM gain, inconclusive.
+          C4 H1: gla: T1: tuned on one task in L1, another asked in L2: an answer begins: 0.78
+            [0.72, 0.83] share of the gain in p(answer begins), reproduced.
+          C4 gla: T2: tuned on one task in L1, another asked in L1: gain over that of tuning on all:
+            0.07 [0.05, 0.10] share of the EM gain, inconclusive.
+          C4 gla: T2: tuned on one task in L1, another asked in L2: gain over that of tuning on all
+            in L2: 0.01 [0.00, 0.02] share of the EM gain, opposite.
+          C4 H1: gla: T2: tuned on one task in L1, another asked in L2: an answer begins: 0.92
+            [0.90, 0.95] share of the gain in p(answer begins), reproduced.
 """
 
 import dataclasses

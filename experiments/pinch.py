@@ -18,15 +18,19 @@ Run       python -m experiments.run pinch --size toy --seeds 5
 Cost      toy: 2 CPU cores, the standard base and 16 tunings a seed, about 12 min a mixer; small:
           one GPU, under an hour a seed
 
-Result    2026-11-24, 443e58b, toy, 5 seeds, gla, 2 CPU cores, 475 s. C2 gla: T1 (quiz): L2 right
-          with 40 examples in L2, minus with none: 0.29 [0.14, 0.42] EM, reproduced. C2 gla: T1
-          (quiz): what 40 examples gain of what half of the set gains: 0.75 [0.42, 0.97] share of
-          the gain, inconclusive. C2 gla: T1 (quiz): L1 right with 40 examples in L2, minus with
-          none (equal within .05): -0.03 [-0.15, 0.04] EM, inconclusive. C2 gla: T2 (chat): L2 right
-          with 40 examples in L2, minus with none: 0.41 [0.34, 0.46] EM, reproduced. C2 gla: T2
-          (chat): what 40 examples gain of what half of the set gains: 0.76 [0.63, 0.89] share of
-          the gain, reproduced. C2 gla: T2 (chat): L1 right with 40 examples in L2, minus with none
-          (equal within .05): 0.02 [-0.06, 0.09] EM, inconclusive.
+Result    2026-11-28, 5a5195b, toy, 5 seeds, gla, 1 CPU core, 550 s.
+          C2 gla: T1 (quiz): L2 right with 40 examples in L2, minus with none: 0.29 [0.10, 0.39] EM,
+            inconclusive.
+          C2 gla: T1 (quiz): what 40 examples gain of what half of the set gains: 0.69 [0.30, 0.91]
+            share of the gain, inconclusive.
+          C2 gla: T1 (quiz): L1 right with 40 examples in L2, minus with none (equal within .05):
+            0.03 [-0.03, 0.09] EM, inconclusive.
+          C2 gla: T2 (chat): L2 right with 40 examples in L2, minus with none: 0.38 [0.26, 0.46] EM,
+            reproduced.
+          C2 gla: T2 (chat): what 40 examples gain of what half of the set gains: 0.69 [0.54, 0.81]
+            share of the gain, inconclusive.
+          C2 gla: T2 (chat): L1 right with 40 examples in L2, minus with none (equal within .05):
+            0.02 [-0.03, 0.07] EM, inconclusive.
 """
 
 import itertools

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments import catalogue, figure, stats
-from experiments.claim import decide, interval
+from experiments.claim import decide, interval, where
 from train.lock import whole
 
 CSS = """
@@ -34,7 +34,11 @@ th { background: #f6f6f6 } td.number { text-align: right; font-variant-numeric: 
 .reproduced { color: #14746f; font-weight: 600 } .opposite { color: #b3392f; font-weight: 600 }
 .inconclusive { color: #8a6d1a; font-weight: 600 } pre { background: #f6f6f6; padding: 1em;
 overflow-x: auto; font-size: .85em } svg { max-width: 100%; height: auto }
+path.reproduced, path.opposite { fill: currentColor; fill-opacity: .3 }
 """
+
+
+SHADED = "Green is where a claim is reproduced, red where its opposite is; a tick is the reference."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +144,7 @@ def claims_table(claims: Sequence[dict]) -> str:
             "row": c["row"],
             "claim": c["claim"],
             "estimate [95% interval]": interval(c),
+            "reproduced if": drawn(c),
             "seeds": c["seeds"],
             "reference": "–" if c["reference"] is None else f"{c['reference']:.3g}",
             "source": c["reference_source"],
@@ -147,7 +152,15 @@ def claims_table(claims: Sequence[dict]) -> str:
         }
         for c in claims
     ]
-    return table(rows, raw=("verdict",))
+    return table(rows, raw=("reproduced if", "verdict"))
+
+
+def drawn(claim: dict) -> str:
+    """The rule of a claim in words, below its estimate before the regions that decide it."""
+    regions = {"reproduced": claim["reproduced_if"], "opposite": claim["opposite_if"]}
+    found = claim["estimate"], claim["ci_low"], claim["ci_high"]
+    picture = figure.decided(found, regions, claim["reference"])
+    return f"{picture}<br>{html.escape(where(claim['reproduced_if']))}"
 
 
 def page(
@@ -159,7 +172,7 @@ def page(
     parts = [
         "<h2>Claims</h2><p class='note'>Rules are in the method's file, which says where they were "
         "revised after a run. Intervals are 95%, bootstrapped over seeds and items. Verdicts hold "
-        "at 5% for all claims together (Holm), also by Student's t over the seeds.</p>",
+        f"at 5% for all claims together (Holm), also by Student's t over the seeds. {SHADED}</p>",
         claims_table(claims),
     ]
     for section in sections:
@@ -208,15 +221,16 @@ def index(out: pathlib.Path) -> pathlib.Path:
             row = dict(zip(catalogue.COLUMNS, catalogue.row(name, claim), strict=True))
             row["experiment"] = f"<a href='{name}/report.html'>{name}</a>"
             row["verdict"] = f"<span class='{claim['verdict']}'>{claim['verdict']}</span>"
+            row["reproduced if"] = drawn(claim)
             rows.append(row)
     rows.sort(key=lambda row: catalogue.order(row["row"]))
     missing = [name for name in catalogue.names() if name not in found]
     note = "Rules are in each experiment's file, which says where they were revised after a run. "
     note += "Intervals are 95%, bootstrapped over seeds and items; verdicts hold at 5% for all "
-    note += "claims of an experiment together (Holm), also by Student's t over the seeds."
+    note += f"claims of an experiment together (Holm), also by Student's t over the seeds. {SHADED}"
     note += f" Not there: {', '.join(missing)}." if missing else ""
     body = f"<p class='note'>{html.escape(note)}</p>"
-    body += table(rows, raw=("experiment", "verdict"))
+    body += table(rows, raw=("experiment", "reproduced if", "verdict"))
     path = out / "index.html"
     path.write_text(document("What was found", body), encoding="utf-8")
     return path

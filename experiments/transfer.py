@@ -34,35 +34,35 @@ Run       python -m experiments.run transfer --size toy --seeds 5
 Cost      toy: one CPU core beside another run, 30 pretrainings and 100 tunings, 110 min a mixer;
           small: one GPU, under 2 h a seed (estimated); full: as small, with 8 seeds and all mixers
 
-Result    2026-11-27, 16cf311, toy, 5 seeds, gla, 1 CPU core, 843 s.
-          C1 gla: T1, tuned in L1, asked in L2: peak along the tuning: 0.80 [0.57, 0.91] transfer
+Result    2026-11-28, 1fbb990, toy, 8 seeds, gla, 1 CPU core, 2,593 s.
+          C1 gla: T1, tuned in L1, asked in L2: peak along the tuning: 0.78 [0.63, 0.87] transfer
             ratio, reproduced.
-          C1 gla: T2, the same: 0.11 [0.02, 0.36] transfer ratio, inconclusive.
-          C1 gla: T1, the same where L1 comes to .5 right: 0.66 [0.42, 1.01] transfer ratio,
-            inconclusive.
-          C1 gla: control: L2 after 30 steps in L1, right minus shuffled answers: 0.42 [0.17, 0.55]
-            EM, inconclusive.
-          C1 gla: H1: 10 steps in L1 make an answer begin in L2 as tuning in L2 does at last: 0.55
-            [0.38, 0.73] share of the gain in p(answer begins), inconclusive.
-          C1 gla: H5: T2, L2 answered right in L1 after 30 steps in L1: 0.09 [0.05, 0.16] share of
+          C1 gla: T2, the same: 0.07 [0.02, 0.25] transfer ratio, inconclusive.
+          C1 gla: T1, the same where L1 comes to .5 right: 0.64 [0.47, 0.87] transfer ratio,
+            reproduced.
+          C1 gla: control: L2 after 30 steps in L1, right minus shuffled answers: 0.43 [0.27, 0.53]
+            EM, reproduced.
+          C1 gla: H1: 10 steps in L1 make an answer begin in L2 as tuning in L2 does at last: 0.56
+            [0.44, 0.68] share of the gain in p(answer begins), inconclusive.
+          C1 gla: H5: T2, L2 answered right in L1 after 30 steps in L1: 0.10 [0.07, 0.16] share of
             answers, inconclusive.
-          C1 gla: control of T3: the new task after 200 steps in L1, asked in L1: gain: 0.56 [0.43,
-            0.72] EM, inconclusive.
-          C1 gla: control of T3: the new task after 200 steps in L2, asked in L2: gain: 0.55 [0.40,
-            0.68] EM, inconclusive.
+          C1 gla: control of T3: the new task after 200 steps in L1, asked in L1: gain: 0.48 [0.35,
+            0.62] EM, inconclusive.
+          C1 gla: control of T3: the new task after 200 steps in L2, asked in L2: gain: 0.50 [0.38,
+            0.62] EM, reproduced.
           C1 gla: T3, the new task in L2 after tuning in L1: highest gain along the tuning (none
-            expected): 0.04 [0.00, 0.08] EM, inconclusive.
-          C1 gla: H2: T1 in L2 after 30 steps in L1: a tenth of the text in L2 minus half: -0.48
-            [-0.65, -0.35] transfer ratio, opposite.
+            expected): 0.06 [0.02, 0.14] EM, inconclusive.
+          C1 gla: H2: T1 in L2 after 30 steps in L1: a tenth of the text in L2 minus half: -0.46
+            [-0.63, -0.24] transfer ratio, opposite.
           C1 gla: control of H3: nouns without dictionary and shared words are not aligned:
-            translations retrieved: 0.02 [0.00, 0.04] share of nouns, reproduced.
+            translations retrieved: 0.03 [0.01, 0.05] share of nouns, reproduced.
           C1 gla: H3: T1 in L2 after 30 steps in L1 without dictionary and shared words (above 0 is
-            against H3): 0.10 [0.02, 0.31] transfer ratio, inconclusive.
+            against H3): 0.28 [0.09, 0.59] transfer ratio, inconclusive.
           C1 gla: H2 x H3: T1 in L2 after 30 steps in L1: what a tenth of the text loses against
-            half, less what it loses without dictionary and shared words: 0.66 [0.37, 0.87] transfer
-            ratio, inconclusive.
+            half, less what it loses without dictionary and shared words: 0.38 [-0.00, 0.69]
+            transfer ratio, inconclusive.
           C1 gla: H4: the same where no token but <doc> is shared (above 0 is against H4): 0.00
-            [0.00, 0.00] transfer ratio, reproduced.
+            [0.00, 0.02] transfer ratio, reproduced.
 """
 
 import dataclasses

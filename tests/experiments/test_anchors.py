@@ -127,4 +127,4 @@ def test_the_experiment_runs_from_command_line_to_claims(tmp_path):
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
     assert [c["row"] for c in claims] == ["B2"] * 7
-    assert (tmp_path / "report.html").read_text().count("<svg") == len(ARMS) + 4
+    assert (tmp_path / "report.html").read_text().count("<svg xmlns") == len(ARMS) + 4

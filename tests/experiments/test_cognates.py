@@ -44,4 +44,4 @@ def test_it_runs_from_command_line_to_claims(tmp_path):
     claims = json.loads((tmp_path / "claims.json").read_text())
     assert {claim["row"] for claim in claims} == set(cognates.ROWS)
     assert 3 <= len(claims) <= 8
-    assert (tmp_path / "report.html").read_text().count("<svg") >= 4
+    assert (tmp_path / "report.html").read_text().count("<svg xmlns") >= 4

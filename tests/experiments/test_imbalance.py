@@ -94,4 +94,4 @@ def test_the_experiment_runs_from_command_line_to_claims(tmp_path):
     assert run.main(words) == 0
     claims = json.loads((tmp_path / "claims.json").read_text())
     assert {c["row"] for c in claims} == set(imbalance.ROWS) and len(claims) == 7
-    assert (tmp_path / "report.html").read_text().count("<svg") == 6
+    assert (tmp_path / "report.html").read_text().count("<svg xmlns") == 6
