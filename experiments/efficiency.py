@@ -187,7 +187,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
             estimate=stats.bootstrap(
                 stats.by_seed(items, "loss", *cells),
                 lambda m: stats.difference(worth(m)),
-                DRAWS,
+                draws=DRAWS,
                 alike=(0,) * len(cells),
             ),
             reproduced=below(0.0),

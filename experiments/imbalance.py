@@ -154,7 +154,7 @@ def _efficiency(items: pa.Table, *arms: tuple[str, str], of=stats.mean) -> stats
     cells, worth = _worth(*arms)
     seeds = stats.by_seed(items, "loss", *cells)
     alike = tuple(LANGUAGES.index(cell["language"]) for cell in cells)  # documents of one language
-    return stats.bootstrap(seeds, lambda means: of(worth(means)), DRAWS, alike=alike)
+    return stats.bootstrap(seeds, lambda means: of(worth(means)), draws=DRAWS, alike=alike)
 
 
 def claims(results: report.Results) -> list[Claim]:

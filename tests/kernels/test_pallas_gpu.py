@@ -103,6 +103,7 @@ def test_two_warpgroups_equal_the_recurrence_and_do_not_race(monkeypatch):
     check(small(T=200, K=128, V=128), races=True)
 
 
+@pytest.mark.slow
 def test_one_decay_a_head_equals_the_recurrence_and_does_not_race():
     """Hard gates and easy ones go one way, by a matrix of decays; -40 everywhere leaves dg tiny."""
     check(small(T=130, gate="resets", gate_shape="BTH1", segments=(40, 1, 30)), jnp.float32, True)
