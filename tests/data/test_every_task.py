@@ -175,7 +175,7 @@ FEATURES = (
 ORDERS = st.sampled_from(("SVO", "SOV", "VSO", "VOS", "OVS", "OSV"))
 
 
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=75)
 @hypothesis.given(
     st.sets(st.sampled_from(FEATURES)), ORDERS, st.sampled_from(COMPUTED), st.integers(0, 99),
     st.sampled_from([0, 1]),

@@ -82,7 +82,7 @@ def meanings(language):
     )
 
 
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=200)
 @hypothesis.given(pairs(), st.data(), st.sampled_from([0, 1]))
 def test_parse_returns_the_meaning_that_was_rendered(pair, data, language):
     both = speaker(pair, WORLD)

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from experiments.measure.spoken import Spoken, read
 from experiments.standard import SIZES, corpus, pretrained
@@ -54,6 +55,7 @@ def test_another_name_makes_a_fact_false_and_another_order_or_no_end_makes_it_no
     assert [item["says"] for item in items] == ["fact", "fact", "nothing", "nothing"]
 
 
+@pytest.mark.slow
 def test_an_untrained_model_says_nothing_and_the_same_twice():
     model = pretrained(SIZES["smoke"], "softmax", 0, TEXT).model
     params = init(model, jax.random.key(0))

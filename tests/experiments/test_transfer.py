@@ -97,6 +97,7 @@ def only(found: dict[str, dict], begin: str) -> dict:
     return claim
 
 
+@pytest.mark.slow
 def test_claims_cover_the_row_and_the_hypotheses_and_sections_draw():
     claims = decide(transfer.claims(RESULTS))
     assert {claim["row"] for claim in claims} == {*transfer.ROWS} and 3 <= len(claims) <= 14

@@ -159,6 +159,7 @@ def test_a_member_of_an_ensemble_starts_and_ends_as_alone(copying):
     assert (a[0] != a[1]).all(), "each member draws its own"
 
 
+@pytest.mark.slow
 def test_members_with_masks_of_their_own_train_in_one_program_as_each_alone(copying):
     cfg, patterns = model(Softmax(heads=2)), (r"blocks/1/mlp/.*", r".*/gain")
     recipes = [

@@ -73,6 +73,7 @@ def test_members_that_differ_in_seed_numbers_and_data_are_each_alone_bit_for_bit
 
 
 @pytest.mark.optimised
+@pytest.mark.slow
 def test_how_steps_are_cut_into_calls_changes_no_bit(cfg, recipe, copying):
     runs = [alone(cfg, recipe, copying(0), steps_per_call=n) for n in (1, 7, 30)]
     for other in runs[1:]:
