@@ -38,7 +38,12 @@ path.reproduced, path.opposite { fill: currentColor; fill-opacity: .3 }
 """
 
 
-SHADED = "Green is where a claim is reproduced, red where its opposite is; a tick is the reference."
+NOTE = (
+    "A claim's file says where its rule was revised after a run. Green is where a claim is "
+    "reproduced, red where its opposite is; a tick is the reference. Intervals are 95%, "
+    "bootstrapped over seeds and items; verdicts hold at 5% for all claims of an experiment "
+    "together (Holm), also by Student's t over the seeds."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,9 +175,7 @@ def page(
     run = spec["run"]
     facts = " · ".join(f"{key} {value}" for key, value in run.items())
     parts = [
-        "<h2>Claims</h2><p class='note'>Rules are in the method's file, which says where they were "
-        "revised after a run. Intervals are 95%, bootstrapped over seeds and items. Verdicts hold "
-        f"at 5% for all claims together (Holm), also by Student's t over the seeds. {SHADED}</p>",
+        f"<h2>Claims</h2><p class='note'>{html.escape(NOTE)}</p>",
         claims_table(claims),
     ]
     for section in sections:
@@ -225,10 +228,7 @@ def index(out: pathlib.Path) -> pathlib.Path:
             rows.append(row)
     rows.sort(key=lambda row: catalogue.order(row["row"]))
     missing = [name for name in catalogue.names() if name not in found]
-    note = "Rules are in each experiment's file, which says where they were revised after a run. "
-    note += "Intervals are 95%, bootstrapped over seeds and items; verdicts hold at 5% for all "
-    note += f"claims of an experiment together (Holm), also by Student's t over the seeds. {SHADED}"
-    note += f" Not there: {', '.join(missing)}." if missing else ""
+    note = NOTE + (f" Not there: {', '.join(missing)}." if missing else "")
     body = f"<p class='note'>{html.escape(note)}</p>"
     body += table(rows, raw=("experiment", "reproduced if", "verdict"))
     path = out / "index.html"
