@@ -1,9 +1,9 @@
 """Which implementation of an op runs: the first of its table that can, or the one that is named.
 
 A table has a line for each implementation, in order of preference: its name, which is its module in
-the op's folder, and the platforms it runs on (None: all). A module is imported when its turn comes:
-the backend of another platform's kernels need not be installed. One that is for some chips of its
-platform says for which in `CHIPS`, a pattern of JAX's `device_kind`, and in `CHIP_NAMES`.
+the op's folder, and the platforms it runs on (None: all). A module is imported when its turn comes,
+so the backend of another platform's kernels need not be installed. A module for only some chips of
+its platform names them in `CHIPS`, a pattern of JAX's `device_kind`, and in `CHIP_NAMES`.
 """
 
 import importlib
@@ -22,9 +22,9 @@ def module(op: str, name: str) -> ModuleType:
 
 
 def choose(op: str, table: Table, impl: str | None, arguments: tuple) -> str:
-    """`impl`, or the first name of `table`, whose module runs `arguments` on this chip.
+    """`impl`, or the first name of `table` whose module runs `arguments` on this chip.
 
-    ValueError: an `impl` that is not in the table. NotImplementedError: why none of them runs.
+    ValueError: an `impl` that is not in the table. NotImplementedError: none runs, each with why.
     """
     if impl is not None and impl not in table:
         raise ValueError(f"impl={impl!r} is unknown; choose None or one of {', '.join(table)}")
@@ -37,7 +37,7 @@ def choose(op: str, table: Table, impl: str | None, arguments: tuple) -> str:
 
 
 def device() -> jax.Device | jax.sharding.AbstractDevice:
-    """What is compiled for: the device of the mesh in use, else JAX's default, else its first."""
+    """What will be compiled for: the device of the mesh in use, else JAX's default or first."""
     default = jax.config.jax_default_device
     if isinstance(default, str):  # a platform
         default = jax.devices(default)[0]

@@ -1,7 +1,7 @@
 """What a kernel must know of the mesh in use: over which of its axes it has to split itself.
 
-The compiler splits XLA's own operations over devices; a custom call, as Mosaic's and cuDNN's
-kernels are, it does not. These run in a `jax.shard_map` over every axis that is not yet manual.
+The compiler splits XLA's own operations over devices, but no custom calls, which Mosaic's and
+cuDNN's kernels are. These run in a `jax.shard_map` over every axis that is not yet manual.
 """
 
 import math
@@ -20,12 +20,12 @@ def free() -> dict[str, int]:
 
 
 def split() -> bool:
-    """Whether the compiler would have to split a kernel: inside a shard_map over all axes, no."""
+    """Whether the compiler would have to split a kernel; not inside a shard_map over all axes."""
     return any(n > 1 for n in free().values())
 
 
 def explicit() -> tuple[str, ...]:
-    """The axes along which the compiler moves nothing by itself: arrays say where they lie."""
+    """The axes along which the compiler moves nothing by itself: types say where arrays lie."""
     return jax.sharding.get_abstract_mesh().explicit_axes
 
 

@@ -8,13 +8,14 @@ softmax is taken in float32 whatever the inputs. G key heads serve H / G query h
 
 An implementation is a module of this folder with two functions of (q, k, v, segment_ids, window):
 `unsupported`, why it cannot run arguments of these shapes and dtypes, or None, and `attention`.
-What is XLA the compiler splits over a mesh by itself, along its Auto axes; a platform's kernel is
-split by context.py.
+The compiler splits those in XLA over a mesh's Auto axes by itself; a platform's kernel is split by
+context.py.
 """
 
 import functools
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from kernels import dispatch, mesh
@@ -44,10 +45,11 @@ def attention(
     """Every token attends to itself and to earlier tokens of its own document.
 
     `segment_ids` are equal within a document and differ between any two of a row. With a `window`
-    a token sees as many tokens, itself the last. `impl` None takes the first of `IMPLEMENTATIONS`
-    that runs here; a named one runs, or raises NotImplementedError with the reason. Under a mesh
-    (`jax.set_mesh`) of more than one device an axis named `sequence` splits T, every other axis B.
-    ValueError: shapes that do not fit each other.
+    a token sees at most that many tokens, itself the last. `impl` None takes the first of
+    `IMPLEMENTATIONS` that runs here; a named one runs, or raises NotImplementedError with the
+    reason. Under a mesh (`jax.set_mesh`) of more than one device an axis named `sequence` splits
+    T, every other axis B.
+    ValueError: shapes or dtypes that do not fit each other.
     """
     _check(q, k, v, segment_ids, window)
     name = dispatch.choose(__name__, IMPLEMENTATIONS, impl, (q, k, v, segment_ids, window))
@@ -89,7 +91,13 @@ def _check(q, k, v, segment_ids, window) -> None:
         raise ValueError(f"v of shape {v.shape} should have k's shape {k.shape}")
     if H % k.shape[2]:
         raise ValueError(f"H={H} heads are not divisible by k's G={k.shape[2]}; each serves H / G")
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(f"q {q.dtype}, k {k.dtype} and v {v.dtype} differ; cast them to one dtype")
+    if not jnp.issubdtype(q.dtype, jnp.floating):
+        raise ValueError(f"q, k and v of {q.dtype} should be floating")
     if segment_ids is not None and segment_ids.shape != (B, T):
         raise ValueError(f"segment_ids of shape {segment_ids.shape} should be (B,T) = {(B, T)}")
-    if window is not None and window < 1:
-        raise ValueError(f"window={window} must be at least 1, the token itself; None sees all")
+    if segment_ids is not None and not jnp.issubdtype(segment_ids.dtype, jnp.integer):
+        raise ValueError(f"segment_ids of {segment_ids.dtype} should be integers")
+    if window is not None and (window < 1 or window != int(window)):
+        raise ValueError(f"window={window} must be a number of tokens, at least 1; None sees all")

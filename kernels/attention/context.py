@@ -23,8 +23,8 @@ def over_mesh(
 ) -> Float[Array, "B T H K"]:
     """`run`, an implementation's `attention`, on the mesh in use.
 
-    What does not divide is whole on every device: rows, or the G key heads, which then are computed
-    as often as `sequence` has devices.
+    Rows, or the G key heads, that do not divide by their axes are computed whole on every device of
+    these.
     """
     axes = mesh.free()
     rows = mesh.rows(axes, q.shape[0])

@@ -1,9 +1,9 @@
 """cuDNN's flash attention through JAX, on NVIDIA GPUs.
 
-It has no segment ids: JAX makes of a mask a bias (B,1,T,T) in the dtype of the inputs, written to
-memory and read for every head, where no scores are. What lies above the diagonal is skipped either
-way, what lies before the window only without documents: cuDNN before 9.10.2 takes no bias with a
-window, and JAX tests the two together with no version.
+It knows no segment ids. JAX turns their mask into a bias (B,1,T,T) in the dtype of the inputs,
+which is written to memory and read for every head; the scores never are. What lies above the
+diagonal is skipped either way, what lies before the window only without documents: cuDNN before
+9.10.2 takes no bias with a window, and JAX tests the two together with no version.
 """
 
 import functools

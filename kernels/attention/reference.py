@@ -29,7 +29,7 @@ def attention(
 
 
 def causal(segment_ids: Int[Array, "B T"], window: int | None = None) -> Bool[Array, "B T T"]:
-    """Which key each query may see: not later, of the same document, and of the last `window`."""
+    """Which keys each query may see: none later, of its own document, of the last `window`."""
     t = jnp.arange(segment_ids.shape[1])
     back = t[:, None] - t[None, :]
     seen = back >= 0 if window is None else (back >= 0) & (back < window)

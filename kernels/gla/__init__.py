@@ -58,15 +58,18 @@ def gla(
     g, natural log, is any array or number that broadcasts to (B,T,H,K) with 0 >= g >= -inf; -inf
     forgets everything before the token. The state restarts from zero where `segment_ids` changes;
     `initial_state` belongs to the first segment, `final_state` to the last. `scale` defaults to
-    K**-0.5. Differentiable in q, k, v, g and `initial_state`, through both outputs.
+    K**-0.5. Differentiable in q, k, v, g and `initial_state`, through both outputs, in reverse
+    mode; with `chunk` and `reference` that gradient once more, in forward mode.
 
     Under a mesh (`jax.set_mesh`) of more than one device it runs in a `shard_map`: an axis named
-    `sequence` splits T (kernels/gla/context.py), every other axis B, and so lie the results.
+    `sequence` splits T (kernels/gla/context.py), every other axis B, and the results are split
+    likewise.
 
     `impl` None takes the first of `IMPLEMENTATIONS` that runs these arguments on this chip; a named
     one runs, or raises NotImplementedError with the reason. ValueError: shapes or dtypes that do
     not fit each other.
     """
+    q, k, v = (jnp.asarray(x) for x in (q, k, v))
     check.arguments(q, k, v, initial_state, segment_ids)
     g = check.gate(q, g)
     scale = q.shape[3] ** -0.5 if scale is None else float(scale)

@@ -1,12 +1,12 @@
 """Speed of the op: `python -m kernels.gla.bench [CASE ...] [--torch PYTHON] [--static]`.
 
 A table of implementation x case, forward and forward+backward, medians in milliseconds, with the
-ratio to `chunk` (above 1: slower than it). Beside it softmax attention with heads as wide as V,
-causal, from jax.nn and, where an interpreter has torch (`--torch`, or this one), torch's; on CUDA
-also flash-linear-attention's chunk_gla, on the same numbers. On an accelerator each row has its
-ratio to the floor of the chunkwise form at C=64, the time that its bytes or operations take at the
-chip's peaks, and what forward+backward achieved of these. `--static` prints instead what the TPU
-and Hopper compilers say of the Pallas kernels, on any machine.
+ratio to `chunk` (above 1: slower than it). Beside it causal softmax attention with heads as wide as
+V, jax.nn's and, where an interpreter has torch (`--torch`, or this one), torch's; on CUDA also
+flash-linear-attention's chunk_gla, on the same numbers. On an accelerator of `PEAKS` each row has
+its ratio to the floor of the chunkwise form at C=64, the time that its bytes or operations take at
+the chip's peaks, and the bytes and operations a second that forward+backward achieved. `--static`
+prints instead what the TPU and Hopper compilers say of the Pallas kernels, on any machine.
 """
 
 import argparse
@@ -27,14 +27,15 @@ import jax.numpy as jnp
 from kernels.gla import IMPLEMENTATIONS, cases, gla, static
 from kernels.gla.cases import BENCHMARKS, Case
 
-# Dense bfloat16 TFLOP/s and GB/s of a chip, for the floor; from the makers' data sheets.
+# Dense bfloat16 TFLOP/s and GB/s of a device, for the floor; from the makers' data sheets. A TPU7x
+# chip is two devices to JAX.
 PEAKS = {
     "NVIDIA H200": (989, 4800),
     "NVIDIA H100 80GB HBM3": (989, 3350),
     "TPU v5 lite": (197, 820),
     "TPU v5": (459, 2765),
     "TPU v6 lite": (918, 1640),
-    "TPU7x": (2307, 7380),
+    "TPU7x": (1153.5, 3690),
 }
 CHUNK = 64  # C of the operation count, whatever chunks an implementation takes
 
@@ -193,11 +194,13 @@ def _print_case(name: str, device: str, found: list[Row]) -> None:
     print(f"\n{name}: {sizes}, {device}")
     print(f"{'':26}{'forward':>9}{'ratio':>7}{'fwd+bwd':>10}{'ratio':>7}{'MiB':>8}", end="")
     print(f"{'x floor':>9}{'x floor':>9}{'GB/s':>7}{'TFLOP/s':>9}" if device in PEAKS else "")
-    base = next((row for row in found if row.impl == "chunk"), found[0])
+    base = next((row for row in found if row.impl == "chunk"), None)
     for row in found:
-        ratios = row.forward / base.forward, row.both / base.both
-        print(f"{row.impl:26}{row.forward:9.2f}{ratios[0]:7.2f}", end="")
-        print(f"{row.both:10.2f}{ratios[1]:7.2f}", end="")
+        ratios = "-", "-"
+        if base is not None:
+            ratios = f"{row.forward / base.forward:.2f}", f"{row.both / base.both:.2f}"
+        print(f"{row.impl:26}{row.forward:9.2f}{ratios[0]:>7}", end="")
+        print(f"{row.both:10.2f}{ratios[1]:>7}", end="")
         print(f"{'':8}" if row.memory is None else f"{row.memory:8.0f}", end="")
         if device in PEAKS:
             fastest, work, moved = floor(case, device), flops(case)[1], bytes_moved(case, 2)[1]
@@ -231,6 +234,8 @@ def main() -> None:
     parser.add_argument("--static", action="store_true", help="the compilers' reports, no run")
     options = parser.parse_args()
     if options.static:
+        if options.cases or options.torch:
+            parser.error("--static has cases of its own, and runs nothing; give it alone")
         return _print_static()
     if unknown := set(options.cases) - set(BENCHMARKS):
         parser.error(f"unknown case {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike
 
 
@@ -28,14 +29,17 @@ def arguments(q, k, v, initial_state, segment_ids) -> None:
         raise ValueError(
             f"segment_ids of shape {segment_ids.shape} should be (B,T) = {q.shape[:2]}"
         )
+    if segment_ids is not None and not jnp.issubdtype(segment_ids.dtype, jnp.integer):
+        raise ValueError(f"segment_ids of {segment_ids.dtype} should be integers")
     _implemented("q, k and v", q)
 
 
 def gate(q: Array, g: ArrayLike) -> Array:
     """g with rank 4; its axes of size 1 stay, and with them the shape of its gradient."""
-    g = jnp.asarray(
-        g, None if isinstance(g, jax.Array) else jnp.promote_types(q.dtype, jnp.float32)
-    )
+    if not isinstance(g, jax.Array):
+        if np.max(g) > 0:
+            raise ValueError(f"g reaches {np.max(g)}, above 0; give the decay's logarithm")
+        g = jnp.asarray(g, jnp.promote_types(q.dtype, jnp.float32))
     shape = (1,) * (4 - g.ndim) + g.shape
     if len(shape) != 4 or any(n not in (1, m) for n, m in zip(shape, q.shape, strict=True)):
         raise ValueError(

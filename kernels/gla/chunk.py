@@ -1,9 +1,9 @@
 """The chunkwise form in XLA: the mathematics of `chunk_math` over batch, chunks and heads.
 
-All chunks are computed at once by the fast way, but for the states that pass between them, a
-recurrence over chunks. Chunks that decay too much for it are then computed anew, by the exact way:
-as many as there are, B at a time. That is a loop of mostly no turn, and no `lax.cond`: on the CPU
-XLA runs the elementwise operations of a branch on one thread and copies what goes in and out of it.
+All chunks are computed at once, the fast way, but for the states that pass between them, which are
+a recurrence over chunks. Chunks that decay too much for that are then computed anew, the exact way,
+B at a time: a loop that usually makes no turn. It is no `lax.cond`, because on the CPU XLA runs the
+elementwise operations of a branch on one thread and copies what goes in and out of it.
 """
 
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def _of_tokens(g: Float[Array, "#B #T #H #K"], q: Float[Array, "B T H K"]):
 def _operands(scale, q, k, v, g, *do):
     """What the mathematics of a chunk takes: float32, q with the scale, g with -inf as a number.
 
-    The loop of `_redo` does this by itself: to be given the results, XLA would write them out.
+    The loop of `_redo` calls this again, on the inputs: given the results, XLA would store them.
     """
     q, k, v, g, *do = (x.astype(jnp.float32) for x in (q, k, v, g, *do))
     return (scale * q, k, v, jnp.maximum(g, FLOOR), *do)
@@ -117,8 +117,8 @@ def _hard(g: Float[Array, "B N C H #K"]) -> Bool[Array, "B N"]:
 
 
 def _redo(hard: Bool[Array, "B N"], function: Callable, given, at: Segments, results):
-    """`results` with those of the hard chunks replaced by `function(*given, at)`; all arrays are
-    (B,N,..), and it is given B chunks at a time, hard ones first."""
+    """`results` with those of the hard chunks replaced by `function(*given, at)`. All arrays are
+    (B,N,..); `function` is given B chunks at a time, hard ones first."""
     B, N = hard.shape
     flat = lambda tree: jax.tree.map(lambda x: x.reshape(B * N, *x.shape[2:]), tree)
     hard_first = jnp.argsort(~hard.ravel())
@@ -127,7 +127,7 @@ def _redo(hard: Bool[Array, "B N"], function: Callable, given, at: Segments, res
     def turn(carry):
         done, results = carry
         which = lax.dynamic_slice(hard_first, (done,), (B,))
-        # The barrier, or of one chunk a row XLA takes all work out of the loop and does it always.
+        # Without the barrier, XLA hoists the work out of the loop where a row has only one chunk.
         done, which = lax.optimization_barrier((done, which))
         take = lambda tree: jax.tree.map(lambda x: x[which], tree)
         new = function(*take(given), take(at) if at.same.ndim > 2 else at)
@@ -155,7 +155,7 @@ def _split(arrays, ids):
     ids = jnp.pad(ids, ((0, 0), (0, -T % _chunk(T))), mode="edge")
     ids = ids.reshape(ids.shape[0], -1, _chunk(T))
     before = jnp.pad(ids[:, :-1, -1], ((0, 0), (1, 0)))
-    # The barrier keeps XLA from making the masks anew, per head, in every operation that uses one.
+    # The barrier keeps XLA from recomputing the masks, per head, in every operation that uses one.
     return parts, lax.optimization_barrier(jax.vmap(jax.vmap(chunk.segments))(ids, before))
 
 

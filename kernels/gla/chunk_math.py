@@ -70,13 +70,13 @@ def _middle(b):
 
 
 def outputs(q, k, v, b, at: Segments) -> Float[Array, "C V"]:
-    """A V, intra-chunk: what the tokens of a chunk say to each other."""
+    """A V, intra-chunk: what a chunk's tokens read of each other."""
     A = jnp.where(at.same, _dot(q * up(b), k * down(b), (1, 1)), 0)
     return _dot(A, v, (1, 0))
 
 
 def outputs_of_state(q, b, S: Float[Array, "K V"], at: Segments) -> Float[Array, "C V"]:
-    """q^ S, inter-chunk: what the state that enters a chunk says to its tokens."""
+    """q^ S, inter-chunk: what a chunk's tokens read of the state that enters it."""
     return _dot(at.entering * q * jnp.exp(b), S, (1, 0))
 
 

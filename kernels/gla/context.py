@@ -15,17 +15,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Real
 
 import kernels.gla
 from kernels import mesh
+from kernels.gla import check
 
 
 def gla(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B T H K"],
     v: Float[Array, "B T H V"],
-    g: Float[Array, "#B #T #H #K"],
+    g: Real[ArrayLike, "..."],
     *,
     axis: str,
     scale: float | None = None,
@@ -38,6 +39,8 @@ def gla(
     Arguments are a device's own tokens; `initial_state`, and the final state that is returned, are
     those of the whole sequence, the same on every device. Errors as `kernels.gla.gla`.
     """
+    check.arguments(q, k, v, initial_state, segment_ids)
+    g = check.gate(q, g)
     scale = q.shape[3] ** -0.5 if scale is None else float(scale)
     o, built = kernels.gla.gla(q, k, v, g, scale=scale, segment_ids=segment_ids, impl=impl)
     log = jnp.broadcast_to(g.astype(built.dtype), (*q.shape[:3], g.shape[3]))
@@ -73,7 +76,7 @@ def over_mesh(
 ) -> tuple[Float[Array, "B T H V"], Float[Array, "B H K V"]]:
     """`kernels.gla.gla` on the mesh in use: its axis `sequence` splits T, the others B.
 
-    An axis of the op that does not divide is whole on every device.
+    T, or B, is whole on every device where its mesh axes do not divide it.
     """
     free = mesh.free()
     rows = mesh.rows(free, q.shape[0])
@@ -105,7 +108,7 @@ def _reached(ids: Int[Array, "B T"], axis: str) -> Bool[Array, "B T"]:
 def _state_after(
     built: Float[Array, "N B H K V"], total: Float[Array, "N B H #K"], piece: Int[Array, ""] | int
 ) -> Float[Array, "B H K V"]:
-    """The state after the first `piece` pieces. Sums of logs only: exact for decays of e^-inf."""
+    """The state after the first `piece` pieces. Logs are only added up: -inf stays exact."""
     e, f = jnp.arange(len(built))[:, None], jnp.arange(len(built))[None, :]
     between = ((e < f) & (f < piece))[:, :, None, None, None]
     decay = jnp.exp(jnp.where(between, total[None], 0).sum(1))

@@ -56,8 +56,8 @@ def forward(
 ):
     """((o, final_state), residual); `interpret`, a `plgpu.InterpretGPUParams`, runs it on a CPU.
 
-    To save are the decayed q and k and the scores, (2K+C) bfloat16 numbers a token and head. No
-    state of a chunk is: the backward pass sweeps for them again.
+    What is saved are the decayed q and k and the scores, (2K+C) bfloat16 numbers a token and head,
+    but no state of a chunk: the backward pass sweeps for them again.
     """
     T, (P, length) = q.shape[1], _cut(q, v)
     gates, totals = _gates(q, g, segment_ids, P * length * C)
@@ -76,7 +76,8 @@ def forward(
 def backward(residual, do, dfinal, *, interpret=None):
     """(dq, dk, dv, dg, dinitial_state)."""
     q, k, v, g, scale, segment_ids, start, (x1, x2, A) = residual
-    T, (P, length) = q.shape[1], _cut(q, v)
+    # The forward pass's cut. It depends on B, which a vmap over cotangents alone makes larger here.
+    T, P, length = q.shape[1], start.shape[2], A.shape[1] // start.shape[2]
     gates, totals = _gates(q, g, segment_ids, P * length * C)
     q, k, v, do = (_pad(x, P * length * C) for x in (q, k, v, do))
     c = _decay(totals, q.shape[-1])
@@ -124,8 +125,8 @@ def _gates(q, g, segment_ids, T):
     The totals (B,N,H,K/C,C+PAD) are float32 sums over the chunk's tokens, a slice of K after
     another, each followed by its least entry in PAD copies. One decay a head needs no gates: its
     totals (B,N,H,1,4C) are c in C copies, b, r and b. A gate of K channels that rows, tokens or
-    heads share is written out, once, the size of k: restarts make it differ, and its gradient is
-    summed only when each token's is known.
+    heads share is written out, once, at k's size: restarts make it differ, and its gradient can be
+    summed only after each token's is known.
     """
     if segment_ids is not None:
         g = jnp.where(_restarts(segment_ids), -FLOOR, g)

@@ -1,8 +1,8 @@
 """What the sweeps read, of all chunks at once: a GPU kernel.
 
 A program is one chunk of one head, one warpgroup, which takes K 64 channels after another. Both
-sweeps read the same three arrays, so that they have no gates, no exponentials of theirs and no
-slow path: only products.
+sweeps read the same three arrays, so that they have no gates, exponentials or slow path of their
+own, only products.
 """
 
 from functools import partial

@@ -4,7 +4,7 @@ The gradient dv is the computation of o with time reversed: q exp(b), k exp(r), 
 k exp(r), q exp(b), do, dS, and the scores A their transpose. So one kernel gives o, or dv, and the
 states between the chunks, or only the last one.
 
-A Pallas thread is a warpgroup and owns 64 values of V, so that what it computes no other needs; two
+A Pallas thread is a warpgroup and owns 64 values of V: no other needs what it computes. Two of them
 share what they read of K, and the scores. The state stays in registers, K/2 numbers a thread. The
 first warpgroup loads, two chunks ahead where shared memory has room.
 """

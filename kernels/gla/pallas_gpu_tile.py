@@ -18,7 +18,7 @@ are at most 1. That makes six products, and the diagonal. A reset (g = -inf) is 
 whose exponential is zero in float32.
 
 One decay per head and token (Mamba-2, RetNet) comes as the vectors b and r, and its decays as one
-matrix, exp(b_i - b_j): no case is apart. That is a difference of sums, in float32 and of at most
+matrix, exp(b_i - b_j), for any gate. That is a difference of sums, in float32 and of at most
 C FLOOR, and right to about 6e-4 (after 64 resets in a chunk), below bfloat16's rounding.
 
 A tile of state is S^T (V by K), so that decay runs along its columns. Masks are read from shared

@@ -157,8 +157,8 @@ def _operands(q, k, v, g, scale, segment_ids):
         gates = jnp.broadcast_to(g[..., 0], (B, T, H)).astype(jnp.float32).swapaxes(1, 2)
         gates = jnp.pad(gates, padding)[:, :, None]
     else:
-        # Also a gate shared by rows, tokens or heads is written out, once, the size of k: dg is
-        # summed over them only when each token's is known, so its own array is needed anyway.
+        # A gate shared by rows, tokens or heads is written out too, once, at k's size: dg can be
+        # summed over them only after each token's is known, which takes such an array anyway.
         gates = _tokens_in(plan, jnp.broadcast_to(g, q.shape))
     tokens = (_tokens_in(plan, x) for x in (q, k, v))
     return plan, (*tokens, gates, _restarts(plan, segment_ids))

@@ -202,7 +202,7 @@ class Scalar(Exact):
 
 
 class Cut:
-    """Which pairs of tokens, which tokens and states, a restart within the chunk keeps apart."""
+    """What a restart within the chunk keeps apart: pairs of tokens, tokens and states."""
 
     def __init__(self, restarts, rows):
         self.i, self.j = _iotas()
@@ -218,8 +218,7 @@ class Cut:
 
     def end(self, x):
         """x, zero in the rows of tokens that do not reach the state at the chunk's end."""
-        reaches = self.count is None or self.count == self.last
-        return x if reaches is True else jnp.where(reaches, x, jnp.zeros_like(x))
+        return x if self.count is None else jnp.where(self.count == self.last, x, jnp.zeros_like(x))
 
     def through(self, S):
         """S, zero if the state restarted on its way through the chunk."""

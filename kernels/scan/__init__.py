@@ -33,8 +33,9 @@ def scan(
     """y in x's dtype and the state after the last token, in float32; a < 0 <= dt.
 
     The state is zero before a token where `starts` holds; `initial_state` (zero if absent) is the
-    state before the first token.
+    state before the first token. ValueError: shapes that do not fit each other.
     """
+    _check(dt, a, x, b, c, starts, initial_state)
     B, T, I = x.shape
     state = jnp.zeros((B, I, a.shape[1])) if initial_state is None else initial_state
     a, state = a.astype(jnp.float32), state.astype(jnp.float32)
@@ -73,3 +74,19 @@ def update(
 
 def read(h: Float[Array, "B I K"], c: Float[Array, "B K"]) -> Float[Array, "B I"]:
     return jnp.sum(h * c[:, None], axis=-1)
+
+
+def _check(dt, a, x, b, c, starts, initial_state) -> None:
+    if x.ndim != 3 or 0 in x.shape:
+        raise ValueError(f"x of shape {x.shape} should be (B,T,I), none of them 0")
+    if a.ndim != 2 or a.shape[0] != x.shape[2]:
+        raise ValueError(f"a of shape {a.shape} should be {(x.shape[2], 'K')} for x {x.shape}")
+    (B, T, I), K = x.shape, a.shape[1]
+    fits = {"dt": (B, T, I), "b": (B, T, K), "c": (B, T, K)}
+    fits |= {"starts": (B, T), "initial_state": (B, I, K)}
+    given = {"dt": dt, "b": b, "c": c, "starts": starts, "initial_state": initial_state}
+    for name, y in given.items():
+        if y is not None and y.shape != fits[name]:
+            raise ValueError(
+                f"{name} of shape {y.shape} should be {fits[name]} for x {x.shape}, a {a.shape}"
+            )

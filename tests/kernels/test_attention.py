@@ -228,6 +228,30 @@ def test_shapes_that_do_not_fit_are_named(change: dict, message: str):
         inspect.unwrap(attention)(**x)  # users have no jaxtyping checks in front
 
 
+@pytest.mark.parametrize("impl", ["blocks", "reference"])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"q": jnp.bfloat16}, "q bfloat16, k float32 and v float32 differ"),
+        (dict.fromkeys("qkv", jnp.int32), "q, k and v of int32 should be floating"),
+        ({"segment_ids": jnp.float32}, "segment_ids of float32 should be integers"),
+        ({"window": 2.5}, "window=2.5"),
+    ],
+)
+def test_dtypes_that_do_not_fit_are_named(change: dict, message: str, impl: str):
+    x = {name: jnp.ones((1, 4, 1, 8), change.get(name, jnp.float32)) for name in "qkv"}
+    x["segment_ids"] = jnp.zeros((1, 4), change.get("segment_ids", jnp.int32))
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(attention)(**x, window=change.get("window"), impl=impl)
+
+
+def test_float16_runs_on_a_cpu_too():
+    """Where XLA has no product of it: the blocks say so, and the definition is next."""
+    x = jax.random.normal(jax.random.key(0), (1, 20, 2, 8), jnp.float16)
+    assert blocks.unsupported(x, x, x, None, None) is not None
+    assert_close({0: attention(x, x, x)}, {0: reference(*[x.astype(jnp.float32)] * 3)}, 2e-3)
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_second_eager_call_compiles_nothing(devices, caplog, monkeypatch):
     """Though the gradient is made for the call, and on a mesh the shard_map: with XLA for cuDNN."""

@@ -42,6 +42,34 @@ def test_the_table_shows_ratios_floor_and_rates(capsys):
     assert last == "floor of the chunkwise form at C=64, NVIDIA H200: 0.024, 0.066 ms"
 
 
+def test_what_has_nothing_to_be_compared_with_gets_no_ratio(capsys):
+    """Of a case too large for `chunk`, or for all that there is."""
+    bench._print_case("340M", "cpu", ROWS[1:])
+    assert capsys.readouterr().out.splitlines()[-2].split() == [
+        "pallas_gpu", "0.05", "-", "0.16", "-", "50"
+    ]  # fmt: skip
+    bench._print_case("340M", "cpu", [])
+    assert "340M" in capsys.readouterr().out
+
+
+def test_the_floor_is_that_of_a_device_as_jax_counts_them():
+    """A TPU7x is two devices, each with one of its two halves' units and memory."""
+    peak, bandwidth = bench.PEAKS["TPU7x"]
+    assert (2 * peak, 2 * bandwidth) == (2307, 7380)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["tiny"], "unknown case tiny; choose from long, toy"),
+    (["--static", "toy"], "--static has cases of its own"),
+    (["--static", "--torch", "python"], "--static has cases of its own"),
+])  # fmt: skip
+def test_arguments_that_would_do_nothing_are_refused(arguments, message, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert message in capsys.readouterr().err
+
+
 def test_a_device_without_known_peaks_gets_no_floor(capsys):
     bench._print_case("toy", "cpu", ROWS)
     out = capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The op split over devices equals the op: 8 fake CPU devices, forward and every gradient."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,17 @@ def test_a_sequence_over_devices_equals_a_sequence_on_one(name: str):
     assert_close(everything(split, case, jnp.float32), want, 3e-6)
 
 
+def test_a_gate_of_a_piece_is_any_that_broadcasts():
+    x = _inputs(Case(B=2, T=16, H=2))
+    x.pop("g")
+    mesh = Mesh(np.array(jax.devices()[:2]), ("time",))
+    run = lambda x: context.gla(**x, g=-0.5, axis="time")[0]
+    over = jax.shard_map(run, mesh=mesh, in_specs=P(None, "time"), out_specs=P(None, "time"))
+    assert jax.eval_shape(over, x).shape == x["v"].shape
+    with pytest.raises(ValueError, match="k of shape"):
+        inspect.unwrap(context.gla)(**x | {"k": x["v"]}, g=-0.5, axis="time")
+
+
 @pytest.mark.parametrize(
     "types",
     [
@@ -59,7 +71,7 @@ def test_a_sequence_over_devices_equals_a_sequence_on_one(name: str):
 def test_on_a_mesh_the_op_runs_without_jit_and_is_compiled_once(types, caplog):
     """A plain `make_mesh` has Explicit axes: arguments are moved to where the op needs them."""
     case = Case(B=2, T=64, H=2, segments=(5, 40, 3, 16), state=True)
-    x = {name: jnp.asarray(y) for name, y in case.inputs().items() if name not in ("do", "dfinal")}
+    x = _inputs(case)
     ids = x.pop("segment_ids")
     run = lambda x: dict(zip(("o", "state"), gla(**x, segment_ids=ids, impl="chunk"), strict=True))
     gradient = jax.grad(lambda x: sum(jnp.sum(jnp.sin(y)) for y in run(x).values()))
@@ -67,3 +79,8 @@ def test_on_a_mesh_the_op_runs_without_jit_and_is_compiled_once(types, caplog):
     with jax.set_mesh(jax.make_mesh((2, 4), ("data", "sequence"), axis_types=types)):
         assert_close(run(x) | gradient(x), want, 3e-6)
         assert compiled(caplog, lambda: run(x)) == 0
+
+
+def _inputs(case: Case) -> dict[str, jax.Array]:
+    arrays = case.inputs().items()
+    return {name: jnp.asarray(x) for name, x in arrays if name not in ("do", "dfinal")}

@@ -131,6 +131,49 @@ def test_vmap_of_the_op_runs_one_way_only():
     assert "while" in program and not batched
 
 
+def test_in_float64_a_gate_shared_by_rows_gets_a_float64_gradient_under_vmap_too():
+    with jax.enable_x64(True):
+        x = _arrays(Case(B=2, T=5, K=2, V=2, gate_shape="11H1"), jnp.float64)
+        loss = lambda q, g: jnp.sum(gla(**{**x, "q": q, "g": g})[0] ** 2)
+        (got,) = jax.vmap(jax.grad(loss, argnums=1), (0, None))(x["q"][None], x["g"])
+        np.testing.assert_allclose(got, jax.grad(loss, argnums=1)(x["q"], x["g"]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "impl, dtype",
+    [("chunk", jnp.float32), ("pallas_tpu", jnp.float32), ("pallas_gpu", jnp.bfloat16)],
+)
+def test_where_jax_has_64_bits_narrower_inputs_are_computed_as_elsewhere(impl, dtype):
+    """Under `jax_enable_x64` every array made inside without a dtype would be float64 or int64."""
+    q = jax.ShapeDtypeStruct((1, 70, 2, 64), dtype)
+    ids = jax.ShapeDtypeStruct((1, 70), jnp.int32)
+    device = {"pallas_tpu": ("TPU v6 lite", "tpu"), "pallas_gpu": ("NVIDIA H200", "gpu")}
+    run = lambda q, ids: gla(q, q, q, q, segment_ids=ids, impl=impl)
+    step = lambda q, ids: jax.vjp(run, q, ids)[1](run(q, ids))[0]
+    with jax.enable_x64(True), _pretended(*device.get(impl, ("cpu", "cpu"))):
+        assert "f64[" not in str(jax.make_jaxpr(step)(q, ids))
+
+
+def test_numpy_arrays_are_taken_in_jaxs_width_of_floats():
+    """NumPy's float64 is JAX's float32, which the fast forms run: not a case for the reference."""
+    x = {name: np.asarray(y, np.float64) for name, y in _arrays(Case(T=10)).items()}
+    got = inspect.unwrap(gla)(**x, impl="chunk")[0]
+    np.testing.assert_array_equal(got, gla(**_arrays(Case(T=10)))[0])
+
+
+@pytest.mark.slow
+def test_a_gradient_differentiates_forwards_and_the_op_does_not():
+    """Hessian-vector products are forward over reverse."""
+    x = _arrays(Case(B=1, T=3, H=1, K=2, V=2))
+    loss = lambda impl: lambda v: jnp.sum(gla(**{**x, "v": v}, impl=impl)[0] ** 3)
+    product = lambda impl: jax.jvp(jax.grad(loss(impl)), (x["v"],), (x["k"],))[1]
+    direct = lambda v: jnp.sum(_recurrence(x | {"v": v})[0] ** 3)
+    want = jax.jvp(jax.grad(direct), (x["v"],), (x["k"],))[1]
+    assert_close({"chunk": product("chunk")}, {"chunk": want}, 1e-6)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(loss("chunk"), (x["v"],), (x["k"],))
+
+
 @pytest.mark.slow
 def test_jacobians_by_vmap_of_the_transpose():
     x = _arrays(Case(B=1, T=3, H=1, K=2, V=2))
@@ -189,9 +232,7 @@ def test_step_by_step_and_in_pieces_are_the_whole():
     """The three forms agree: recurrent, chunk, and prefill followed by decode steps."""
     x = _arrays(Case(T=70, state=True))
     x.pop("dfinal")
-    whole, final = reference.recurrence(
-        x["q"], x["k"], x["v"], x["g"], x["q"].shape[3] ** -0.5, x["initial_state"], None
-    )
+    whole, final = _recurrence(x)
     tokens = lambda a, b: {name: y[:, a:b] for name, y in x.items() if name != "initial_state"}
     o, state = gla(**tokens(0, 66), initial_state=x["initial_state"], impl="chunk")
     outputs = [o]
@@ -291,8 +332,19 @@ def test_a_step_multiplies_in_full_where_the_default_is_less():
     assert products and all("HIGHEST" in line for line in products)
 
 
+@pytest.mark.parametrize("g", [0.5, True, np.array([[-1.0], [2.0]]), np.full(16, 0.9)])
+def test_a_decay_that_is_no_logarithm_is_refused_where_it_is_seen(g):
+    """A gate in (0, 1) in place of its logarithm. Values of JAX's arrays are not looked at."""
+    x = _arrays(Case(T=1))
+    for op in (gla, functools.partial(gla_step, state=jnp.zeros((2, 2, 16, 24)))):
+        with pytest.raises(ValueError, match=r"g reaches .* above 0"):
+            op(**{**x, "g": g})
+
+
 def test_other_dtypes_are_refused():
     x = _arrays(Case(T=10))
+    with pytest.raises(ValueError, match="segment_ids of float32 should be integers"):
+        inspect.unwrap(gla)(**x, segment_ids=jnp.ones((2, 10)))
     with pytest.raises(ValueError, match="differ; cast"):
         gla(**{**x, "q": x["q"].astype(jnp.bfloat16)})
     with pytest.raises(NotImplementedError, match="float16"):
@@ -439,6 +491,14 @@ def test_only_the_hard_chunks_are_computed_exactly(monkeypatch):
     # Row 0's first chunk fills up the pair that a batch of two computes at once.
     assert_close({0: o[0, 64:], 1: o[1, easy]}, {0: want[0, 64:], 1: want[1, easy]}, 1e-5)
     assert not error(o[1, ~easy], want[1, ~easy]) < 0.1
+
+
+def _recurrence(x: dict):
+    """The definition, with JAX's own derivatives."""
+    q, v = x["q"], x["v"]
+    nothing = jnp.zeros((q.shape[0], *q.shape[2:], v.shape[3]))
+    state = x.get("initial_state", nothing)
+    return reference.recurrence(q, x["k"], v, x["g"], q.shape[3] ** -0.5, state, None)
 
 
 def _arrays(case: Case, dtype=jnp.float32) -> dict[str, jax.Array]:

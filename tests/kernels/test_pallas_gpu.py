@@ -185,6 +185,28 @@ def test_vmap_is_a_loop_under_grad_too():
         np.testing.assert_array_equal(mapped[:, 0], batched)
 
 
+def test_the_backward_pass_cuts_the_sequence_as_the_forward_pass_did(monkeypatch):
+    """The cut depends on B, and a `vmap` over cotangents alone gives the backward pass a larger
+    one: with a cut of its own it would start segments from the states of other tokens."""
+    cuts, sweep = [], pallas_gpu.sweep
+
+    def recorded(*arrays, gamma, start, length, **options):
+        cuts.append((gamma.shape[1], start.shape[2], length))
+        return sweep(*arrays, gamma=gamma, start=start, length=length, **options)
+
+    monkeypatch.setattr(pallas_gpu, "sweep", recorded)
+    op = differentiable(pallas_gpu.forward, pallas_gpu.backward)
+
+    def gradients(q, g, do):
+        _, vjp = jax.vjp(lambda q: op(q, q, q, g, 0.125, None, None)[0], q)
+        return jax.vmap(vjp)(do)
+
+    token = jax.ShapeDtypeStruct((1, 64 * 132, 1, 64), jnp.bfloat16)
+    jax.eval_shape(gradients, token, token, jax.ShapeDtypeStruct((4, *token.shape), jnp.bfloat16))
+    chunks, P, _ = cuts[-1]
+    assert P > 1 and {cut for cut in cuts if cut[1] == P} == {(chunks, P, chunks // P)}
+
+
 @pytest.mark.slow
 def test_a_repeated_run_gives_the_same_bits():
     x = arguments(small(T=65, K=128))

@@ -1,5 +1,7 @@
 """The selective scan against its definition in NumPy, in float64: values and every gradient."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,6 +114,27 @@ def test_without_a_state_it_begins_from_zero_and_bfloat16_keeps_the_state_in_flo
     assert rough.dtype == jnp.bfloat16 and rough_state.dtype == jnp.float32
     # Inputs of 8 bits, three of which make one term.
     assert_close({"y": rough}, {"y": y}, 2e-2)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"x": (2, 0, 3), "dt": (2, 0, 3)}, "x of shape"),
+        ({"dt": (2, 6, 1)}, "dt of shape"),
+        ({"a": (5, 3)}, "a of shape"),
+        ({"b": (1, 6, 5)}, "b of shape"),
+        ({"c": (2, 6, 1)}, "c of shape"),
+        ({"starts": (1, 6)}, "starts of shape"),
+        ({"initial_state": (2, 5, 3)}, "initial_state of shape"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(change: dict, message: str):
+    """And not broadcast in silence."""
+    shapes = {"dt": (B, 6, I), "a": (I, K), "x": (B, 6, I), "b": (B, 6, K), "c": (B, 6, K)}
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(scan)(
+            **{name: jnp.zeros(shape) for name, shape in (shapes | change).items()}
+        )
 
 
 def test_no_state_is_kept_for_every_token():
