@@ -64,7 +64,7 @@ def main(
         D: width of the models
         layers: their depth
         prompt: tokens of a prompt of the comparison
-        steps: tokens said in a measurement
+        steps: tokens said in a measurement, each by a step
     """
     models = {name: LM(W=W, D=D, layers=layers, mixer=mixer) for name, mixer in MIXERS.items()}
     if torch:
@@ -100,16 +100,17 @@ def _generate(cfg: LM, B: int, P: int, steps: int) -> Callable[[], jax.Array]:
 
 
 def _speed(cfg: LM, B: int, context: int, steps: int) -> str:
-    states = jax.eval_shape(lambda: fresh(cfg, B, context + steps))
+    room = context + steps + 1  # the logits of the first token said are given: it takes no step
+    states = jax.eval_shape(lambda: fresh(cfg, B, room))
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(states))
     if size > ROOM:
         return f"(a state of {size / 2**30:.0f} GiB)"
     params = init(cfg, jax.random.key(0))
     state = tuple(
         s._replace(seen=jnp.int32(context)) if isinstance(s, Cache) else s
-        for s in fresh(cfg, B, context + steps)
+        for s in fresh(cfg, B, room)
     )
-    run = jax.jit(lambda p, s: decode(cfg, p, jnp.zeros((B, cfg.W)), s, steps, stop=-1).tokens)
+    run = jax.jit(lambda p, s: decode(cfg, p, jnp.zeros((B, cfg.W)), s, steps + 1, stop=-1).tokens)
     return f"{B * steps / _best(lambda: run(params, state)):,.0f}"
 
 

@@ -40,6 +40,8 @@ def main(
         seed: another one, another answer, where answers are drawn
     """
     rule = Sample(temperature, nucleus) if temperature else Greedy()
+    if steps < 1:
+        raise ValueError(f"steps={steps} must be at least 1")
     if temperature == 0 and nucleus != 1:
         raise ValueError(f"nucleus={nucleus:g} has nothing to draw from; give a --temperature")
     marks = markers(folder, language)

@@ -5,16 +5,18 @@
     blocks/3/mixer             (B,T,D)  what its mixer adds
     blocks/3/mlp               (B,T,D)  what its feed-forward layer adds
     blocks/3/mlp/neurons       (B,T,F)  the hidden units of that layer
-    blocks/3/mixer/...         what the mixer shows: q, k, v (B,T,H,·), heads (B,T,H,V) its outputs
-                               a head, and gate (B,T,H,·), log decay, with state (B,T,H,K,V), the
-                               state after a token, or pattern (B,T,H,T), the weights of softmax
+    blocks/3/mixer/...         what the mixer shows: q, k, v (B,T,H,·); heads (B,T,H,V), the output
+                               of each head; of a recurrent mixer gate (B,T,H,·), its log decay, and
+                               state (B,T,H,K,V), the state after each token; of softmax pattern
+                               (B,T,H,T), its weights
 
-(In Mamba, of I channels a state of K each, gate is the time step (B,T,I) and state (B,T,I,K).)
+What several heads share has fewer than H. Mamba has I channels with a state of K each: its gate is
+the time step (B,T,I), its state (B,T,I,K).
 
 `names(cfg)` of `model.lm` lists those of a model. `apply` takes `collect`, names or patterns with
 `*`, and returns a dict of what it saw; `at` (B,P) keeps the tokens at these positions only, from -T
-to T - 1, as (B,P,...). It takes `edits`, from names or patterns to an `Edit`, made before the value
-is seen or used:
+to T - 1, as (B,P,...), and gives NaN for any other. It takes `edits`, from names or patterns to an
+`Edit`, made before the value is seen or used:
 
     logits, state, seen = apply(cfg, params, tokens, collect=("blocks/*/residual",), at=last)
     patched = {"blocks/2/residual": replace(seen["blocks/2/residual"], where=mask)}
@@ -133,6 +135,10 @@ class Tap:
         An edit of S_t changes o_t and all that follows.
         """
         edit, collects, at = self.edit(name), self.collects(name), self.at
+        if edit is not None:  # it must fit all tokens: a slice beyond its end would be moved back
+            jax.eval_shape(
+                edit, jax.ShapeDtypeStruct((len(state), T, *state.shape[1:]), state.dtype)
+            )
         at = None if at is None else jnp.where(at < 0, at + T, at)
 
         def step(carry, t):
@@ -147,7 +153,7 @@ class Tap:
 
         kept = None
         if collects and at is not None:
-            kept = jnp.zeros((*at.shape, *state.shape[1:]), state.dtype)
+            kept = jnp.full((*at.shape, *state.shape[1:]), jnp.nan, state.dtype)
         (state, kept), (o, every) = jax.lax.scan(step, (state, kept), jnp.arange(T))
         if collects:
             self._keep(name, jnp.moveaxis(every, 0, 1) if kept is None else kept)

@@ -48,6 +48,8 @@ def main(
 
 def parts(cfg: LM, T: int) -> dict[str, dict[str, int | float]]:
     """parameters, forward operations a token at length T, and bytes of state, by part."""
+    if T < 1:
+        raise ValueError(f"T={T} must be at least 1")
     tree = shapes(cfg)
     rows = {"embedding": _row(tree["embedding"])}
     for i, (mixer, state) in enumerate(zip(cfg.mixers, _states(cfg, T), strict=True)):

@@ -23,6 +23,10 @@ from model.lm import LM, Params, apply
 from model.sample import generate
 
 ROWS = 16  # a call: bounds memory, changes no number
+# The harness's names of the tokens to say at most, of which the first that is given counts.
+STEPS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+# What a greedy answer obeys, or does not depend on.
+OPTIONS = {*STEPS, "until", "do_sample", "temperature", "top_p", "top_k"}
 
 
 def score(
@@ -67,24 +71,32 @@ def answered(
 ) -> list[str]:
     """What is said after each (context, options) of `generate_until`, those of one length at once.
 
-    NotImplementedError if one asks for draws.
+    NotImplementedError if one asks for draws, which a temperature does where nothing says whether
+    to draw, or has an option that this adapter has not.
     """
     found, groups = [""] * len(requests), {}
     for i, (_, options) in enumerate(requests):
-        if options.get("do_sample"):
-            raise NotImplementedError(f"generation with {options}: this adapter is greedy")
-        groups.setdefault(options.get("max_gen_toks", 256), []).append(i)
+        draws = options.get("do_sample")
+        draws = (options.get("temperature") or 0) > 0 if draws is None else draws
+        if draws or options.keys() - OPTIONS:
+            raise NotImplementedError(
+                f"generation with {options}: this adapter is greedy, and knows no option but "
+                f"{', '.join(sorted(OPTIONS))}"
+            )
+        steps = next((options[name] for name in STEPS if options.get(name) is not None), 256)
+        groups.setdefault(int(steps), []).append(i)
     for steps, rows in groups.items():
         prompts = [[0, *encode(words, requests[i][0])] for i in rows]
         for i, said in zip(rows, continued(cfg, params, prompts, steps), strict=True):
-            ends = requests[i][1].get("until", [])
+            ends = requests[i][1].get("until") or []
             found[i] = until(words.decode(said), [ends] if isinstance(ends, str) else ends)
     return found
 
 
 def until(text: str, ends: Sequence[str]) -> str:
-    """The text before the first of `ends`."""
-    return text[: min((text.find(end) for end in ends if end in text), default=len(text))]
+    """The text before the first of `ends`; an empty one ends nothing, as in the harness."""
+    found = (text.find(end) for end in ends if end and end in text)
+    return text[: min(found, default=len(text))]
 
 
 def adapter(folder: str | pathlib.Path) -> Any:

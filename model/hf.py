@@ -24,7 +24,7 @@ import tokenizers
 from jaxtyping import Array
 
 from model.layout import configuration, ours, read, theirs
-from model.lm import LM, Params, differences, shapes
+from model.lm import LM, Params, bind, differences, shapes
 
 
 def save(
@@ -41,23 +41,26 @@ def save(
 
     `ends` are the ids that begin and end a text: (0, 0) in this project, of a model that was loaded
     those of `ends`. What the folder has of another model, and this call does not give, is removed.
-    NotImplementedError says what of `cfg` the other library has no word for.
+    NotImplementedError says what of `cfg` the other library has no word for, ValueError what of
+    `params` does not fit it, as the members of an ensemble.
     """
     folder, config = pathlib.Path(folder), configuration(cfg, ends)
+    bind(cfg, params)
     tensors = theirs(cfg, params)
     folder.mkdir(parents=True, exist_ok=True)
     # Contiguous copies: safetensors 0.8.0 writes wrong values of transposed arrays without a word.
-    found = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-    path = folder / "model.safetensors"
-    held = path.exists()
+    found = {name: np.array(tensor, np.float32, order="C") for name, tensor in tensors.items()}
+    path, held = folder / "model.safetensors", [*folder.glob("model*.safetensors")]
     safetensors.numpy.save_file(found, path, metadata={"format": "pt"})
     back = safetensors.numpy.load_file(path)
-    wrong = [name for name in found if not np.array_equal(back[name], found[name])]
+    wrong = [name for name in found if not np.array_equal(back[name], found[name], True)]
     assert not wrong, f"{path} does not hold what was written: {wrong}"
     files = {"config.json": _text(config), "tokenizer.json": tokenizer, "README.md": card}
     files["chat.json"] = None if chat is None else _text(chat)
     special = None if tokenizer is None else _text(_special(tokenizer, ends))
     files["tokenizer_config.json"] = special
+    files |= {file.name: None for file in held if file != path}
+    files["model.safetensors.index.json"] = None
     for name, text in files.items():
         if text is not None:
             (folder / name).write_text(text, encoding="utf-8")
@@ -72,7 +75,8 @@ def load(folder: str | pathlib.Path) -> tuple[LM, Params]:
     NotImplementedError a setting of the configuration that our model has not.
     """
     folder = pathlib.Path(folder)
-    cfg, files = read(_config(folder)), sorted(folder.glob("model*.safetensors"))
+    cfg, path = read(_config(folder)), folder / "model.safetensors"
+    files = [path] if path.is_file() else sorted(folder.glob("model-*.safetensors"))
     tensors: dict[str, Array] = {}
     for file in files:
         tensors |= safetensors.flax.load_file(file)
@@ -158,7 +162,8 @@ def _config(folder: pathlib.Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file() or not any(folder.glob("model*.safetensors")):
         raise ValueError(
-            f"{folder} holds no config.json with model.safetensors; model.hf.save writes them"
+            f"{folder} holds no config.json with model.safetensors; `python -m experiments.export` "
+            "and model.hf.save write them"
         )
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -172,6 +172,7 @@ class Recurrence(nnx.Module):
             after["seen"] = seen + T
         memory = None if state is None else state["memory"]
         o, after["memory"] = remember(q, k, v, g, memory, documents, see)
+        o = see("heads", o)
         return self.out(self.norm(o).reshape(B, T, U) * jax.nn.silu(u)), after
 
 
@@ -201,7 +202,7 @@ def remember(
         o, state = gla_step(q, k, v, g, state=state, scale=scale)
     else:
         o, state = gla(q, k, v, g, initial_state=state, segment_ids=documents, scale=scale)
-    return see("heads", o), state
+    return o, state
 
 
 def _by_token(q, k, v, g, state, documents, see, scale):

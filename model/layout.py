@@ -127,6 +127,11 @@ def read(config: dict[str, Any]) -> LM:
             raise NotImplementedError(
                 f"import of {kind} with {key}={config[key]!r}: this model has {value!r}"
             )
+    sizes = ("vocab_size", "hidden_size", "num_hidden_layers")
+    sizes = (*sizes, "num_heads" if kind == "gla" else "num_attention_heads")
+    missing = [name for name in sizes if config.get(name) is None]
+    if missing:
+        raise ValueError(f"the configuration of this {kind} lacks {', '.join(missing)}")
     D = config["hidden_size"]
     if kind == "gla":
         mixer = GLA(

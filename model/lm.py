@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from model.collect import NOTHING, Edit, Tap, check
 from model.layer import Embedding, Linear, RMSNorm, SwiGLU, logits
-from model.mixer import Mixer
+from model.mixer import Mixer, typed
 
 Params = dict[str, Any]
 
@@ -46,6 +46,7 @@ class LM:
     dtype: str = "float32"
 
     def __post_init__(self):
+        typed(self)
         for name in ("W", "D", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
@@ -59,6 +60,11 @@ class LM:
                 "for all layers or a tuple of one per layer"
             )
         for mixer in self.mixers:
+            if isinstance(mixer, type) or not isinstance(mixer, Mixer):
+                raise ValueError(
+                    f"mixer={self.mixer!r} is neither a mixer, as GLA(heads=4), nor a tuple of them"
+                )
+            typed(mixer)
             mixer.check(self.D)
 
     @property
@@ -127,10 +133,11 @@ class Net(nnx.Module):
 
         `around` wraps each block: a trainer puts `jax.checkpoint` there.
         """
+        _check(tokens, segments, state, len(self.blocks))
         documents = None if segments is None else _documents(segments)
         x = see("embedding", self.embedding(tokens).astype(self.dtype))
         after = []
-        states = state or (None,) * len(self.blocks)
+        states = (None,) * len(self.blocks) if state is None else state
         for i, (block, before) in enumerate(zip(self.blocks, states, strict=True)):
             run = around(functools.partial(block, see=see.within(f"blocks/{i}")))
             x, s = run(x, documents, before)
@@ -219,6 +226,21 @@ def fresh(cfg: LM, B: int, room: int) -> tuple:
     number is known: not inside a compiled loop, which overwrites the last.
     """
     return tuple(mixer.fresh(cfg.D, B, room, cfg.dtype) for mixer in cfg.mixers)
+
+
+def _check(tokens, segments, state, layers: int) -> None:
+    """ValueError unless they are arguments of `apply`."""
+    if tokens.ndim != 2 or 0 in tokens.shape or not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise ValueError(
+            f"tokens of shape {tokens.shape} and {tokens.dtype} must be whole numbers (B,T), B and "
+            "T at least 1"
+        )
+    if segments is not None and segments.shape != tokens.shape:
+        raise ValueError(f"segments {segments.shape} must have the shape of tokens {tokens.shape}")
+    if state is not None and len(state) != layers:
+        raise ValueError(
+            f"a state of {len(state)} layers for a model of {layers}; see model.lm.fresh"
+        )
 
 
 def _documents(segments: Int[Array, "B T"]) -> Int[Array, "B T"]:

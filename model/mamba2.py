@@ -96,5 +96,5 @@ class Mamba2Module(nnx.Module):
         memory = None if state is None else state["memory"]
         q, k = q[:, :, None], k[:, :, None]
         o, after["memory"] = remember(q, k, v, g, memory, documents, see, scale=1.0)
-        o = o + (self.d[...][None, None, :, None] * values).astype(x.dtype)
+        o = see("heads", o + (self.d[...][None, None, :, None] * values).astype(x.dtype))
         return self.out(self.norm(o.reshape(B, T, HV) * jax.nn.silu(z))), after

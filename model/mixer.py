@@ -6,6 +6,8 @@ in one file and imports only `layer`, `collect`, this file and kernels. Those wh
 """
 
 import dataclasses
+import inspect
+import typing
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -113,6 +115,20 @@ class Recurrent:
         return D * (q + k + v + 2 * u) + self.widths(D)[1] + self.convolution * (q + k + v)
 
 
+def typed(spec: Any) -> None:
+    """ValueError for a field that is not of its annotation's type, or that is NaN.
+
+    GLA(heads=2.0) equals GLA(heads=2), builds in part, and would be another run to the store.
+    """
+    for name, kind in typing.get_type_hints(type(spec)).items():
+        value, kinds = getattr(spec, name), {*typing.get_args(kind)} or {kind}
+        plain = kinds <= {int, float, bool, str, type(None)}
+        kinds |= {int} if float in kinds else set()
+        if plain and (type(value) not in kinds or value != value):
+            wanted = "a number" if value != value else inspect.formatannotation(kind)
+            raise ValueError(f"{name}={value!r} of {type(spec).__name__} must be {wanted}")
+
+
 def divisible(D: int, heads: int, width: float = 1.0) -> int:
     """Channels per head of D * width channels; ValueError names the nearest widths that divide."""
     if heads < 1:
@@ -120,7 +136,9 @@ def divisible(D: int, heads: int, width: float = 1.0) -> int:
     channels = D * width
     if channels % heads == 0 and channels > 0:
         return int(channels) // heads
-    fits = [d for d in range(1, D + int(8 * heads / width)) if (d * width) % heads == 0]
+    fits = [
+        d for d in range(1, D + int(min(8 * heads / width, 10_000))) if (d * width) % heads == 0
+    ]
     below, above = (d for d in fits if d < D), (d for d in fits if d > D)
     choice = " or ".join(str(d) for d in (max(below, default=0), min(above, default=0)) if d)
     of = "" if width == 1 else f" times {width:g}"

@@ -61,8 +61,9 @@ def preset(name: str) -> LM:
 def mixers(cfg: LM, name: str) -> Mixer | tuple[Mixer, ...]:
     """The mixers of the paper's comparison, and of its ablations, at the width of `cfg`.
 
-    Heads of softmax are 64 wide (32 at most four of them), RetNet's keys 256 where D allows.
-    Every fourth layer of a hybrid is softmax in a window of 512, the others are GLA.
+    Softmax has heads of width 64, RetNet keys of width 256, or narrower ones where that would be
+    fewer than four heads. Every fourth layer of a hybrid is softmax in a window of 512, the others
+    are GLA.
     """
     D = cfg.D
     softmax = Softmax(heads=max(4, D // 64))

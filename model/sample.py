@@ -2,9 +2,8 @@
 
 Prompts of different length are padded on the left, so that all answers begin at the same place;
 the padding is another document (segment 0) and leaves no trace in the state, and positions count
-from a prompt's first token. The loop carries a
-state of constant size (recurrent mixers) or a cache with room for all steps (softmax), and ends
-when every row has stopped.
+from a prompt's first token. The loop carries a state of constant size (recurrent mixers) or a cache
+with room for all steps (softmax), and ends when every row has stopped.
 
 What is said is argmax(scores + noise): a rule makes scores of logits, and standard Gumbel noise
 makes the argmax a draw from their softmax (Gumbel 1954). The noise of row b, step n and every word
@@ -20,9 +19,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
 
 from model.lm import LM, Params, apply, bind, fresh
+from model.mixer import typed
 from model.softmax import Cache, left, settled
 
 
@@ -45,6 +46,7 @@ class Sample:
     nucleus: float = 1.0
 
     def __post_init__(self):
+        typed(self)
         if self.temperature <= 0 or not 0 < self.nucleus <= 1:
             raise ValueError(
                 f"Sample(temperature={self.temperature:g}, nucleus={self.nucleus:g}): temperature "
@@ -55,11 +57,11 @@ class Sample:
         logits = logits / self.temperature
         if self.nucleus == 1:
             return logits
-        p = jnp.sort(jax.nn.softmax(logits), axis=-1, descending=True)
-        before = jnp.cumsum(p, axis=-1) - p  # the mass of what is likelier
-        count = jnp.sum(before < self.nucleus, axis=-1, keepdims=True)
-        least = jnp.take_along_axis(jnp.sort(logits, axis=-1, descending=True), count - 1, axis=-1)
-        return jnp.where(logits >= least, logits, -jnp.inf)
+        order = jnp.argsort(logits, axis=-1, descending=True)
+        p = jnp.take_along_axis(jax.nn.softmax(logits), order, axis=-1)
+        kept = jnp.cumsum(p, axis=-1) - p < self.nucleus  # the mass of what is likelier
+        kept = jnp.take_along_axis(kept, jnp.argsort(order, axis=-1), axis=-1)
+        return jnp.where(kept, logits, -jnp.inf)
 
 
 Rule = Greedy | Sample
@@ -76,12 +78,11 @@ class Said(NamedTuple):
     logprobs: Float[Array, "B G"]
 
 
-@functools.partial(jax.jit, static_argnames=("cfg", "steps", "rule", "stop", "adjust"))
 def generate(
     cfg: LM,
     params: Params,
-    prompts: Int[Array, "B P"],
-    lengths: Int[Array, " B"],
+    prompts: Int[ArrayLike, "B P"],
+    lengths: Int[ArrayLike, " B"],
     steps: int,
     rule: Rule = Greedy(),
     *,
@@ -92,12 +93,24 @@ def generate(
 ) -> Said:
     """At most `steps` tokens after each prompt, by `rule`, up to and with `stop`.
 
-    The last `lengths[b]`, at least 1, of the P tokens are the prompt, the rest is padding of any
-    value. `Sample` needs a `key`. With `answers`, ended by `stop`, a row says one of them and
-    nothing else.
+    The last `lengths[b]` of the P tokens are the prompt, the rest is padding of any value;
+    ValueError unless there are 1 to P of them (no check of traced lengths). `Sample` needs a `key`.
+    With `answers`, ended by `stop`, a row says one of them and nothing else.
     `adjust(logits (B,W), said (B,W), n)`, a hashable value, changes the logits after n tokens,
     `said` being those among them.
     """
+    P = prompts.shape[1]
+    if not isinstance(lengths, jax.core.Tracer):
+        n = np.asarray(lengths)
+        if (wrong := n[(n < 1) | (n > P)]).size:
+            raise ValueError(
+                f"a prompt of {wrong[0]} tokens in P={P} places; give each from 1 to {P}"
+            )
+    return _generate(cfg, params, prompts, lengths, steps, rule, key, answers, stop, adjust)
+
+
+@functools.partial(jax.jit, static_argnames=("cfg", "steps", "rule", "stop", "adjust"))
+def _generate(cfg, params, prompts, lengths, steps, rule, key, answers, stop, adjust):
     logits, state = prefill(cfg, params, prompts, lengths, prompts.shape[1] + steps)
     return decode(
         cfg, params, logits, state, steps, rule, key=key, answers=answers, stop=stop, adjust=adjust
@@ -122,9 +135,10 @@ def prefill(
     softmax. ValueError if the prompts have no room.
     """
     B, P = prompts.shape
-    if room < P:
+    if not 1 <= P <= room:
         raise ValueError(
-            f"prompts of {P} tokens do not fit room={room}; it is for them and what follows"
+            f"prompts of {P} tokens do not fit room={room}, which is for them (1 or more) and for "
+            "what follows"
         )
     segments = (jnp.arange(P)[None] >= P - lengths[:, None]).astype(jnp.int32)
     net, empty = bind(cfg, params), fresh(cfg, B, room)
@@ -153,6 +167,8 @@ def decode(
 
     ValueError if `steps` are known to be more than its room, or fewer than an answer's tokens.
     """
+    if steps < 1:
+        raise ValueError(f"steps={steps} must be at least 1, the first token said")
     if isinstance(rule, Sample) and key is None:
         raise ValueError(f"{rule} draws; give it key=jax.random.key(seed)")
     if answers is not None and (stop < 0 or answers.shape[2] > steps):

@@ -40,6 +40,7 @@ class Softmax:
     Positions: `rotary` is the share of K whose pairs rotate (Su et al. 2021; 0 is none), with
     frequencies from 1 down to 1 / `base`. `cope` places give contextual positions (Golovneva et al.
     2024, arXiv 2405.18719): a gate of the query counts which keys lie between; 0 is none.
+    With both, positions rotate q and k for their product alone.
     A token sees the `window` last tokens, itself included; None is all.
     """
 
@@ -103,35 +104,37 @@ class SoftmaxModule(nnx.Module):
         if state is None:
             seen = None if self.window is None else jnp.int32(0)
             state = Cache(k[:, :0], v[:, :0], jnp.zeros((B, 0), bool), seen)
+        seen = state.k.shape[1] if state.seen is None else state.seen
+        positions = (seen + jnp.arange(T))[None]
         if self.rotates:
-            seen = state.k.shape[1] if state.seen is None else state.seen
-            positions = seen + jnp.arange(T)
-            q, k = (rotary(y, positions[None], self.rotates, self.base) for y in (q, k))
+            q, k = (rotary(y, positions, self.rotates, self.base) for y in (q, k))
         q, k, v = see("q", q), see("k", k), see("v", v)
         state, keys, values, visible = _extend(state, k, v, documents, self.window)
+        bias = None if self.places is None else self._bias(q, keys, visible, positions)
         if see.asked("pattern"):
-            pattern = see("pattern", _pattern(q, keys, visible, self._bias(q, keys, visible)))
+            pattern = see("pattern", _pattern(q, keys, visible, bias))
             o = jnp.einsum("bthm,bmhk->bthk", pattern, repeated(values, self.heads))
         elif whole and self.places is None:
             o = attention(q, k, v, segment_ids=documents, window=self.window)
         else:
-            o = attend(q, keys, values, visible, self._bias(q, keys, visible))
+            o = attend(q, keys, values, visible, bias)
         return self.out(see("heads", o).reshape(B, T, D)), state
 
-    def _bias(self, q, k, visible) -> Float[Array, "B H T M"] | None:
+    def _bias(self, q, k, visible, positions) -> Float[Array, "B H T M"]:
         """What contextual positions add to the logits, in float32; their equations 3 to 5.
 
         Key j is sum_{j <= l <= t} sigmoid(q_t . k_l / sqrt(K)) places away from query t, at most
         the last; between two places the logits of both are interpolated. q is scaled here too, as
         in equation 5; their code leaves q . e as it is, which e, being learned, takes up.
+        q meets e as it was before it rotated: else q . e would depend on where in its row a token
+        is, and a document on what is packed before it.
         """
-        if self.places is None:
-            return None
         q = q.astype(jnp.float32) * q.shape[-1] ** -0.5
         gates = jax.nn.sigmoid(_products(q, k)) * visible[:, None]
         away = jnp.cumsum(gates[..., ::-1], axis=-1)[..., ::-1]
         away = jnp.minimum(away, self.places.shape[0] - 1)
         whole = jnp.floor(away).astype(jnp.int32)
+        q = rotary(q, -positions, self.rotates, self.base) if self.rotates else q
         at = jnp.einsum("bthk,pk->bhtp", q, self.places[...])
         low, high = (
             jnp.take_along_axis(at, jnp.minimum(p, at.shape[-1] - 1), axis=-1)
@@ -153,7 +156,7 @@ def settled(cache: Cache, empty: Cache) -> Cache:
 
 
 def left(cache: Cache) -> int:
-    """How many tokens the places of a cache still take; at most so many where `seen` is traced."""
+    """How many more tokens a cache has places for; all its places where `seen` is traced."""
     traced = isinstance(cache.seen, jax.core.Tracer)
     return cache.k.shape[1] - (0 if traced else int(cache.seen))
 

@@ -217,6 +217,35 @@ def test_attention_weights_are_weights():
     assert (np.moveaxis(np.asarray(weights), 2, 1)[np.repeat(hidden[:, None], 2, 1)] == 0).all()
 
 
+def test_a_mamba2_layer_adds_what_its_heads_give_and_nothing_else():
+    """A head's skip d x_t belongs to its output."""
+    cfg, params = model(MIXERS["mamba2"])
+    see = Tap(edits={"heads": scale(0)})
+    (state,) = fresh(cfg, B, 1)
+    layer = lambda params, x: bind(cfg, params).blocks[0].mixer(x, None, state, see)[0]
+    assert (jax.jit(layer)(params, jnp.ones((B, 1, 16))) == 0).all()
+
+
+def counted(**asked):
+    """What is seen of S_t = S_{t-1} + 1 from zero, (B,T,1)."""
+    see = Tap(**asked)
+    see.scan("s", lambda S, t: S + 1, lambda S, t: S, jnp.zeros((B, 1)), T)
+    return see.found.get("s")
+
+
+def test_an_edit_of_the_state_of_another_length_is_refused():
+    """A slice of it would be moved back to where it fits, without a word."""
+    with pytest.raises(ValueError, match=r"float32\[2,4,1\] and requested type=float32\[2,7,1\]"):
+        counted(edits={"s": replace(jnp.zeros((B, 4, 1)))})
+
+
+def test_a_position_that_is_not_there_is_nan():
+    at = jnp.array([[T, 0], [-1, -T - 1]])
+    np.testing.assert_array_equal(
+        counted(collect=("s",), at=at)[..., 0], [[np.nan, 1], [T, np.nan]]
+    )
+
+
 def test_an_unknown_name_is_refused_with_the_nearest():
     cfg, params = model(GLA(heads=2))
     for asked in ({"collect": ("blocks/0/mixers",)}, {"edits": {"blocks/0/mixers": scale(0)}}):

@@ -156,17 +156,19 @@ def test_a_softmax_layer_is_its_equations(share, channels):
     assert error(found, y) < 3e-6  # float32 rounds to 6e-8
 
 
-@pytest.mark.parametrize("places", [3, 16])
-def test_contextual_positions_are_their_equations(places):
+@pytest.mark.parametrize("places, rotary", [(3, 0.0), (16, 0.0), (3, 1.0)])
+def test_contextual_positions_are_their_equations(places, rotary):
     """Golovneva et al. 2024, arXiv 2405.18719, equations 3 to 5, with 1 / sqrt(K) on every product
-    of q; of 3 places the last is that of all farther tokens."""
-    found, x, p = layer(Softmax(heads=2, rotary=0.0, cope=places))
-    q, k, v = (y.reshape(T, 2, 8) for y in cut(x @ p["qkv"]["w"], D, D, D))
+    of q; of 3 places the last is that of all farther tokens. Rotary positions turn q and k where
+    they meet, and not q where it meets e: that would tell where in its row a token is."""
+    found, x, p = layer(Softmax(heads=2, rotary=rotary, cope=places))
+    bare, k, v = (y.reshape(T, 2, 8) for y in cut(x @ p["qkv"]["w"], D, D, D))
+    q, k = (rotated(y) if rotary else y for y in (bare, k))
 
     def at(t, h):
         """q_t . e[p_ts], interpolated between whole places, for every s <= t."""
-        own, e = q[t, h] / 8**0.5, p["places"]
-        gates = sigmoid(k[: t + 1, h] @ own)  # 3
+        own, e = bare[t, h] / 8**0.5, p["places"]
+        gates = sigmoid(k[: t + 1, h] @ q[t, h] / 8**0.5)  # 3
         logits = np.zeros(t + 1)
         for s in range(t + 1):
             away = min(gates[s:].sum(), places - 1)  # 4

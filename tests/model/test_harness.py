@@ -66,7 +66,7 @@ def test_a_continuation_is_greedy_and_ends_before_the_ending():
 
 def test_a_text_ends_before_the_first_of_its_ends():
     assert until("a b . c ; d", [";", "."]) == "a b "
-    assert until("a b", ["x"]) == "a b"
+    assert until("a b", ["x"]) == until("a b", [""]) == "a b"
 
 
 def test_an_unknown_word_is_named_with_the_nearest(folder):
@@ -110,11 +110,19 @@ def test_the_adapter_generates_requests_of_one_length_together(adapted, folder, 
         lambda cfg, params, prompts, steps: calls.append((prompts, steps)) or [[4, 5, 6]] * 2,
     )
     ask = lambda text, **options: Asked((text, options))
-    requests = [ask("a", max_gen_toks=4, until="e"), ask("b"), ask("c", max_gen_toks=4), ask("d")]
+    requests = [
+        ask("a", max_gen_toks=4, until="e"),
+        ask("b", until=None, do_sample=False, temperature=1.0),
+        ask("c", max_new_tokens=4, max_tokens=9, temperature=0.0),
+        ask("d"),
+    ]
     assert adapted.generate_until(requests) == ["d ", "d e f", "d e f", "d e f"]
     assert calls == [([[0, 1], [0, 3]], 4), ([[0, 2], [0, 4]], 256)]
-    with pytest.raises(NotImplementedError, match="this adapter is greedy"):
-        adapted.generate_until([ask("a", do_sample=True)])
+    for more in ({"do_sample": True}, {"temperature": 0.7}, {"num_beams": 4}):
+        with pytest.raises(
+            NotImplementedError, match="this adapter is greedy, and knows no option"
+        ):
+            adapted.generate_until([ask("a", **more)])
 
 
 def test_the_harness_asks_a_local_task(folder):

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from model.gla import GLA
 from model.hf import card, ends, load, save
+from model.layout import read
 from model.lm import LM, apply, init
 from model.mamba import Mamba
 from model.softmax import Softmax
@@ -68,6 +69,42 @@ def test_a_folder_holds_nothing_of_the_model_before(tmp_path):
     assert len([*tmp_path.iterdir()]) == 6
     save(tmp_path, cfg, params, ends=(0, 0))
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+    for name in ("model-00001-of-00001.safetensors", "model.safetensors.index.json", "chat.json"):
+        (tmp_path / name).write_text("of a larger model")
+    (tmp_path / "model.safetensors").unlink()
+    save(tmp_path, cfg, params, ends=(0, 0))
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_a_model_in_several_files_is_read_and_a_whole_one_before_them(tmp_path):
+    cfg = OURS[-1]
+    params = init(cfg, jax.random.key(0))
+    save(tmp_path, cfg, params, ends=(0, 0))
+    whole = tmp_path / "model.safetensors"
+    tensors = load_file(whole)
+    for i, name in enumerate(tensors):
+        save_file(
+            {name: tensors[name]}, tmp_path / f"model-{i:05}-of-{len(tensors):05}.safetensors"
+        )
+    save_file({"spare": np.ones(1)}, tmp_path / "model.fp16.safetensors")
+    whole.rename(tmp_path / "kept")
+    jax.tree.map(np.testing.assert_array_equal, params, load(tmp_path)[1])
+    (tmp_path / "kept").rename(whole)
+    save_file({"spare": np.ones(1)}, tmp_path / "model-00000-of-00001.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, params, load(tmp_path)[1])
+
+
+def test_parameters_of_another_model_are_not_saved(tmp_path):
+    cfg = OURS[-1]
+    ensemble = jax.tree.map(lambda x: np.stack([x, x]), init(cfg, jax.random.key(0)))
+    with pytest.raises(ValueError, match=r"blocks/0/mixer/out/w has shape \(2, 16, 16\), not"):
+        save(tmp_path / "new", cfg, ensemble, ends=(0, 0))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_configuration_without_its_sizes_is_refused():
+    with pytest.raises(ValueError, match="of this gla lacks hidden_size, num_heads"):
+        read({"model_type": "gla", "vocab_size": 11, "num_hidden_layers": 1})
 
 
 def test_tensors_in_bfloat16_become_the_float32_of_the_same_value(tmp_path):

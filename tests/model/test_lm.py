@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.gla import GLA
-from model.lm import LM, bind, init, shapes
+from model.lm import LM, _check, bind, init, shapes
 from model.softmax import Softmax
 
 
@@ -72,6 +72,22 @@ def test_bind_names_the_first_wrong_keys_and_shapes():
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "tokens, segments, state, message",
+    [
+        ((3,), None, None, r"tokens of shape \(3,\) and int32 must be"),
+        ((2, 0), None, None, r"tokens of shape \(2, 0\)"),
+        ((2, 3), (3,), None, r"segments \(3,\) must have the shape of tokens \(2, 3\)"),
+        ((2, 3), (2, 3), (), "a state of 0 layers for a model of 2"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(tokens, segments, state, message):
+    """By the function itself: in tests beartype would refuse them first."""
+    number = lambda shape: shape and jnp.zeros(shape, jnp.int32)
+    with pytest.raises(ValueError, match=message):
+        _check(number(tokens), number(segments), state, 2)
+
+
 def test_twelve_layers_keep_their_order():
     """nnx.merge sorts '10' before '2' when keys are strings; bind must not hand it any."""
     cfg = small(Softmax(heads=2), layers=12)
@@ -82,6 +98,11 @@ def test_twelve_layers_keep_their_order():
     assert gains == list(range(12))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Unchecked(LM):
+    """As users meet it: the arguments of LM itself are checked by beartype, in tests alone."""
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -89,6 +110,10 @@ def test_twelve_layers_keep_their_order():
         ({"D": 250}, "D=250 times 0.5 is not divisible by heads=4; choose D=248 or 256"),
         ({"D": 12, "mixer": Softmax(heads=4)}, "rotary"),
         ({"layers": 0}, "layers=0 must be at least 1"),
+        ({"W": 11.0}, "W=11.0 of _Unchecked must be int"),
+        ({"F": 24.0}, "F=24.0 of _Unchecked must be int | None"),
+        ({"tied": "no"}, "tied='no' of _Unchecked must be bool"),
+        ({"mixer": GLA}, "is neither a mixer, as GLA(heads=4), nor a tuple of them"),
         ({"mixer": (GLA(heads=4),)}, "tuple of 1 for layers=2"),
         ({"dtype": "float16"}, "not one of float32, bfloat16"),
         ({"mixer": GLA(heads=4, rank=0)}, "rank >= 1"),
@@ -97,5 +122,5 @@ def test_twelve_layers_keep_their_order():
 )  # fmt: skip
 def test_an_impossible_model_is_refused_with_the_way_out(change, message):
     with pytest.raises(ValueError) as error:
-        LM(**{"W": 11, "D": 32, "layers": 2, "mixer": GLA(heads=4)} | change)
+        _Unchecked(**{"W": 11, "D": 32, "layers": 2, "mixer": GLA(heads=4)} | change)
     assert message in str(error.value)

@@ -269,11 +269,18 @@ def test_layers_of_a_transnormer_forget_less_the_deeper_they_are():
     LM(W=11, D=16, layers=4, mixer=transnormer(4, heads=2))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Unchecked(GLA):
+    """As users meet it: the arguments of GLA itself are checked by beartype, in tests alone."""
+
+
 @pytest.mark.parametrize(
     "mixer, message",
     [
         (GLA(heads=4, kv_heads=3), "kv_heads=3 does not divide heads=4; choose 1, 2, 4"),
         (GLA(heads=2, rank=0), "rank >= 1"),
+        (_Unchecked(heads=2.0), "heads=2.0 of _Unchecked must be int"),
+        (GLA(heads=2, normaliser=float("nan")), "normaliser=nan of GLA must be a number"),
         (GLA(heads=2, convolution=-1), "convolution=-1 must be at least 0"),
         (SimpleGLA(heads=2, normaliser=0.0), "normaliser=0.0 must be above 0"),
         (RetNet(heads=16), "width 1 rotates 1 channels"),
@@ -283,6 +290,7 @@ def test_layers_of_a_transnormer_forget_less_the_deeper_they_are():
         (Mamba(state=0), "must be at least 1"),
         (Mamba2(width=5), "width=5 does not divide 2 D = 32; choose 1, 2, 4, 8, 16, 32"),
         (GLA(heads=4, expand_k=0.01), "D=16 times 0.01 is not divisible by heads=4; choose D=400"),
+        (GLA(heads=4, expand_k=1e-9), "choose another share of D"),
         (GLA(heads=4, expand_k=0.07), "choose another share of D"),
         (GLA(heads=4, expand_v=-1.0), "expand_k=0.5 and expand_v=-1 must be above 0"),
     ],

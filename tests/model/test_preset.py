@@ -67,7 +67,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest():
 def test_a_mixer_too_large_for_the_size_is_refused():
     with pytest.raises(ValueError, match="larger F"):
         twin(
-            SIZES["toy"].__class__(W=9, D=16, F=1, layers=1, mixer=Softmax(heads=1)),
+            LM(W=9, D=16, F=1, layers=1, mixer=Softmax(heads=1)),
             preset("mamba-toy").mixer,
         )
 
@@ -114,6 +114,11 @@ def test_a_recurrent_state_keeps_its_size_and_a_cache_grows():
     state = lambda name, T: sum(row["state"] for row in describe.parts(preset(name), T).values())
     assert state("gla-toy", 128) == state("gla-toy", 4096)
     assert state("softmax-toy", 4096) > 30 * state("softmax-toy", 128)
+
+
+def test_a_sequence_of_no_token_is_refused():
+    with pytest.raises(ValueError, match="T=0 must be at least 1"):
+        describe.parts(preset("softmax-toy"), 0)
 
 
 def test_its_help_lists_the_presets(capsys):

@@ -158,6 +158,9 @@ def test_the_nucleus_is_the_fewest_words_that_hold_its_mass():
     assert kept(0.35) == [[0, 1, 0, 0, 0], [1, 0, 0, 0, 0]]
     assert kept(0.6) == [[0, 1, 0, 1, 0], [1, 0, 0, 0, 0]]
     assert kept(0.9) == [[1, 1, 0, 1, 1], [1, 0, 0, 0, 0]]
+    assert kept(1e-9) == [[0, 1, 0, 0, 0], [1, 0, 0, 0, 0]]
+    equal = Sample(nucleus=0.5)(jnp.zeros((1, 4)))
+    assert np.isfinite(equal).sum() == 2, "words as likely as the last one are not in it too"
 
 
 def test_the_same_noise_says_the_same_of_the_same_model_in_any_batch():
@@ -242,9 +245,27 @@ def test_more_tokens_than_a_cache_has_room_for_are_refused():
     assert say(narrow, 9, 4) == (3, 4), "a window has room for ever"
 
 
+@pytest.mark.parametrize("lengths", [(0, 1, 4), (9, 10, 4), (9, -1, 4)])
+def test_a_prompt_is_of_one_token_or_more_and_no_longer_than_its_row(lengths):
+    """An empty one would go on from padding, without a word."""
+    cfg, params = model(ANY)
+    with pytest.raises(ValueError, match=r"a prompt of (0|10|-1) tokens in P=9 places"):
+        generate(cfg, params, prompts(0), jnp.array(lengths), STEPS)
+
+
+def test_no_step_is_refused():
+    cfg, params = model(ANY)
+    with pytest.raises(ValueError, match=r"steps=0 must be at least 1"):
+        generate(cfg, params, prompts(0), jnp.array(LENGTHS), 0)
+    with pytest.raises(ValueError, match=r"prompts of 0 tokens do not fit room=5"):
+        prefill(cfg, params, prompts(0)[:, :0], jnp.ones(3, int), 5)
+
+
 def test_a_draw_without_a_key_is_refused():
     cfg, params = model(ANY)
     with pytest.raises(ValueError, match=r"draws; give it key="):
         said_by(cfg, params, Sample())
     with pytest.raises(ValueError, match="temperature > 0"):
         Sample(temperature=0.0)
+    with pytest.raises(ValueError, match="temperature=nan of Sample must be a number"):
+        Sample(temperature=float("nan"))
