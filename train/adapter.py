@@ -111,7 +111,7 @@ class LoRA:
     pattern: str = MAPS
 
     def __post_init__(self):
-        if self.rank < 1 or self.scale <= 0:
+        if self.rank < 1 or not 0 < self.scale < np.inf:
             raise ValueError(f"rank={self.rank} must be at least 1 and scale={self.scale} above 0")
 
     def split(self, params: Tree, key: Key[Array, ""]) -> tuple[Tree, Tree]:

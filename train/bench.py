@@ -62,6 +62,8 @@ def main(
         members: how many train together, as in an ensemble
         torch: an interpreter with torch and transformers, whose GPT-2 takes turns with ours
     """
+    if members < 1:
+        raise ValueError(f"members={members} must be at least 1")
     table = rich.table.Table(
         "size", "compile s", "ms a step", "tokens/s", "peak", "share", "memory", "input", "GPT-2"
     )

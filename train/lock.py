@@ -7,7 +7,11 @@ import json
 import os
 import pathlib
 import platform
+import secrets
 from collections.abc import Iterator
+
+# Containers may share a host name and each have a process of this number: what tells ours apart.
+_OWN = secrets.token_hex(4)
 
 
 class Held(ValueError):
@@ -22,7 +26,8 @@ class Lock:
     """
 
     def __init__(self, folder: pathlib.Path):
-        path, own = folder / "lock", {"pid": os.getpid(), "host": platform.node()}
+        path = folder / "lock"
+        own = {"pid": os.getpid(), "host": platform.node(), "token": _OWN}
         with writing(folder):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -72,5 +77,5 @@ def whole(path: pathlib.Path, text: str) -> None:
     """Replace a file by another at once: a kill between leaves the old one."""
     with writing(path.parent):
         part = path.with_suffix(".part")
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
         part.rename(path)

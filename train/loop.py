@@ -60,7 +60,7 @@ def fit(
         stack.enter_context(_saves_finished(stores))
         requests = stack.enter_context(_stop_requests(stores))
         ahead = stack.enter_context(Ahead(members, rounds, steps_per_call))
-        record = Record(members, ensemble.lost, on_step)
+        record = Record(members, ensemble.done, ensemble.lost, on_step)
         for spans, feed in ahead:
             spans = ensemble.moving(spans)
             record.add(spans, ensemble.advance(spans, feed))
@@ -105,6 +105,12 @@ class _Ensemble:
             parts = [self._own(s) if one is None else one for s, one in enumerate(found)]
             self.state = _stacked(self.state, parts, self.mesh)
         self.done = [int(self._own(s).step[0]) for s in range(len(self.members))]
+        for member, done in zip(self.members, self.done, strict=True):
+            if done > member.recipe.steps:
+                raise ValueError(
+                    f"{member.name}: {member.store.folder} holds step {done} of a longer run, and "
+                    f"steps={member.recipe.steps}; choose another folder, or {done} steps or more"
+                )
 
     def _restored(self, s: int) -> State | None:
         store = self.members[s].store
@@ -211,6 +217,10 @@ def _check(cfg: LM, members: Sequence[Member], params: Any, layout: Layout) -> N
     have = len(members) if params is None else len(jax.tree.leaves(params)[0])
     if have != len(members):
         raise ValueError(f"params of {have} members for {len(members)}; give each one")
+    folders = [member.store.folder for member in members if member.store is not None]
+    twice = {str(folder) for folder in folders if folders.count(folder) > 1}
+    if twice:
+        raise ValueError(f"two members write to {', '.join(twice)}; give each a folder of its own")
     shape = np.shape(members[0].rows(0)["tokens"])
     for member in members:
         _check_rows(cfg, member, shape)

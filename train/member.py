@@ -35,6 +35,14 @@ class Member:
     evaluate_at: Sequence[int] = ()
     evaluate: Callable[[int, Any], bool | None] | None = None
 
+    def __post_init__(self):
+        never = [step for step in self.evaluate_at if not 0 <= step <= self.recipe.steps]
+        if never:
+            raise ValueError(
+                f"{self.name}: evaluate_at={never} of steps={self.recipe.steps} never come; choose "
+                f"0 to {self.recipe.steps}"
+            )
+
     def rows(self, t: int) -> dict[str, np.ndarray]:
         """What the program reads in step t: the batch as the objective wants it."""
         return self.recipe.objective.rows(self.batches[t], t)
@@ -105,6 +113,12 @@ class Ahead:
             for i, t in enumerate(span):
                 batch = self._members[s].rows(t)
                 for name, stacked in batches.items():
+                    if np.shape(batch[name]) != stacked.shape[2:]:  # or NumPy repeats its rows
+                        raise ValueError(
+                            f"{self._members[s].name}: {name} of step {t} are "
+                            f"{np.shape(batch[name])}, those of step 0 {stacked.shape[2:]}; make "
+                            "all batches of one shape"
+                        )
                     stacked[s, i] = batch[name]
         first = np.array([span.start for span in spans], np.int32)
         return Span(batches, rates, first, np.array([len(span) for span in spans], np.int32))
@@ -113,10 +127,12 @@ class Ahead:
 class Record:
     """Metrics, read one chunk late: reading earlier would make the host wait for the device."""
 
-    def __init__(self, members: Sequence[Member], lost: dict[int, NotFinite], on_step):
+    def __init__(
+        self, members: Sequence[Member], done: Sequence[int], lost: dict[int, NotFinite], on_step
+    ):
         self._members, self._lost, self._on_step = members, lost, on_step
         self._pending: tuple[tuple[range, ...], Metrics] | None = None
-        self._steps = [0] * len(members)
+        self._steps = list(done)  # by now, of each
         self.loss = np.full(len(members), np.nan)  # of each one's last chunk, the mean
         self._tokens = np.size(members[0].rows(0)["tokens"])
         self._clock = time.perf_counter()

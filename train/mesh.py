@@ -87,7 +87,10 @@ class Layout:
             return None
         devices = jax.devices() if devices is None else list(devices)
         if len(devices) < need:
-            raise ValueError(f"{self} needs {need} devices, and there are {len(devices)}")
+            raise ValueError(
+                f"{self} needs {need} devices, and there are {len(devices)}; choose sizes whose "
+                "product is no larger"
+            )
         grid = np.array(devices[:need]).reshape(self.sizes)
         return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 

@@ -28,7 +28,7 @@ class DPO(NextToken):
     relative = True
 
     def __post_init__(self):
-        if self.beta <= 0:
+        if not self.beta > 0:
             raise ValueError(f"beta={self.beta} must be above 0: at 0 no pair counts")
 
     def rows(self, batch: Rows, t: int) -> Rows:
@@ -65,7 +65,7 @@ class Near(NextToken):
     relative = True
 
     def __post_init__(self):
-        if self.beta <= 0:
+        if not self.beta > 0:
             raise ValueError(f"beta={self.beta} must be above 0; without a price use NextToken")
 
     def __call__(self, net, batch, layout, base):

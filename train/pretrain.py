@@ -223,7 +223,7 @@ def run(main: Callable[[], None], function: str | None = None) -> None:
     keep_compiled()
     try:
         main()
-    except (ValueError, NotImplementedError, FloatingPointError) as error:
+    except (ValueError, NotImplementedError, FloatingPointError, MemoryError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command continues")

@@ -7,6 +7,7 @@ on them: inside the program they are traced.
 
 import copy
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -29,6 +30,7 @@ class Cosine:
     final: float = 0.05
 
     def schedule(self, lr: float, steps: int) -> optax.Schedule:
+        _check_final(self.final)
         if not 0 <= self.warmup < steps:
             raise ValueError(
                 f"warmup={self.warmup} does not fit into steps={steps}; "
@@ -49,8 +51,10 @@ class WSD:
     final: float = 0.0
 
     def schedule(self, lr: float, steps: int) -> optax.Schedule:
-        last = round(self.decay * steps)
-        if self.warmup < 0 or not 0 < self.decay <= 1 or not 0 < last <= steps - self.warmup:
+        _check_final(self.final)
+        fits = self.warmup >= 0 and 0 < self.decay <= 1
+        last = round(self.decay * steps) if fits else 0
+        if not 0 < last <= steps - self.warmup:
             raise ValueError(
                 f"warmup={self.warmup} and decay={self.decay} of steps={steps} do not fit; choose "
                 "a warm-up of 0 or more and a share of one step or more that leave the steps "
@@ -73,6 +77,11 @@ class Constant:
         return optax.constant_schedule(lr)
 
 
+def _check_final(final: float) -> None:
+    if not 0 <= final <= 1:
+        raise ValueError(f"final={final} is no share of the learning rate; choose 0 to 1")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdamW:
     """AdamW (Loshchilov & Hutter 2019) after clipping the gradient's norm to `clip`.
@@ -88,8 +97,7 @@ class AdamW:
     clip: float = 1.0
 
     def __post_init__(self):
-        if self.lr <= 0 or self.clip <= 0:
-            raise ValueError(f"lr={self.lr} and clip={self.clip} must be above 0")
+        _check(self, "b1", "b2")
 
     def transform(self, rate: Any) -> optax.GradientTransformation:
         """One step at the learning rate `rate`, a number that may be traced."""
@@ -117,26 +125,38 @@ class Muon:
     clip: float = 1.0
 
     def __post_init__(self):
-        if self.lr <= 0 or self.clip <= 0:
-            raise ValueError(f"lr={self.lr} and clip={self.clip} must be above 0")
+        _check(self, "momentum")
 
     def transform(self, rate: Any) -> optax.GradientTransformation:
         """One step at the learning rate `rate`, a number that may be traced."""
-        map_of = optax.contrib.MuonDimensionNumbers()
-        own = optax.contrib.muon(
-            rate,
-            beta=self.momentum,
-            weight_decay=self.weight_decay,
-            adam_b2=AdamW().b2,
-            consistent_rms=0.2,
-            muon_weight_dimension_numbers=lambda params: _maps(params, map_of),
+        maps = optax.contrib.muon(
+            rate, beta=self.momentum, weight_decay=self.weight_decay, consistent_rms=0.2
         )
+        # Not muon's own for other leaves: that one is Adam with Nesterov's momentum.
+        other = optax.adamw(rate, b2=AdamW().b2, weight_decay=0.0)
+        own = optax.partition({"muon": maps, "adamw": other}, _labels)
         return optax.chain(optax.clip_by_global_norm(self.clip), own)
 
 
-def _maps(params: Any, yes: Any) -> Any:
-    """`yes` for the leaves that are Muon's, None for the others."""
-    label = lambda keys, _: yes if re.fullmatch(MAPS, pathname(keys)) else None
+def _check(optimizer: AdamW | Muon, *averages: str) -> None:
+    """ValueError unless an optimizer's numbers make sense; NaN makes none."""
+    if not (0 < optimizer.lr < math.inf and optimizer.clip > 0):
+        raise ValueError(
+            f"lr={optimizer.lr} and clip={optimizer.clip} must be above 0, and the lr finite"
+        )
+    if not 0 <= optimizer.weight_decay < math.inf:
+        raise ValueError(f"weight_decay={optimizer.weight_decay} must be 0 or more")
+    for name in averages:
+        if not 0 <= getattr(optimizer, name) < 1:
+            raise ValueError(
+                f"{name}={getattr(optimizer, name)} is how much a running average keeps in a step; "
+                "choose 0 or more, and less than 1"
+            )
+
+
+def _labels(params: Any) -> Any:
+    """Of each leaf whose it is."""
+    label = lambda keys, _: "muon" if re.fullmatch(MAPS, pathname(keys)) else "adamw"
     return jax.tree_util.tree_map_with_path(label, params)
 
 
@@ -157,6 +177,8 @@ class Recipe:
         for name in ("steps", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.seed < 2**32:  # JAX takes 32 bits of it
+            raise ValueError(f"seed={self.seed} is another one's double; choose 0 to 2^32 - 1")
         self.schedule.schedule(self.optimizer.lr, self.steps)
 
     def rates(self) -> Float[np.ndarray, " N"]:

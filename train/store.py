@@ -192,7 +192,13 @@ class Store:
         if not self._metrics.exists():
             return []
         lines = self._metrics.read_text().split("\n")
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        try:
+            return [json.loads(line) for line in lines if line.endswith("}")]
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{self._metrics} is damaged ({error}); mend or remove the line, and the same "
+                "command goes on"
+            ) from error
 
     def wait(self) -> None:
         """Until nothing is being saved; raises what went wrong in it."""
@@ -231,7 +237,9 @@ def load_params(folder: str | pathlib.Path, like: Any) -> Any:
     try:
         return verified(notes, like, lambda target: ocp.load(path, target), path)
     except Damaged as error:
-        raise ValueError(f"{path} is damaged ({error}); train it again") from error
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it, and the command of the run makes it again"
+        ) from error
 
 
 def readable(path: pathlib.Path) -> bool:

@@ -209,6 +209,7 @@ def test_what_is_put_together_runs(copying):
     [
         (lambda params: Only("block/.*").split(params, KEY), "no parameter matches 'block/"),
         (lambda params: LoRA(rank=0), "rank=0 must be at least 1"),
+        (lambda params: LoRA(scale=np.nan), "rank=4 .* scale=nan"),
         (lambda params: LoRA(pattern="norm/gain").split(params, KEY), "norm/gain .16,. is no"),
         (lambda params: Embeddings(()), "one at least"),
         (lambda params: Embeddings((1, 1)), "must be different"),

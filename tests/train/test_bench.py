@@ -32,6 +32,11 @@ def test_decays_that_multiply_no_matrix_are_the_mixers_own():
     assert flops(cfg, T=12, B=4) == 4 * 12 * (6 * (9 * 16 + layer) + 3 * cfg.mixer.flops(16, 12))
 
 
+def test_no_members_are_refused():
+    with pytest.raises(ValueError, match="members=0 must be at least 1"):
+        bench.main(sizes=("toy",), members=0)
+
+
 @pytest.mark.slow
 def test_a_call_takes_its_steps_and_holds_the_state_of_all_members():
     step, n, memory = _step(CFG, T=12, B=4, members=2)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from train import lock
 from train.lock import Lock, whole, writing
 from train.loop import fit
 from train.member import Member
@@ -50,6 +51,14 @@ def test_a_process_does_not_lock_itself_out_and_may_give_a_lock_back(tmp_path):
     second.release()
     first.release()
     Lock(tmp_path).release()
+
+
+def test_another_container_s_process_of_our_number_and_host_name_is_another(tmp_path, monkeypatch):
+    own = Lock(tmp_path)
+    monkeypatch.setattr(lock, "_OWN", "another", raising=False)
+    with pytest.raises(ValueError, match=rf"written by process {os.getpid()} on"):
+        Lock(tmp_path)
+    own.release()
 
 
 def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch):

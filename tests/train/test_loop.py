@@ -158,6 +158,22 @@ def test_a_finished_run_is_read_and_not_repeated(cfg, recipe, copying, tmp_path)
     equal(first, train(cfg, recipe, copying(0), stores=[Store(tmp_path)], options=options))
 
 
+def test_a_member_that_has_ended_is_said_to_be_at_its_end_beside_one_that_goes_on(
+    cfg, recipe, copying, tmp_path
+):
+    train(cfg, recipe, copying(0), stores=[Store(tmp_path / "0")])
+    seen, stores = [], [Store(tmp_path / str(s)) for s in range(2)]
+    train(cfg, recipe, copying(0), copying(1), stores=stores, options={"on_step": seen.append})
+    assert [progress.step for progress in seen] == [[30, n] for n in range(5, 31, 5)]
+
+
+def test_a_checkpoint_of_a_longer_run_is_refused(cfg, recipe, copying, tmp_path):
+    train(cfg, recipe, copying(0), stores=[Store(tmp_path)])
+    short = dataclasses.replace(recipe, steps=20)
+    with pytest.raises(ValueError, match=r"holds step 30 of a longer run, and steps=20; choose an"):
+        train(cfg, short, copying(0), stores=[Store(tmp_path)])
+
+
 def test_nan_loses_the_member_and_keeps_its_batch_and_state(cfg, recipe, copying, tmp_path):
     batches = [copying(0), copying(1, broken_at=13), copying(2)]
     stores = [Store(tmp_path / str(s), every=5) for s in range(3)]
@@ -291,6 +307,26 @@ def test_rows_that_are_not_the_recipe_s_the_ensemble_s_or_the_model_s_are_refuse
     members = [Member(recipe=recipe, batches=own, name=name) for name, own in streams.items()]
     with pytest.raises(ValueError, match=message):
         fit(cfg, members)
+
+
+def test_a_later_batch_of_another_shape_is_refused(cfg, recipe, copying):
+    """NumPy would repeat its one row."""
+
+    class Late:
+        def __getitem__(self, t):
+            return {name: x[: 1 if t == 7 else 4] for name, x in copying(0)[t].items()}
+
+    with pytest.raises(ValueError, match=r"tokens of step 7 are \(1, 12\), those of step 0 \(4, "):
+        train(cfg, recipe, Late())
+
+
+def test_members_that_share_a_folder_or_are_asked_at_a_step_that_never_comes_are_refused(
+    cfg, recipe, copying, tmp_path
+):
+    with pytest.raises(ValueError, match=r"two members write to \S+; give each a folder"):
+        train(cfg, recipe, copying(0), copying(1), stores=[Store(tmp_path), Store(tmp_path)])
+    with pytest.raises(ValueError, match=r"evaluate_at=\[-1, 31\] of steps=30 never come"):
+        train(cfg, recipe, copying(0), evaluate_at=(-1, 30, 31))
 
 
 @pytest.mark.slow

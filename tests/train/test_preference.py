@@ -106,6 +106,9 @@ def test_what_makes_no_sense_is_refused(copying, monkeypatch):
         DPO().rows(copying(0)[0], 0)
     with pytest.raises(ValueError, match=r"beta=0\.0 must be above 0"):
         DPO(beta=0.0)
+    for own in (DPO, Near):
+        with pytest.raises(ValueError, match="beta=nan must be above 0"):
+            own(beta=np.nan)
     rows = arrays(DPO().rows(Two()[0], 0))
     with pytest.raises(NotImplementedError, match="DPO needs pairs"):
         loss(DPO(), rows, dataclasses.replace(Layout(), accumulate=2))

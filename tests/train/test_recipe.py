@@ -72,6 +72,20 @@ def test_muon_s_update_is_orthogonal_and_scaled():
     assert (singular > 0.6).all() and (singular < 1.3).all(), "Newton-Schulz to its own accuracy"
 
 
+def test_what_is_not_muon_s_is_adamw_s():
+    params = {"embedding": {"w": jnp.ones((3, 4))}, "norm": {"gain": jnp.ones(4)}}
+    runs = []
+    for own in (Muon(), AdamW(b1=0.9, weight_decay=0.0)):
+        optimizer = own.transform(0.1)
+        state = optimizer.init(params)
+        for t in range(2):  # in the first Nesterov's momentum shows, in the second the averages
+            draw = lambda x, t=t: jax.random.normal(jax.random.key(t), x.shape)
+            updates, state = optimizer.update(jax.tree.map(draw, params), state, params)
+            runs.append(updates)
+    for one, other in ((runs[0], runs[2]), (runs[1], runs[3])):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, other)
+
+
 @pytest.mark.parametrize("mixer", [GLA(heads=2), Mamba(state=4)], ids=["gla", "mamba"])
 def test_only_matrices_decay(mixer):
     params = init(LM(W=9, D=16, layers=1, mixer=mixer), jax.random.key(0))
@@ -105,6 +119,11 @@ def test_the_gradient_is_clipped_before_adam():
         ({"schedule": Cosine(warmup=10)}, "choose a warm-up from 0 to 9"),
         ({"schedule": WSD(warmup=9, decay=0.2)}, "warmup=9 and decay=0.2 of steps=10 do not fit"),
         ({"schedule": WSD(warmup=2, decay=0.04)}, "warmup=2 and decay=0.04 of steps=10 do not"),
+        ({"schedule": WSD(warmup=2, decay=np.nan)}, "warmup=2 and decay=nan of steps=10 do not"),
+        ({"schedule": WSD(warmup=2, final=-1.0)}, "final=-1.0 is no share of the learning rate"),
+        ({"schedule": Cosine(warmup=2, final=2.0)}, "final=2.0 is no share of the learning rate"),
+        ({"seed": 2**32}, "seed=4294967296 is another one's double"),
+        ({"seed": -1}, "seed=-1 is another one's double"),
     ],
 )
 def test_an_impossible_recipe_is_refused(change, message):
@@ -112,9 +131,22 @@ def test_an_impossible_recipe_is_refused(change, message):
         Recipe(**{"steps": 10, "batch": 2, "schedule": Cosine(warmup=2)} | change)
 
 
-def test_an_optimizer_without_a_rate_is_refused():
-    with pytest.raises(ValueError, match=r"lr=0\.0"):
-        AdamW(lr=0.0)
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: AdamW(lr=0.0), r"lr=0\.0"),
+        (lambda: AdamW(lr=np.nan), "lr=nan"),
+        (lambda: Muon(lr=np.inf), "lr=inf and clip=1.0 must be above 0, and the lr finite"),
+        (lambda: Muon(clip=np.nan), "clip=nan"),
+        (lambda: AdamW(weight_decay=-0.1), "weight_decay=-0.1 must be 0 or more"),
+        (lambda: AdamW(b1=1.0), "b1=1.0 is how much a running average keeps"),
+        (lambda: AdamW(b2=-0.1), "b2=-0.1 is how much"),
+        (lambda: Muon(momentum=1.0), "momentum=1.0 is how much"),
+    ],
+)
+def test_an_optimizer_whose_numbers_make_no_sense_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_the_rates_are_the_schedule_step_by_step():

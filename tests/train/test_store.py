@@ -265,6 +265,14 @@ def test_metrics_after_the_checkpoint_and_half_lines_are_dropped(tmp_path):
     store.close()
 
 
+def test_metrics_that_are_damaged_are_named(tmp_path):
+    store = Store(tmp_path)
+    store.log([{"step": 1}])
+    (tmp_path / "metrics.jsonl").write_text('{"step: 1}\n{"step": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged .*; mend or remove the line"):
+        store.metrics()
+
+
 def test_parameters_round_trip(tmp_path):
     save_params(tmp_path, TREE)
     save_params(tmp_path, shifted(1))
