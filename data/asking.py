@@ -13,7 +13,7 @@ import numpy as np
 from data.corpus import Corpus
 from data.draw import Draws
 from data.meaning import Chat, Parallel, Question, Quiz, Slot, Story
-from data.reader import matches, read
+from data.reader import Words, matches, read
 from data.task import TASKS, Items, Positional, Task, held_out
 
 
@@ -33,8 +33,12 @@ class Questions(NamedTuple):
 
 def questions(corpus: Corpus, tokens: np.ndarray) -> Questions:
     """Every question in rows of tokens (B, T): answered, rightly or not, or left open before or
-    after another one. One that is asked for within another's is not meant, that is the other's."""
+    after another one. One that is asked for within another's is not meant, that is the other's.
+
+    Words that the corpus does not know are a soft prompt or markers, and read over. Questions are
+    found in the order of the grammar alone: one that a transform has turned round is not."""
     words, tables, found = read(corpus, tokens), corpus.tables, []
+    words = Words(*(column[words.word < len(tables.words)] for column in words))
     meaning = [
         t.meaning.meaning if isinstance(t.meaning, Parallel) else t.meaning
         for t in tables.templates

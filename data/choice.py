@@ -6,7 +6,7 @@ import numpy as np
 
 from data.mixture import Mixture
 from data.split import ASKING, allowed
-from data.task import leaves_open
+from data.task import ARITIES, leaves_open
 from data.template import FOLLOWED, REGISTERS
 from data.world import World
 
@@ -30,6 +30,13 @@ def choices(world: World, mixture: Mixture, shares: tuple[float, ...]) -> Choice
                 f"{task} names {task.languages} languages and there are {len(shares)}; choose "
                 f"languages={len(shares)}"
             )
+        for question in task.shapes(world, ARITIES):
+            owners = [one for one in world.tasks if one.takes(question)]
+            if owners != [task]:  # each has a hash of its own: held out by one, asked by the other
+                raise ValueError(
+                    f"{owners[0]} and {owners[-1]} both ask {question.task!r} of the same; choose "
+                    "one of the two"
+                )
     asked = allowed(world, mixture.held_out, len(shares))
     free[[*map(REGISTERS.index, ASKING)]] = asked
     free[FOLLOWED] = asked[ASKING.index("quiz")] & [leaves_open(task) for task in world.tasks]

@@ -64,7 +64,7 @@ def trespasses(source: Documented, start: int, stop: int) -> pa.Table:
 
     Columns: row, position (where it begins), task, register, language."""
     parts = []
-    for first, last in blocks(source, start, stop, _BLOCK):
+    for first, last in list(blocks(source, start, stop, _BLOCK)) or [(start, start)]:
         asked = questions(spoken(source), source.rows(first, last)["tokens"])
         parts.append(asked._replace(row=asked.row + first))
     asked = Questions(*map(np.concatenate, zip(*parts, strict=True)))
@@ -144,8 +144,14 @@ def _statements(source: Documented, tokens: np.ndarray) -> search.Statements:
             "with subword=None"
         )
     more = search.scattered(corpus, tokens)
-    document = np.cumsum(tokens.ravel() == 0).reshape(tokens.shape)
-    of = lambda found: document[found.row, found.position]
+    document, languages = np.cumsum(tokens.ravel() == 0).reshape(tokens.shape), len(corpus.shares)
+    # Of a parallel document one half may be in the order of the grammar and the other not.
+    halves = bool((corpus.tables.also >= 0).any())
+
+    def of(found: search.Statements) -> np.ndarray:
+        cell = found.fact * languages + corpus.tables.language[found.template]
+        return document[found.row, found.position] * corpus.stated.size + halves * cell
+
     new = ~np.isin(of(more), of(said))
     return search.Statements(
         *(np.concatenate([a, b[new]]) for a, b in zip(said, more, strict=True))
@@ -200,7 +206,7 @@ def main(
     try:
         corpus = spec.corpus(name)
         found = proof(corpus, spec.rows(corpus, tokens), processes)
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:
         sys.exit(f"data.contamination: {error}")
     said = f"{found.statements:,} statements, {found.questions:,} questions in {tokens:,.0f} tokens"
     if len(wrong := found.places):

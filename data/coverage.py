@@ -23,9 +23,9 @@ EXPOSURES = ("matched", "natural")
 
 @dataclass(frozen=True)
 class Statements:
-    """How facts are stated: `exposures` are "matched" over cells or "natural"; an `opaque` share of
-    the statements calls the entity in focus by a noun, which denotes it in that document alone
-    (`Alias`)."""
+    """How facts are stated: `exposures` are "matched" over cells or "natural"; where the entity in
+    focus has a name, an `opaque` share of the statements calls it by a noun, which denotes it in
+    that document alone (`Alias`)."""
 
     exposures: str = "matched"
     opaque: float = 0.0

@@ -45,8 +45,8 @@ def distinct(u: np.ndarray, n: int) -> np.ndarray:
 
 
 def hashed(*parts: int | np.ndarray) -> np.ndarray:
-    """A 32-bit number as uint64 for every tuple of numbers, as random as 32-bit numbers get: what
-    is fixed about an item of a million, without a table of them (splitmix64, Steele et al. 2014).
+    """A pseudo-random 32-bit number, as uint64, for every tuple of numbers: what is fixed about
+    each of a million items, without a table of them (splitmix64, Steele et al. 2014).
 
     >>> hashed(7, np.arange(3)).tolist()
     [3098854039, 669559937, 3755361617]

@@ -46,6 +46,7 @@ class Exams(Based):
                 f"parallel={self.base.mixture.contact.parallel:g}: documents in two languages are "
                 "in no exam of one; choose 0"
             )
+        self.exams  # noqa: B018  checks that every language asks something
 
     @functools.cached_property
     def exams(self) -> dict[int, Joined]:

@@ -40,10 +40,10 @@ def facts(
     and questions are worded by any `template`, also one that is held out, and candidates as the
     answer is; what is told before is in the plain one.
 
-    Options answer other facts of the same relation and group, and as far as there are such carry
-    one name in all languages if the answer does, and are of its length: entities that training said
-    as often, in the same places, so that a guess is right once in OPTIONS times. Where a group has
-    fewer, any others of the type follow.
+    Options answer other facts of the same relation and group. As far as there are such, they have
+    one name in all languages if the answer has, and its length: training said them as often, in the
+    same places, so a guess is right once in OPTIONS times. Where a group has too few, any others of
+    the type follow.
 
         completion  parent of x is            the statement
         open        question parent x ?
@@ -51,10 +51,10 @@ def facts(
                     the answer stands in every place once
         context     parent of x is y , parent of x is   told in either direction
 
-    All but the first ask what the world has tasks for (data/task/retrieval.py, context.py), and
-    leave the other facts out: of EVERY (data/task/every.py), a choice those whose answer is one of
-    fewer than OPTIONS, a context those of fewer than twice what is told, 6. Where a type has fewer
-    entities than OPTIONS, options are empty.
+    All but the first ask only what the world has tasks for (data/task/retrieval.py, context.py):
+    with EVERY (data/task/every.py), a choice leaves out relations of fewer than OPTIONS answers, a
+    context those of fewer than 6, twice as many as are told. A symmetric fact is asked openly from
+    one end alone. Where a type has fewer entities than OPTIONS, the last options are empty.
 
     Slices: fact, relation, group, language, direction, names (shared, own, or mixed: whether its
     entities have the same form in all languages), stated (in pretraining, in this very cell),
@@ -74,7 +74,7 @@ def facts(
             slices = _slices(corpus, fact, language, direction)
             slices |= dict(format=format, template=template)
             right = ends[1 - direction]
-            others = _distractors(corpus, right, orders[direction], language)
+            others = _distractors(corpus, right, ends[direction], orders[direction], language)
             for asked, more in _asked(corpus, format, fact, direction, right, others):
                 place = more["place"]
                 own = (*others[:place], right, *others[place:])
@@ -94,8 +94,8 @@ def facts(
 def _chosen(world: World, groups: tuple[str, ...] | None, seed: int, most: int) -> np.ndarray:
     """The facts that are asked, in their order."""
     known = [group.name for group in world.groups]
-    if groups is not None and not {*groups} <= {*known}:
-        raise ValueError(f"groups={groups} are not all groups of the world; choose among {known}")
+    if groups is not None and not (groups and {*groups} <= {*known}):
+        raise ValueError(f"groups={groups} are not groups of the world; choose among {known}")
     if most < 1:
         raise ValueError(f"most={most} facts of a group are none to ask; choose 1 or more")
     stream = np.random.Philox(key=key("probe", seed), counter=1 << 192)
@@ -134,8 +134,10 @@ def _asked(
 
 
 def _may(corpus: Corpus, question: Question) -> bool:
-    """Whether a task of the world asks this."""
-    return any(task.takes(question) for task in corpus.world.tasks)
+    """Whether a task of the world asks this, and knows an answer: of a symmetric fact it may ask
+    about one end alone."""
+    tasks = (task for task in corpus.world.tasks if task.takes(question))
+    return any(task.answer(corpus.world, question) for task in tasks)
 
 
 @functools.lru_cache(maxsize=256)
@@ -160,16 +162,17 @@ def _order(
 
 
 def _distractors(
-    corpus: Corpus, right: str, order: tuple[list[str], list[str]], language: int
+    corpus: Corpus, right: str, given: str, order: tuple[list[str], list[str]], language: int
 ) -> list[str]:
-    """OPTIONS - 1 other entities of the answer's type, or as many as there are: first of its group,
-    then shared between languages as it is, then of as many tokens or nearly so."""
+    """OPTIONS - 1 other entities of the answer's type, or as many as there are, and not the one
+    that is given: first of the answer's group, then shared between languages if it is, then of as
+    many tokens or nearly so."""
     forms, (group, rest) = speaker(corpus.pair, corpus.world).form, order
     length = lambda concept: len(encode(corpus, [forms[language][concept]]))
     shared = lambda concept: len({form[concept] for form in forms}) == 1
     unlike = lambda name: (name not in group, shared(name) != shared(right),
                            abs(length(name) - length(right)))  # fmt: skip
-    others = [name for name in dict.fromkeys(group + rest) if name != right]
+    others = [name for name in dict.fromkeys(group + rest) if name not in (right, given)]
     return sorted(others, key=unlike)[: OPTIONS - 1]
 
 
@@ -180,7 +183,11 @@ def _answer(
     both = speaker(corpus.pair, corpus.world)
     leaves = both.leaves(asked, language, wording)
     begin = next(i for i, leaf in enumerate(leaves) if leaf.answer)
-    said = [x._replace(concept=option) if x.concept == right else x for x in leaves[begin:]]
+    other = lambda concept: option if concept == right else concept
+    said = [
+        leaf._replace(concept=other(leaf.concept), controller=other(leaf.controller))
+        for leaf in leaves[begin:]
+    ]
     return encode(corpus, tuple(map(both.word, said)))
 
 

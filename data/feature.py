@@ -170,14 +170,22 @@ class Cognates(Feature):
         mine = [c for c in all_ if new[c] != old[c]] or all_
         chosen = {c for i, c in enumerate(mine) if _picked(i, self.rate)}
         changed = replace(base, forms=tuple(form.translate(self.change) for form in base.forms))
+        known = {*base.forms}
+        for concept, form in zip(old, changed.forms, strict=True):
+            if concept in chosen and form in known:
+                raise ValueError(
+                    f"the sound change turns {old[concept]!r} into {form!r}, a word of the base; "
+                    f"choose a Phonology with vowels among {_VOWELS[0]}, or rate=0"
+                )
         return twin.borrow(changed, chosen, world)
 
 
 @dataclass(frozen=True)
 class FalseFriends(Feature):
     """A share `rate` of the nouns has the form that another noun has in the base: same form, other
-    meaning, same class. They exchange forms in a ring, so within a language a form is unambiguous.
-    Names never do: a sentence would state one fact in one language and another in the other."""
+    meaning, same class. They exchange forms in a ring, so within a language a form is unambiguous;
+    an anchor or cognate in the ring is one no longer. Names never do: a sentence would state one
+    fact in one language and another in the other."""
 
     rate: float = 0.2
     stage: ClassVar[int] = 2
@@ -222,6 +230,12 @@ class Script(Feature):
         if self.script == "same":
             return twin
         table, spared = _letters(_LATIN, _CYRILLIC), {*MARKS, *CHAT}
+        letters = {letter for form in twin.forms for letter in form.lower() if letter.isalpha()}
+        if unknown := letters - {*_LATIN}:
+            raise ValueError(
+                f"script={self.script!r} has no letters for {', '.join(sorted(unknown))}; choose a "
+                f"Phonology of letters among {_LATIN}, or 'same'"
+            )
         shared = set(base.forms) if self.script == "disjoint" else set()
         write = lambda forms: tuple(form.translate(table) for form in forms)
         known = zip(twin.concepts(world), twin.forms, strict=True)

@@ -25,10 +25,10 @@ DRAWS = 16  # 32-bit random numbers a document is made of
 
 
 class Shape(NamedTuple):
-    """N documents but for most of the concepts in them: template, the language whose words it was
-    drawn from, the fact it states or -1 (N);
-    task, arity and kind of question (2, N) of the first and the second question. Where there are
-    tasks that are no list tasks, `asked` (slots, N) has the concepts of their questions and -1."""
+    """N documents, most of their concepts not yet drawn: template, the language in which each was
+    drawn, the fact it states or -1 (N); task, arity and kind (2, N) of its first and its second
+    question. `asked` (slots, N) has the concepts of questions of tasks that are no list tasks, else
+    -1; it is empty where the world has list tasks alone."""
 
     template: np.ndarray
     language: np.ndarray
@@ -61,6 +61,9 @@ class Filling:
         self._say(u, shape, slots)
         (at,) = np.nonzero(self.tables.kind[shape.template] == 0)
         slots[:2, at] = ends(self.world)[shape.fact[at]].T
+        # An alias is a noun of the second question: those of the first are drawn by the numbers
+        # that draw the fact.
+        slots[2, at] = slots[shapes.args, at]
         return slots.T
 
     def _ask(self, u: np.ndarray, shape: Shape, slots: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from the fourth on, an opener before it:
 
 from collections.abc import Callable
 
-from data.language import Leaf
+from data.language import CITED, Leaf
 from data.lexicon import FRAMES, HAS, IT, VERB
 from data.meaning import Chat, Dictionary, Fact, Meaning, Question, Quiz, Say, Story
 from data.syntax import Syntax, Wording
@@ -163,14 +163,12 @@ class Grammar(Syntax):
 
     def _entries(self, dictionary: Dictionary) -> list[Leaf]:
         concepts, target = dictionary.concepts, dictionary.target
-        entries = [self._word(c, role="entry") for c in concepts]
+        entries = [self._word(c, role=CITED) for c in concepts]
         # Of several other languages, a word that two of them share would not tell which.
         tag = (
-            [self._word(language_tag(target), role="entry")]
-            if len(self.known.languages) > 2
-            else []
+            [self._word(language_tag(target), role=CITED)] if len(self.known.languages) > 2 else []
         )
-        said = [Leaf(c, target, answer=True, role="entry") for c in concepts]
+        said = [Leaf(c, target, answer=True, role=CITED) for c in concepts]
         first = self._apart([self._word("define"), *tag, *entries])
         return self._clause(VERB, first, said, concepts)
 

@@ -9,7 +9,7 @@ Neural Language Models with Artificial Languages"), each a feature of the twin.
     NP               adjective before noun       after it
     Rel              relative clause after noun  before it, the pronoun between the two
 
-and two more, with which all together, and PossessorFirst, say the base's words from their end:
+and two more; all eight together, with PossessorFirst, say the base's words from last to first:
 
     Place            adposition phrase after noun before it
     Objects          "her a book"                "a book her"

@@ -37,7 +37,7 @@ HOP = 4  # words between a verb and its marker (section 3.1)
 
 
 class Impossible(Feature):
-    """A perturbation of the words of a document. `added` words are put to each."""
+    """A perturbation of the words of a document, which adds `added` markers to each."""
 
     # A verb that agrees would show the answer's gender wherever the order is turned round.
     excludes: ClassVar = ("NoShuffle", "DeterministicShuffle", "LocalShuffle", "EvenOddShuffle",

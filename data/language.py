@@ -17,14 +17,17 @@ from data.key import key
 from data.lexicon import THE, Phonology, gender, inventory, lexicons
 from data.meaning import Concept
 from data.name import Naming
+from data.tokenizer import DOC
 from data.world import World
+
+CITED = "cited"
 
 
 class Leaf(NamedTuple):
     """One word to be: `language` whose word it is; `answer`: what a completion has to say;
     `given`: what has to be known before. `role` is the case of a noun, "" for the nominative and
-    wherever words are cited; `controller` is the concept whose gender the word shows, if it shows
-    one, and `plural` whether it shows that of several. A verb has the role "verb"."""
+    CITED where a word is never inflected; `controller` is the concept whose gender the word shows,
+    if it shows one, and `plural` whether it shows that of several. A verb has the role "verb"."""
 
     concept: Concept
     language: int
@@ -72,13 +75,13 @@ class Language:
         return [*complement, of, *head] if self.possessor_first else [*head, of, *complement]
 
     def clause(self, verb: Leaf, first: list[Leaf], second: list[Leaf]) -> list[Leaf]:
-        """The verb at its place; two phrases that meet are the caller's to keep apart."""
+        """The verb in its place; where the two phrases meet, the caller has to keep them apart."""
         phrases = [first, second]
         phrases.insert(self.order.index("V"), [verb])
         return list(itertools.chain(*phrases))
 
     def inflect(self, form: str, leaf: Leaf) -> str:
-        """The form of a leaf's concept, or none for the article, with what the leaf shows."""
+        """`form` with the ending that the leaf calls for; an article has forms of its own."""
         shown = gender(leaf.controller) if self.gendered and leaf.controller else 0
         if leaf.concept == THE:
             return self.articles[shown]
@@ -107,8 +110,8 @@ class Language:
 
 
 class Perturbation(Protocol):
-    """What an impossible language does to the words of a document; it says `markers` too, and adds
-    `added` words to a document without a verb."""
+    """What an impossible language does to the words of a document. It may put `markers` among
+    them: `added` in a document without a verb."""
 
     added: ClassVar[int]
     markers: ClassVar[tuple[str, ...]]
@@ -119,8 +122,8 @@ class Perturbation(Protocol):
 class Feature(Protocol):
     """One way in which a twin differs; `own` is a language that shares no form with `base`.
 
-    Features are applied by their `stage`, so that their order says nothing; `excludes` names kinds
-    that this one contradicts."""
+    Features are applied by their `stage`, so it does not matter in which order they are given;
+    `excludes` names kinds that this one contradicts."""
 
     stage: ClassVar[int] = 0
     excludes: ClassVar[tuple[str, ...]] = ()
@@ -143,6 +146,12 @@ class Languages:
 
     def __post_init__(self) -> None:
         key("lexicon", self.seed)  # checks it
+        tag = self.tagged
+        if isinstance(tag, str) and (tag.split() != [tag] or tag == DOC):
+            raise ValueError(
+                f"tagged={tag!r} is no word, or the one that opens every document; choose a word "
+                "without spaces, True for the language's name, or False"
+            )
         for features in self.twins:
             _check_together(features)
 

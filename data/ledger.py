@@ -25,6 +25,7 @@ import tyro
 
 from data import spec
 from data.corpus import Corpus
+from data.pack import numbered
 from data.stream import Documented
 from data.template import REGISTERS
 from data.world import DIRECTIONS
@@ -74,8 +75,11 @@ def write(source: Documented, rows: int, out: str | os.PathLike, processes: int 
     if rows < 1 or processes < 1:
         raise ValueError(f"rows={rows}, processes={processes}: choose 1 or more of either")
     part = pathlib.Path(f"{out}.part")
-    if not part.parent.is_dir():  # before hours of counting
+    if not part.parent.is_dir():
         raise ValueError(f"{part.parent} is no folder; make it, or choose another file")
+    if pathlib.Path(out).is_dir():
+        raise ValueError(f"{out} is a folder; choose a file, e.g. {out}/ledger.parquet")
+    part.touch()  # a folder that is not writable is known before hours of counting
     spans = list(blocks(source, 0, rows, _SPAN))
     counts = _sum(source, over(source, spans, _count, processes, "Counting"))
     tables = _tables(source, counts)
@@ -235,7 +239,7 @@ def census(source: Documented, start: int, stop: int) -> pa.Table:
         rows = source.rows(first, last)
         row, m = np.nonzero(rows["register"] >= 0)
         B, M = rows["register"].shape
-        place = rows["segments"] + np.arange(B)[:, None] * (M + 1)
+        place = numbered(rows, rows["register"] >= 0) + np.arange(B)[:, None] * (M + 1)
         length = np.bincount(place.ravel(), minlength=B * (M + 1)).reshape(B, M + 1)
         cell = rows["register"][row, m], rows["language"][row, m]
         np.add.at(documents, cell, 1)
@@ -311,6 +315,7 @@ def main(
     try:
         corpus = spec.corpus(name)
         write(corpus, spec.rows(corpus, tokens), out, processes)
+        print(out)
     except (ValueError, OSError) as error:
         sys.exit(f"data.ledger: {error}")
 

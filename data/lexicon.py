@@ -32,7 +32,7 @@ BRACKETS = {"(": "(", ")": ")"}
 NUMERALS = {f"numeral{i}": str(i) for i in range(10)}
 THE = "the"  # the article: a word that is no concept, and that only some languages have
 UNINFLECTED = {*FUNCTION, *MARKS, *CHAT, THE, THAT, WHICH, TO, HAS}
-# What is written and not pronounced: the base's forms, and what a twin of its own would have.
+# What is written and not pronounced: the base's forms, and those of a twin that has its own.
 _SIGNS = ("mark", "chat", "numeral")  # the kinds of what is written
 _WRITTEN = MARKS | CHAT | BRACKETS
 _OWN = dict(zip(_WRITTEN, ("¿", "·", "<v>", "<b>", "[", "]"), strict=True))
@@ -102,8 +102,14 @@ class Phonology:
     def __post_init__(self) -> None:
         for name in ("consonants", "vowels"):
             letters = getattr(self, name)
-            if not letters or len({*letters}) < len(letters):
-                raise ValueError(f"{name}={letters!r}: choose letters, each once, and at least one")
+            if (
+                not letters.isalpha()
+                or letters != letters.lower()
+                or len({*letters}) < len(letters)
+            ):
+                raise ValueError(
+                    f"{name}={letters!r}: choose small letters, each once, and at least one"
+                )
         if self.syllables < 1:
             raise ValueError(f"syllables={self.syllables} make no word; choose 1 or more")
 
@@ -130,9 +136,9 @@ class Phonology:
 
 def _different(count: int, capacity: int, stream: np.random.Philox) -> np.ndarray:
     """`count` different numbers below `capacity`, the same first ones for any count."""
-    if capacity <= _SHUFFLED or 2 * count > capacity:
+    if capacity <= _SHUFFLED:
         return np.random.Generator(stream).permutation(capacity)[:count]
-    # Of many more than are needed: as they come, but for those that came before.
+    # There are far more than are needed: they are taken as they come, without repetitions.
     drawn = np.zeros(0, np.uint64)
     while True:
         drawn = np.concatenate([drawn, stream.random_raw(count + 8) % np.uint64(capacity)])

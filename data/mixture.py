@@ -43,7 +43,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         shares = (*self.registers, self.answered, self.plain, self.dictionary + self.plain)
-        if min(*shares, self.dictionary) < 0 or max(shares) > 1:
+        if not all(0 <= share <= 1 for share in (*shares, self.dictionary)):  # nan neither
             raise ValueError(
                 f"facts={self.facts}, stories={self.stories}, quiz={self.quiz}, chat={self.chat}, "
                 f"answered={self.answered}, dictionary={self.dictionary}, plain={self.plain}: "
@@ -84,7 +84,8 @@ def shares(ratio: float | tuple[float, ...], languages: int) -> tuple[float, ...
     ((0.75, 0.25), (0.5, 0.25, 0.25))
     """
     if isinstance(ratio, tuple):
-        if len(ratio) != languages or min(ratio) < 0 or abs(sum(ratio) - 1) > 1e-9:
+        known = len(ratio) == languages and all(share >= 0 for share in ratio)
+        if not known or abs(sum(ratio) - 1) > 1e-9:
             raise ValueError(
                 f"ratio={ratio}: the shares of {languages} languages are {languages} numbers from "
                 f"0 that sum to 1, here {len(ratio)} that sum to {sum(ratio):g}; change them"

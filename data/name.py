@@ -10,7 +10,8 @@ from data.key import key
 @dataclass(frozen=True)
 class Naming:
     """Names of `words` words, every one of which `multiplicity` persons of a type share at that
-    place; a whole name is nobody else's. Wang & Sun (2025) have two words and multiplicity 10.
+    place (a few share it with one or two fewer where the number does not divide the persons); a
+    whole name is nobody else's. Wang & Sun (2025) have two words and multiplicity 10.
 
     >>> Naming(words=2, multiplicity=2).parts(6, seed=0).tolist()
     [[0, 3], [0, 4], [2, 5], [2, 3], [1, 4], [1, 5]]

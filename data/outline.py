@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.ledger import ledger, made_of, speakers
+from data.pack import numbered
 from data.page import described, frame, heat
 from data.stream import Documented
 from data.survey import cells
@@ -73,10 +74,12 @@ def _documents(source: Documented) -> tuple[list[str], list[list[str]]]:
     """Names of columns, and rows of some documents."""
     seen, columns = source.rows(0, _LOOKED), [*source.provenance(0, 1)]
     kinds: dict[tuple, list] = {}
-    for i, m in np.argwhere(np.any([seen[name] >= 0 for name in columns], axis=0)):
+    there = np.any([seen[name] >= 0 for name in columns], axis=0)
+    number = numbered(seen, there)
+    for i, m in np.argwhere(there):
         values = {name: int(seen[name][i, m]) for name in columns}
         kind = tuple(values[name] for name in source.legend if name in values)
-        text = source.tokenizer.decode(seen["tokens"][i, seen["segments"][i] == m + 1])
+        text = source.tokenizer.decode(seen["tokens"][i, number[i] == m + 1])
         named = [_named(source, name, value) for name, value in values.items()]
         kinds.setdefault(kind, []).append([text, *named])
     found = sorted((k, kind) for kind, documents in kinds.items() for k in range(len(documents)))

@@ -86,6 +86,22 @@ def pack(
     return dict(tokens=tokens, weights=weights[:, :T], segments=segments)
 
 
+def numbered(rows: dict[str, np.ndarray], there: np.ndarray) -> np.ndarray:
+    """(B, T) which of the documents that are `there` (B, M) each token of some rows is of, from 1,
+    and 0 in padding. That is its segment, but in a row whose documents see one another
+    (data/joined.py), where every <doc> opens the next.
+
+    >>> rows = dict(tokens=np.array([[0, 5, 0, 6, 7, 0]]), segments=np.array([[1, 1, 1, 1, 1, 0]]))
+    >>> numbered(rows, np.array([[True, True, False]]))
+    array([[1, 1, 2, 2, 2, 0]])
+    """
+    segments, last = rows["segments"], (there * np.arange(1, there.shape[1] + 1)).max(1, initial=0)
+    opened = np.cumsum((rows["tokens"] == 0) & (segments > 0), axis=1) * (segments > 0)
+    place = np.pad(np.argsort(~there, axis=1, kind="stable") + 1, ((0, 0), (1, 0)))
+    joined = (segments.max(1) < last)[:, None]
+    return np.where(joined, np.take_along_axis(place, np.where(joined, opened, 0), 1), segments)
+
+
 def lay(
     documents: np.ndarray, T: int, scored: np.ndarray | bool = True, closed: bool = True
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:

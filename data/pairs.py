@@ -92,9 +92,9 @@ class Pairs(Documented):
     def spans(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """`word` and `slot` (B, T) of rows start..stop: x is said in slot 0 and y in slot 1."""
         direction = self.provenance(start, stop)["direction"]
-        none = np.full_like(direction, -1)
-        slot = np.stack([none, direction, none, 1 - direction], -1).reshape(stop - start, -1)
-        word = np.tile(np.arange(_LENGTH, dtype=np.int32), (stop - start, self.T // _LENGTH))
+        none, (B, M) = np.full_like(direction, -1), direction.shape
+        slot = np.stack([none, direction, none, 1 - direction], -1).reshape(B, M * _LENGTH)
+        word = np.tile(np.arange(_LENGTH, dtype=np.int32), (B, M))
         pad = lambda x: np.pad(x, ((0, 0), (0, self.T - x.shape[1])), constant_values=-1)
         return dict(word=pad(word), slot=pad(slot))
 

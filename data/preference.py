@@ -57,6 +57,15 @@ class Preference:
                 f"choose 0 to {len(self.corpus.pair.names) - 1}"
             )
 
+        free = self.corpus.sampler.choices.free[REGISTERS.index(self.register), self.language]
+        tasks = zip(self.corpus.world.tasks, free, strict=True)
+        kept = [task for task, may in tasks if not may and task in (*LISTS, Marked())]
+        if kept:
+            raise ValueError(
+                f"{kept[0]} is held out of the {self.register} of language {self.language}; choose "
+                "another register or language, or a corpus that does not hold it out"
+            )
+
     @property
     def T(self) -> int:
         return self.corpus.T

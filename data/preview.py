@@ -170,6 +170,7 @@ def main(
         rows = spec.rows(corpus, tokens)
         if html is None:
             return preview(corpus, rows)
+        html.touch()  # a path that cannot be written is known before the survey
         title = f"{name or 'default'}: the corpus"
         meant = hasattr(corpus, "documents")
         html.write_text(page(survey(corpus, rows), title) if meant else sheet(corpus, rows, title))

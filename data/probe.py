@@ -67,8 +67,8 @@ def tasks(
     """`items` questions of each task in a register ("story", "quiz", "chat"), the same ones in all
     languages and every register wherever they may be asked; in any `template`, held out or not.
 
-    Before a question stand `shots` examples of its task, answered, each a document, none of them
-    held out: in the question's own language, or all in language `examples`.
+    Before a question stand `shots` examples of its task, answered, each a document in the plain
+    template, none of them held out: in the question's own language, or all in language `examples`.
 
     Slices: task, register, language, arguments, held_out (training never says these arguments to
     this task: all items of list tasks of 3 or 4), shots, examples (their language), ambiguous (both
@@ -92,6 +92,11 @@ def tasks(
         raise ValueError(f"register={register!r} asks nothing; choose among {[*CONSTRUCTS]}")
     if shots < 0:
         raise ValueError(f"shots={shots} examples cannot be shown; choose 0 or more")
+    if examples is not None and not 0 <= examples < len(corpus.pair.names):
+        raise ValueError(
+            f"examples={examples} is none of {len(corpus.pair.names)} languages; choose 0 to "
+            f"{len(corpus.pair.names) - 1}"
+        )
     both, construct, names = (
         speaker(corpus.pair, corpus.world),
         CONSTRUCTS[register],

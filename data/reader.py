@@ -84,7 +84,8 @@ def _documents(words: Words) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     (doc,) = np.nonzero(words.word == 0)
     length = np.diff(doc, append=len(words.word)) - 1
     order = np.argsort(length, kind="stable")
-    begin, bounds = doc[order] + 1, np.searchsorted(length[order], np.arange(length.max() + 2))
+    begin, longest = doc[order] + 1, length.max(initial=0)
+    bounds = np.searchsorted(length[order], np.arange(longest + 2))
 
     def candidates(literal: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         n = len(literal)

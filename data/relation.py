@@ -31,6 +31,7 @@ class Relation:
     stated: tuple[int, ...] = (FORWARD,)
     asked: tuple[int, ...] = (FORWARD,)
     invertible: ClassVar[bool] = False
+    symmetric: ClassVar[bool] = False
     stage: ClassVar[int] = 0  # relations are drawn in the order of their stages
 
     def __post_init__(self) -> None:
@@ -43,6 +44,12 @@ class Relation:
         if not (self.name.isalpha() and self.converse.isalpha()):
             raise ValueError(
                 f"name={self.name!r}, converse={self.converse!r}: a relation is named in letters"
+            )
+        if not self.symmetric and (self.name == self.converse or self.subject == self.object):
+            raise ValueError(
+                f"{self.name}/{self.converse} from {self.subject} to {self.object}: with one name "
+                "nobody knows which of the two is asked for, and with one type an entity may be "
+                "its own object; choose two names and two types, or Symmetric"
             )
         if not all(kind.isalpha() and kind.islower() for kind in (self.subject, self.object)):
             raise ValueError(
@@ -113,6 +120,7 @@ class Symmetric(Relation):
     stated: tuple[int, ...] = BOTH
     asked: tuple[int, ...] = BOTH
     invertible: ClassVar[bool] = True
+    symmetric: ClassVar[bool] = True
     stage: ClassVar[int] = 2
 
     def __post_init__(self) -> None:

@@ -104,7 +104,7 @@ class ReverseSegments(_Reorder):
         begins = place == 1
         begins[(documents.opening[document] + ends)[within]] = True
         segment = np.cumsum(begins)
-        last = segment[np.append(documents.opening[1:], len(place)) - 1][document]
+        last = np.maximum.reduceat(segment, documents.opening)[document] if len(place) else segment
         before = begins & (segment != last) & chosen[document]
         made = documents.insert(before, marks[0])
         return made.sort(chosen, _turned(np.repeat(segment, 1 + before)))

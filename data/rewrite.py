@@ -67,6 +67,11 @@ class Rewrite(Documented):
                 f"{self.length}: choose 2 to 26 letters, and sides of 1 or more that the string "
                 "has room for"
             )
+        if self._capacity >= 2**63:
+            raise ValueError(
+                f"letters={self.letters}, left={self.left}, right={self.right} make "
+                f"{self._capacity:.1e} rules, too many to number; choose shorter sides"
+            )
         if not 1 <= self.rules <= self.examples or self.rules + self.unseen > self._capacity:
             raise ValueError(
                 f"rules={self.rules} and unseen={self.unseen} with examples={self.examples}: there "

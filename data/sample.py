@@ -50,6 +50,11 @@ def shown_before(
     there are so many."""
     if not shots:
         return []
+    if not task.may(world, language):
+        raise ValueError(
+            f"{label(task)} may not be asked in language {language}, so nothing of it can be shown "
+            "there; choose examples in another language, or shots=0"
+        )
     drawn = drawn_questions(world, task, _MANY * shots, language, seed)
     fine = [*dict.fromkeys(q for q, spared in drawn if not spared and q != question)]
     if not fine:

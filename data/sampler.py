@@ -182,9 +182,9 @@ class Sampler:
         return switch(self.pair, self.world, contact.parallel > 0 and not contact.adjacent)
 
     def again(self, u: np.ndarray, shape: Shape) -> np.ndarray:
-        """The language (N) in which documents that `u` drew are said again, or -1: those that state
-        a fact where it is stated there in that direction, those that ask where that may be asked
-        there, and nowhere those whose answer follows from facts that it does not state."""
+        """The language (N) in which documents that `u` drew are said again, or -1. A fact is stated
+        again where that language states it in that direction, a question asked again where it may
+        be asked; never one whose answer follows from facts that it does not state."""
         contact, languages = self.mixture.contact, len(self.shares)
         tables, twin = self.tables, self.meeting.twin
         target = np.full(len(shape.template), -1)
@@ -227,8 +227,8 @@ class Sampler:
         return question, fact, asked
 
     def _begins(self, row, language, task, room: tuple[int, int] | None) -> np.ndarray:
-        """Which documents (N) may begin in a row of `room`, so many documents and tokens: those
-        before which not all of it is taken even if all are as short as they can be."""
+        """Which documents (N) may begin in a row of `room`, so many documents and tokens: all that
+        find some of it left if those before them are as short as they can be."""
         if room is None:
             return np.ones(len(row), bool)
         least = self._least[row, language, task[0]].reshape(-1, room[0])

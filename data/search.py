@@ -100,13 +100,22 @@ def scattered(corpus: Corpus, tokens: np.ndarray) -> Statements:
     entry = np.arange(len(which)) + np.repeat(shift, last - first)
     fact, template = known.fact[entry], known.template[entry]
     direction = _first(corpus, words, begin, which, fact, template)
-    row, position = words.row[begin[which] + 1], words.position[begin[which] + 1]
     # A parallel document is a statement of either half.
     one, two = _halves(corpus)
-    said = [(row, position, fact, np.where(one[template] >= 0, one[template], template), direction)]
     (both,) = np.nonzero(two[template] >= 0)
-    said.append((row[both], position[both], fact[both], two[template[both]], direction[both]))
-    return Statements(*(np.concatenate(column) for column in zip(*said, strict=True)))
+    said = np.stack([which, fact, np.where(one[template] >= 0, one[template], template), direction])
+    said = np.append(said, [which[both], fact[both], two[template[both]], direction[both]], 1)
+    which, fact, template, direction = _single(corpus.tables, said)
+    at = begin[which] + 1
+    return Statements(words.row[at], words.position[at], fact, template, direction)
+
+
+def _single(tables: Tables, said: np.ndarray) -> np.ndarray:
+    """Statements (document, fact, template, direction; n), of a fact in a language one a document:
+    whatever wordings have these words. A wording that may be said goes before one held out."""
+    said = said[:, np.argsort(tables.held_out[said[2]], kind="stable")]
+    cells = np.stack([*said[:2], tables.language[said[2]]])
+    return said[:, np.sort(np.unique(cells, axis=1, return_index=True)[1])]
 
 
 class _Bags(NamedTuple):
@@ -199,7 +208,7 @@ def _related(world: World, relation: str) -> tuple[np.ndarray, np.ndarray, int]:
     """The facts of a relation in the order of their keys, subject * width + object."""
     facts, names = world.facts, [r.name for r in world.relations]
     (own,) = np.nonzero(facts.relation == names.index(relation))
-    width = int(facts.object.max()) + 1
+    width = world.kinds[world.relations[names.index(relation)].object]  # also those of no fact
     key = facts.subject[own] * width + facts.object[own]
     order = np.argsort(key)
     return key[order], own[order], width

@@ -35,9 +35,11 @@ class Shuffled(Based):
     base: Corpus
 
     def __post_init__(self) -> None:
-        if self.base.loss != "response":
+        loss = getattr(self.base, "loss", None)
+        if loss != "response":
             raise ValueError(
-                f"loss={self.base.loss!r} says not what is an answer; choose loss='response'"
+                f"{type(self.base).__name__} with loss={loss!r} does not say which tokens are "
+                "answers; choose a Corpus with loss='response'"
             )
 
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:

@@ -46,8 +46,8 @@ def speaker(pair: Languages, world: World) -> "Speaker":
 
 class Speaker:
     """Renders meanings to words and parses words to meanings, in language 0, 1, ... The names of
-    persons have `names` words; a `tagged` document begins with the name of its language, or with
-    the word that this is, in all languages.
+    persons have `names` words; a `tagged` document begins with the name of its language or, if
+    `tagged` is a word, with that word in all languages.
 
     >>> from data.feature import PossessorFirst
     >>> from data.language import Pair
@@ -143,10 +143,10 @@ class Speaker:
             other = self.leaves(meaning.meaning, meaning.target, Wording(wording.template))
             return [*self.leaves(meaning.meaning, language, wording), *other]
         known = self.world.vocabulary.templates
-        if wording.template >= known:
+        if not 0 <= wording.template < known:
             raise ValueError(
-                f"template={wording.template} of {known}: choose one below it, or "
-                f"World(vocabulary=Vocabulary(templates={wording.template + 1}))"
+                f"template={wording.template} of {known}: choose one from 0 to {known - 1}, or "
+                f"World(vocabulary=Vocabulary(templates={max(wording.template, 0) + 1}))"
             )
         if isinstance(meaning, Alias):
             return self._defined(meaning, language, wording)

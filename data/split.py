@@ -51,8 +51,9 @@ class HeldOut:
     language, `HeldOut(Sort(), language=1)` a task in one language.
 
     A task within another's question is not meant: HeldOut(Copy()) leaves `twice copy a b` and
-    `respond L2 copy a b` to be said, with their answers. Who holds out what those teach holds out
-    Twice, Bracketed, Ending, AtMost, Respond and Marked too, which ask all list tasks."""
+    `respond L2 copy a b` to be said, with their answers. To hold out what those teach as well, hold
+    out Twice, Bracketed, Ending, AtMost, Respond and Marked too, which ask all list tasks. (Single
+    items that are kept for evaluation are asked by none of these.)"""
 
     task: Task | None = None
     register: str | None = None

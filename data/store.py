@@ -152,6 +152,7 @@ def materialise(source: Source, folder: str | os.PathLike, rows: int, *, zstd: i
             )
         manifest["shards"] = written["shards"]
     path.mkdir(parents=True, exist_ok=True)
+    _replace(path / "manifest.json", manifest)  # whose folder it is, before its first shard
     array = ts.open(layout.spec(path), open=True, create=True).result()
     console = rich.console.Console(stderr=True)
     shards, many = layout.shards, len(layout.shards) > 1

@@ -20,7 +20,10 @@ _ENDLESS = 2**40
 class Source(Protocol):
     """What a corpus offers: rows as a function of their number."""
 
-    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]: ...
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Rows start..stop as columns with a leading axis B. All have (B, T): `tokens` int32;
+        `weights` float32, of each token as a target; `segments` int32, which document a token is
+        of, from 1 in every row, 0 for padding."""
 
 
 LAID = ("tokens", "weights", "segments")  # the columns (B, T)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from data.language import Language, Leaf
+from data.language import CITED, Language, Leaf
 from data.lexicon import THAT, THE, TO, UNINFLECTED, WHICH
 from data.meaning import Concept, Nominal, Say, Slot
 from data.relation import Relation
@@ -94,10 +94,10 @@ class Syntax:
 
     def _said(self, concept: Concept, role: str, **known: bool) -> list[Leaf]:
         """A concept as an argument or an answer: nouns and names in their case, nouns with their
-        article; what else there is (digits, classes, marks, tasks) as it is cited."""
+        article; what else there is (digits, brackets, classes, tasks) as it is cited."""
         kind = concept.kind if isinstance(concept, Slot) else self.known.kind[concept]
         named = (*self.known.world.named, "noun", "marked", "box", "stranger")
-        leaf = self._word(concept, role=role if kind in named else "", **known)
+        leaf = self._word(concept, role=role if kind in named else CITED, **known)
         return self._definite([leaf]) if kind in ("noun", "marked") else [leaf]
 
     def _sentence(self, say: Say) -> list[Leaf]:

@@ -33,6 +33,9 @@ def tally(source: Documented, start: int, stop: int, by: tuple[str, ...] = ()) -
     {'register': 'quiz', 'transform': 'none', 'documents': 1524}
     {'register': 'dictionary', 'transform': 'none', 'documents': 279}
     """
+    known = source.provenance(start, start)
+    if not {*by} <= {*known}:
+        raise ValueError(f"by={by}: documents are told apart by {', '.join(known)}; choose of them")
     by = by or tuple(source.legend)
     counts: collections.Counter = collections.Counter()
     step = max(1, _BLOCK // source.T)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import pathlib
+import zlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,10 +33,12 @@ class _Table(NamedTuple):
 
     tokens: np.ndarray  # (all tokens) int32
     length: np.ndarray  # (documents)
+    begin: np.ndarray  # (documents) where in `tokens` each begins
     line: np.ndarray  # (documents) number in the file
     language: np.ndarray  # (documents)
     cut: np.ndarray  # (documents) bool: longer than T, its end is lost
     first: np.ndarray  # (rows + 1) first document of each row
+    most: int  # documents of a row
 
 
 @dataclass(frozen=True)
@@ -93,29 +96,23 @@ class Text(Documented):
     def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows start..stop: tokens, weights, segments (B, T), and by document `line` and
         `language` (B, M), -1 after the last. Everything is a target, prompts too."""
-        table, order = (
-            self._table,
-            [self._order(e) for e in range(start // self.epoch, -(-stop // self.epoch))],
-        )
-        chosen = np.concatenate(order)[start % self.epoch :][: stop - start]
-        first, count = table.first[chosen], np.diff(table.first)[chosen]
-        m = np.arange(np.diff(table.first).max())
+        if not 0 <= start <= stop:
+            raise ValueError(f"rows {start}..{stop} are no range; choose 0 <= start <= stop")
+        table, epochs = self._table, range(start // self.epoch, stop // self.epoch + 1)
+        chosen = np.concatenate([_order(self.seed, e, self.epoch) for e in epochs])
+        chosen = chosen[start % self.epoch :][: stop - start]
+        first, count = table.first[chosen], table.first[chosen + 1] - table.first[chosen]
+        m = np.arange(table.most)
         there = m < count[:, None]
         document = np.where(there, first[:, None] + m, 0)
         lengths = np.where(there, table.length[document], 0)
-        begin = (np.cumsum(table.length) - table.length)[document[there]]
-        taken = lengths[there]
+        begin, taken = table.begin[document[there]], lengths[there]
         place = np.arange(taken.sum()) + np.repeat(begin - np.cumsum(taken) + taken, taken)
         scored = np.ones(len(place), bool)
         # A document cut to T fills its row, so no <doc> follows where a text does not end.
         rows = pack(table.tokens[place], lengths, self.T, scored, closed=there)
         column = lambda values: np.where(there, values[document], -1).astype(np.int32)
         return rows | dict(line=column(table.line), language=column(table.language))
-
-    def _order(self, epoch: int) -> np.ndarray:
-        """The rows of an epoch, shuffled by the epoch's own stretch of the stream."""
-        stream = np.random.Philox(key=key("text", self.seed), counter=(epoch + 1) << 64)
-        return np.random.Generator(stream).permutation(self.epoch)
 
     @functools.cached_property
     def _lines(self) -> list[tuple[int, tuple[str, ...]]]:
@@ -146,14 +143,24 @@ class Text(Documented):
             )
         length = np.array([len(document) for document in ids])
         kept = np.minimum(length, self.T)
+        first = _row_starts(kept, self.T)
         return _Table(
             tokens=np.concatenate([document[: self.T] for document in ids]).astype(np.int32),
             length=kept,
+            begin=np.cumsum(kept) - kept,
             line=np.array([self._lines[j][0] for j in order]),
             language=language[order],
             cut=length > self.T,
-            first=_row_starts(kept, self.T),
+            first=first,
+            most=int(np.diff(first).max()),
         )
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    """The rows of an epoch, shuffled by the epoch's own stretch of the stream."""
+    stream = np.random.Philox(key=key("text", seed), counter=(epoch + 1) << 64)
+    return np.random.Generator(stream).permutation(rows)
 
 
 def read(path: str | pathlib.Path) -> list[Record]:
@@ -168,7 +175,7 @@ def read(path: str | pathlib.Path) -> list[Record]:
     if path.suffix == ".gz":
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: not whole gzip ({error}); fetch it again") from error
     if not data:
         raise ValueError(f"{path}: empty; give a file with some text")
@@ -176,13 +183,13 @@ def read(path: str | pathlib.Path) -> list[Record]:
     if name.endswith(".parquet"):
         return _parquet(path, data)
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # without a byte order mark, if there is one
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path}: not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8"
         ) from error
     # Not splitlines(): it also splits at characters that aligned files have inside a line.
-    lines = text.removesuffix("\n").replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     if not name.endswith(".jsonl"):
         return [("", line) for line in lines]
     return [_json(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -204,9 +211,14 @@ def _json(path: pathlib.Path, number: int, line: str) -> Record:
 def _parquet(path: pathlib.Path, data: bytes) -> list[Record]:
     try:
         table = pyarrow.parquet.read_table(io.BytesIO(data))
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path}: not parquet ({error}); fetch it again") from error
-    columns = [table[name].to_pylist() for name in _names(table.column_names, str(path))]
+    except (pa.ArrowInvalid, OSError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"{path}: not whole parquet ({why}); fetch it again") from error
+    names = _names(table.column_names, str(path))
+    columns = [table[name].to_pylist() for name in names]
+    for row, values in enumerate(zip(*columns, strict=True)):
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{path}, row {row}: {' and '.join(names)} must be strings; mend it")
     return list(zip(*([[""] * len(table)] if len(columns) == 1 else []), *columns, strict=True))
 
 

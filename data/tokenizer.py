@@ -79,10 +79,19 @@ class Character:
 
     alphabet: str
 
+    def __post_init__(self) -> None:
+        if len({*self.alphabet}) < len(self.alphabet):
+            twice = next(c for c in self.alphabet if self.alphabet.count(c) > 1)
+            raise ValueError(f"{twice!r} is there twice; make the alphabet with Character.of")
+
     @classmethod
     def of(cls, text: str) -> "Character":
         """The characters of a text, in code point order."""
         return cls("".join(sorted(set(text))))
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return (DOC, *self.alphabet)
 
     @property
     def size(self) -> int:
@@ -110,7 +119,8 @@ class Character:
         return [self._ids[c] for c in text]
 
     def decode(self, ids: Iterable[int]) -> str:
-        return "".join((DOC, *self.alphabet)[i] for i in ids)
+        tokens = self.tokens
+        return "".join(tokens[i] for i in ids)
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,13 @@ class BPE:
     """
 
     json: str
+
+    def __post_init__(self) -> None:
+        if self._model.id_to_token(0) != DOC:
+            raise ValueError(
+                f"token 0 is {self._model.id_to_token(0)!r} and not {DOC}, which opens documents; "
+                "choose a tokenizer made by BPE.train"
+            )
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> "BPE":
@@ -151,6 +168,10 @@ class BPE:
     def _model(self) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_str(self.json)
 
+    @functools.cached_property
+    def tokens(self) -> tuple[str, ...]:
+        return tuple(map(self._model.id_to_token, range(self.size)))
+
     @property
     def size(self) -> int:
         return self._model.get_vocab_size()
@@ -158,16 +179,13 @@ class BPE:
     @functools.cached_property
     def bytes(self) -> np.ndarray:
         # The byte alphabet writes every byte as one character.
-        return np.array(
-            [1, *(len(self._model.id_to_token(i)) for i in range(1, self.size))], np.int32
-        )
+        return np.array([1, *map(len, self.tokens[1:])], np.int32)
 
     @functools.cached_property
     def begins(self) -> np.ndarray:
         # The byte alphabet writes a space as "Ġ"; special tokens are words of their own.
         special = {i for i, t in self._model.get_added_tokens_decoder().items() if t.special}
-        known = (self._model.id_to_token(i) for i in range(self.size))
-        return np.array([i in special or t.startswith("Ġ") for i, t in enumerate(known)])
+        return np.array([i in special or t.startswith("Ġ") for i, t in enumerate(self.tokens)])
 
     def encode(self, text: str) -> list[int]:
         return self._model.encode(text).ids

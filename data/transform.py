@@ -21,6 +21,7 @@ import numpy as np
 
 from data.document import Documents, taken
 from data.draw import chance, stretch
+from data.joined import Joined
 from data.key import key
 from data.stream import Documented
 from data.template import Tables
@@ -87,13 +88,18 @@ class Transformed(Documented):
         if self.room < 0:
             raise ValueError(f"room={self.room} would make rows shorter; choose 0 or more")
         base, transform = type(self.base).__name__, type(self.transform).__name__
+        if isinstance(self.base, Joined):
+            raise ValueError(
+                f"{base} has its documents in one segment, so they are not told apart here; "
+                "transform what it joins, and join that"
+            )
         for method in self.transform.offers:
-            if not hasattr(self.base, method):
+            if not _has(self.base, method):
                 raise ValueError(
                     f"{transform} needs a corpus with {method}(), and {base} has none; transform "
                     "a Corpus, or choose a transform of tokens"
                 )
-        if "direction" in self.base.legend and not hasattr(self.base, "spans"):
+        if "direction" in self.base.legend and not _has(self.base, "spans"):
             raise ValueError(
                 f"{base} has directions but no spans(), so nobody could say what they are after a "
                 "transform; choose a corpus that has"
@@ -154,7 +160,8 @@ class Transformed(Documented):
         of = np.arange(start, stop) // copies - first
         block = lambda columns: {name: column[of] for name, column in columns.items()}
         u = stretch("transform", self.seed, first, last, 2 * self.base.T)[of]
-        spans = self.base.spans(first, last) if hasattr(self.base, "spans") else {}
+        knows = isinstance(self.base, Transformed) or _has(self.base, "spans")
+        spans = self.base.spans(first, last) if knows else {}
         rows, spans = block(self.base.rows(first, last)), block(spans)
         there, documents = taken(rows, spans, self.base.tokenizer.begins, u[:, : self.base.T])
         begins = np.diff(rows["segments"], axis=1, prepend=0) > 0
@@ -179,6 +186,12 @@ class Transformed(Documented):
         if self.languages:
             chosen &= np.isin(said["language"], self.languages)
         return chosen
+
+
+def _has(source: Documented, method: str) -> bool:
+    """Whether a source has a method; one that is made of another, whether that has it too."""
+    parts = [source.base] if hasattr(source, "base") else []
+    return hasattr(source, method) and all(_has(part, method) for part in parts)
 
 
 def _directions(
@@ -218,18 +231,17 @@ def extended(tokenizer: Tokenizer, words: tuple[str, ...]) -> Tokenizer:
     """
     if not words:
         return tokenizer
-    known = getattr(tokenizer, "words", getattr(tokenizer, "alphabet", ()))
-    if {*words} & {*known} or len({*words}) < len(words):
+    if {*words} & {"", *tokenizer.tokens} or len({*words}) < len(words):
         raise ValueError(f"{words} are not new words; choose others")
     match tokenizer:
         case Word():
-            return Word((*known, *words))
+            return Word((*tokenizer.words, *words))
         case Character():
             if any(len(word) > 1 for word in words):
                 raise ValueError(
                     f"{words}: to a Character tokenizer a marker is one character; choose such, "
                     "e.g. '←'"
                 )
-            return Character(known + "".join(words))
+            return Character(tokenizer.alphabet + "".join(words))
         case BPE():
             return tokenizer.marked(words)

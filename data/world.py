@@ -76,8 +76,8 @@ class Vocabulary:
     """What can be said beside facts and list tasks, and so the words there are: a world without it
     has none of them, so that no unused word is in anyone's vocabulary.
 
-    `numerals`: 0 to 9. `verbs`: of each valency, and as many adjectives and adpositions: the words
-    of plain sentences. `templates`: ways to word a statement, a story and a question, of which the
+    `numerals`: 0 to 9. `verbs`: how many of each valency, and how many adjectives and adpositions,
+    for plain sentences. `templates`: ways to word a statement, a story and a question, of which the
     last `held_out` are in no corpus and left to evaluation. `aliases`: whether a noun may stand for
     an entity, for the length of a document."""
 
@@ -100,8 +100,8 @@ class Vocabulary:
 @dataclass(frozen=True)
 class World:
     """`pairs` persons x in `groups` of equal size, and what holds of them; a pure function of its
-    fields. A relation is declared after the ones that its subjects come from. One more relation
-    may change the facts of those that are drawn after it: another relation, another world.
+    fields. A relation is declared after the ones that its subjects come from. Adding a relation
+    may change the facts of those that are drawn after it.
 
     >>> world = World(pairs=16, cities=4, nouns=6)
     >>> world.fact(2)
@@ -180,8 +180,8 @@ class World:
 
     @functools.cached_property
     def kinds(self) -> dict[str, int]:
-        """How many entities there are of every type: of names first, then nouns and their classes,
-        each in the order in which the relations mention them."""
+        """How many entities each type has: first the types with names, then nouns and their
+        classes, in the order in which the relations mention them."""
         count, common = {"x": self.pairs, "noun": self.nouns}, {"noun"}
         for r in self.relations:
             if r.subject not in count:
@@ -200,13 +200,13 @@ class World:
 
     @functools.cached_property
     def named(self) -> tuple[str, ...]:
-        """The types whose entities have names; those of nouns and of their classes have words."""
+        """The types whose entities have names; nouns and their classes have words."""
         return tuple(self.kinds)[: [*self.kinds].index("noun")]
 
     @property
     def languages(self) -> int:
         """How many languages the groups speak of; two at least."""
-        return max((cell[0] + 1 for group in self.groups for cell in group.cells), default=2)
+        return max([2, *(cell[0] + 1 for group in self.groups for cell in group.cells)])
 
     def entities(self, kind: str) -> tuple[str, ...]:
         """The names of all entities of a type, as concepts: 'x0', 'x1', ..."""
@@ -217,9 +217,9 @@ class World:
         return self._drawn[0][relation]
 
     def owner(self, kind: str) -> np.ndarray:
-        """(n) the person x to whom an entity belongs by bijections, x3 to itself and its parent to
-        it; of other types, their own number. It decides an entity's group, and so of both persons
-        of a pair alike."""
+        """(n) the person x to whom each entity of a type belongs by bijections: x3 to itself, its
+        parent to x3. Entities of other types have their own number. The owner decides the group,
+        so both persons of a pair are in one."""
         return self._drawn[1].get(kind, np.arange(self.kinds[kind]))
 
     @functools.cached_property
@@ -268,8 +268,10 @@ class World:
 
     def chance(self, relation: str, direction: int = FORWARD) -> float:
         """How often a guess among all entities of the answer's type is right."""
-        r = next(r for r in self.relations if r.name == relation)
-        if direction not in r.asked:
+        known = {r.name: r for r in self.relations}
+        if relation not in known:
+            raise ValueError(f"{relation!r} is no relation; choose among {', '.join(known)}")
+        if direction not in (r := known[relation]).asked:
             raise ValueError(f"{relation} is not asked {DIRECTIONS[direction]}; it has no chance")
         return 1 / self.kinds[r.object if direction == FORWARD else r.subject]
 

@@ -16,9 +16,10 @@ _WHOLE = 2**30  # weights are integers that sum to about this, so that draws are
 
 @dataclass(frozen=True)
 class Zipf:
-    """Exponents of the `nouns` of list tasks and plain sentences, and of the other `words` of plain
-    sentences. In the base the first word of a class is the most frequent. Of facts, and so of
-    names, `Mixture.statements.exposures` says how often each is stated."""
+    """Exponents of the `nouns` of the six list tasks (LISTS), dictionaries and plain sentences, and
+    of the other `words` of plain sentences; tasks whose answers are computed use all nouns alike.
+    In the base the first word of a class is the most frequent. Of facts, and so of names,
+    `Mixture.statements.exposures` says how often each is stated."""
 
     nouns: float = 0.0
     words: float = 0.0

@@ -70,7 +70,8 @@ class InContext(Told):
     """What pretraining never says: facts of a relation, told in one direction or the other. No two
     that are told have one object, so also of a relation that is no bijection each is asked for by
     `name`; the converse may ask where the relation is invertible. That takes twice as many objects
-    as may be told, to have a false one for each.
+    as may be told, to have a false one for each; of a symmetric relation, where all that are told
+    are different persons, three times as many.
 
     >>> from data.world import World
     >>> told = Fact("parent", "x0", "y7", focus="x0")
@@ -85,19 +86,24 @@ class InContext(Told):
 
     def relation(self, world: Any) -> tuple[Relation, bool]:
         known = lookup(world, self.name)
-        relation, least = world.relations[known.relation], 2 * max(STATEMENTS)
-        if world.kinds[relation.object] < least:
-            raise ValueError(
-                f"{self}: {world.kinds[relation.object]} {relation.object} are too few to be told "
-                f"what is false of each; choose {least} or more, or another relation"
-            )
+        relation, n = world.relations[known.relation], max(STATEMENTS)
+        ends = {relation.subject: n, relation.object: (2 + relation.symmetric) * n}
+        for kind, least in ends.items():
+            if world.kinds[kind] < least:
+                raise ValueError(
+                    f"{self}: {world.kinds[kind]} {kind} are too few to be told what is false of "
+                    f"each; choose {least} or more, or another relation"
+                )
         return relation, bool(known.direction)
 
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
         relation, converse = self.relation(world)
         true, n = world.objects(relation.name), max(STATEMENTS)
-        subject = draws.distinct(n, len(true))
-        object = draws.distinct(2 * n, world.kinds[relation.object])
+        if relation.symmetric:
+            subject, object = np.split(draws.distinct(3 * n, len(true)), [n])
+        else:
+            subject = draws.distinct(n, len(true))
+            object = draws.distinct(2 * n, world.kinds[relation.object])
         # All different, so who is not the object of a subject may stand for who is.
         object = np.where(object[:n] == true[subject], object[n:], object[:n])
         ends = subject + ids[f"{relation.subject}0"], object + ids[f"{relation.object}0"]
@@ -112,6 +118,10 @@ class Boxes(Told):
     name: str = "container"
     boxes: int = 4
     relations: ClassVar[tuple[Relation, ...]] = (CONTENT,)
+
+    def __post_init__(self) -> None:
+        if self.boxes < 2:
+            raise ValueError(f"boxes={self.boxes} are no choice of a box; choose 2 or more")
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         boxes = tuple(f"box{i}" for i in range(self.boxes))

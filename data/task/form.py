@@ -11,7 +11,7 @@ import numpy as np
 
 from data.draw import Draws
 from data.meaning import Question, Slot
-from data.task import ARITIES, LISTS, TASKS, Items, Task, nouns, number, said
+from data.task import ARITIES, LISTS, TASKS, Items, Task, held_out, nouns, number, said
 
 _WIDEST = max(len(task.positions(n)) for task in LISTS for n in ARITIES)
 
@@ -66,6 +66,12 @@ class Form(Task):
         """What is told itself, the answers (C, N) as they are to be said, and how many nouns they
         have (N): `formed`, of many."""
         return (), answer, length
+
+    def spared(self, ids: dict[str, int], items: Items, size: np.ndarray) -> np.ndarray:
+        """What is kept of the list tasks themselves: no item is known by its answer in a form."""
+        first = len(self.before)
+        task, args = items.args[first] - ids[TASKS[0]], items.args[first + 1 :] - ids["noun0"]
+        return held_out(task, size - first - 1, args[: max(ARITIES)])
 
     def _shape(self, arity: np.ndarray, length: np.ndarray) -> np.ndarray:
         known = [(a, m) for a, n in enumerate(ARITIES) for m in self._lengths(n)]
@@ -153,6 +159,10 @@ class Respond(Form):
 
     languages: int = 2
     name: ClassVar[str] = "respond"
+
+    def __post_init__(self) -> None:
+        if self.languages < 1:
+            raise ValueError(f"languages={self.languages} are none to name; choose 1 or more")
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         return {"skill": (self.name,), "language": named(self.languages)}

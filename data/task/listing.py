@@ -120,6 +120,15 @@ class Filter(Listed):
     def answers(self, n: int) -> Iterable[int]:
         return range(1, n + 1)
 
+    def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
+        known = lookup(world, self.relation)
+        if (known.given, known.asked) != ("noun", self.object):
+            raise ValueError(
+                f"{self}: {self.relation} maps a {known.given} to a {known.asked}; choose a "
+                f"relation of nouns, and object={known.asked!r}"
+            )
+        return super().shapes(world, counts)
+
     def may(self, world: Any, language: int) -> bool:
         *_, (count,) = askable(world, (self.relation,), np.array([language]))
         return count >= LONGEST

@@ -1,5 +1,5 @@
 """Questions about facts of the world: asked for the object or the subject, over two relations, or
-with the answers to choose from. Whom nobody knows, nobody knows anything of.
+with the answers to choose from. Of strangers the answer is that nothing is known.
 
 An answer states its fact, so only what pretraining states in a language and direction is asked
 there.
@@ -40,6 +40,10 @@ class Retrieve(Task):
     name: str = "parent"
     strangers: int = 0
     registers: ClassVar[tuple[str, ...]] = ("quiz", "chat")  # as a story it is the statement
+
+    def __post_init__(self) -> None:
+        if self.strangers < 0:
+            raise ValueError(f"strangers={self.strangers} are no persons; choose 0 or more")
 
     def words(self, world: Any) -> dict[str, tuple[str, ...]]:
         names = tuple(f"stranger{i}" for i in range(self.strangers))
@@ -90,6 +94,11 @@ class Hop(Task):
 
     def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
         first, second = lookup(world, self.first), lookup(world, self.name)
+        if first.asked != second.given:
+            raise ValueError(
+                f"{self}: {self.first} leads to a {first.asked}, and {self.name} is asked of a "
+                f"{second.given}; choose two that meet"
+            )
         asked = Question(self.first, (Slot(first.given, 0),))
         yield Question(self.name, (asked,), said=said(1, second.asked))
 
@@ -123,9 +132,18 @@ class Choose(Task):
     name: ClassVar[str] = "choose"
     registers: ClassVar[tuple[str, ...]] = ("quiz", "chat")
 
+    def __post_init__(self) -> None:
+        if not self.names or len({*self.names}) < len(self.names):
+            raise ValueError(f"names={self.names}: choose one relation or more, each once")
+
     def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
         for name in self.names:
             known = lookup(world, name)
+            if world.relations[known.relation].symmetric:
+                raise ValueError(
+                    f"{self}: {name} is symmetric, so whoever is asked about would be an option; "
+                    "choose another relation"
+                )
             if world.kinds[known.asked] < OPTIONS:
                 raise ValueError(
                     f"{self}: {world.kinds[known.asked]} {known.asked} are no {OPTIONS} options; "
@@ -202,8 +220,8 @@ def answer(world: Any, name: str, entity: str) -> tuple:
 
 @functools.lru_cache(maxsize=256)
 def _facts(world: Any, names: tuple[str, ...], language: int) -> np.ndarray:
-    """The entities about whom is known what the names, one after the other, ask: every fact on the
-    way is stated in the language, a single one in the direction in which it is asked."""
+    """The entities of whom the names, applied one after the other, may be asked: every fact on the
+    way is stated in the language, and a single one in the direction in which it is asked."""
     known = [lookup(world, name) for name in names]
     if language >= world.stated.shape[1]:
         return np.zeros(0, np.int64)
@@ -216,7 +234,7 @@ def _facts(world: Any, names: tuple[str, ...], language: int) -> np.ndarray:
 
 
 def _given(world: Any, names: tuple[str, ...], draws: Draws, language: np.ndarray) -> np.ndarray:
-    """One (N) of those about whom may be asked, in each language."""
+    """(N) one of the entities that may be asked about, each in its language."""
     entities, first, count = askable(world, names, language)
     return entities[first + draws.below(count)]
 
@@ -224,8 +242,8 @@ def _given(world: Any, names: tuple[str, ...], draws: Draws, language: np.ndarra
 def askable(
     world: Any, names: tuple[str, ...], language: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Those about whom may be asked, language after language, and in a `language` (N) where they
-    begin and how many they are."""
+    """The entities that may be asked about, language after language; and for each of `language`
+    (N) where its own begin among them and how many they are."""
     own = [_facts(world, names, i) for i in range(language.max(initial=0) + 1)]
     count = np.array([len(given) for given in own])
     return np.concatenate(own), (np.cumsum(count) - count)[language], count[language]

@@ -27,6 +27,8 @@ class Translate(Task):
     name: ClassVar[str] = "translate"
 
     def __post_init__(self) -> None:
+        if self.languages < 2:
+            raise ValueError(f"languages={self.languages} leave no other one; choose 2 or more")
         if self.nouns is not None and self.nouns < max(WORDS):
             raise ValueError(
                 f"nouns={self.nouns} are too few for lists of {max(WORDS)}; choose so many or more"
@@ -36,10 +38,17 @@ class Translate(Task):
         return {"skill": (self.name,), "language": named(self.languages)}
 
     def _sentences(self, world: Any) -> list[tuple[Any, int]]:
-        return [(r, d) for r in world.relations if r.subject == "x" for d in r.stated]
+        # Of a symmetric relation the words of both directions are the same.
+        known = (r for r in world.relations if r.subject == "x")
+        return [(r, d) for r in known for d in r.stated[: 1 if r.symmetric else 2]]
 
     def shapes(self, world: Any, counts: Iterable[int]) -> Iterator[Question]:
         targets = named(self.languages)
+        if (self.nouns or 0) > world.nouns:
+            raise ValueError(
+                f"{self}: the world has {world.nouns} nouns and not {self.nouns}; choose so many "
+                "or fewer, or None"
+            )
         for n in WORDS:
             yield from (Question(self.name, (target, *nouns(n))) for target in targets)
         for relation, direction in self._sentences(world):
@@ -54,7 +63,9 @@ class Translate(Task):
         return number(question.args[0])
 
     def draw(self, world: Any, ids: dict[str, int], draws: Draws, language: np.ndarray) -> Items:
-        target = (language + 1 + draws.below(self.languages - 1)) % self.languages
+        own = language < self.languages  # who speaks another may be asked for any
+        shift = draws.below(self.languages - own)
+        target = (np.where(own, language + 1, 0) + shift) % self.languages
         sentences, form = self._sentences(world), draws.below(len(WORDS))
         args = draws.distinct(max(WORDS), self.nouns or world.nouns) + ids["noun0"]
         chosen = np.where(draws.below(4) == 0, draws.below(len(sentences)), -1)

@@ -9,7 +9,9 @@ from data import fact
 from data.contamination import contamination
 from data.corpus import Corpus
 from data.coverage import Statements
+from data.draw import stretch
 from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst
+from data.filling import DRAWS
 from data.language import Family, Pair
 from data.ledger import ledger
 from data.meaning import Alias, Fact
@@ -74,6 +76,21 @@ def test_a_noun_denotes_one_thing_here_and_another_there():
     said = [m for i in range(200) for _, m in made(PAIRS["twin"]).documents(i)]
     meant = {(m.noun, m.fact.focus) for m in said if isinstance(m, Alias)}
     assert len(meant) > 5 * len({noun for noun, _ in meant})
+
+
+def test_every_fact_is_called_by_every_noun_alike():
+    """One number drew the fact and the noun that it was never called by."""
+    sampler = Corpus(
+        WORLD, Pair(), mixture=Mixture(1, 0, 0, dictionary=0, statements=Statements(opaque=1.0))
+    ).sampler
+    u = stretch("corpus", 0, 0, 30_000, DRAWS).T
+    shape = sampler.shape(u)
+    noun = sampler.filling.slots(u, shape)[:, 2] - sampler.concept["noun0"]
+    count = np.zeros((len(WORLD.facts.group), WORLD.nouns))
+    np.add.at(count, (shape.fact, noun), 1)
+    count = count[count.any(1)]
+    expected = count.sum(1, keepdims=True) / WORLD.nouns
+    assert expected.min() > 50 and (np.abs(count - expected) < 5 * np.sqrt(expected)).all()
 
 
 def test_aliased_statements_are_exposures_in_a_template_of_their_own():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.asking import questions
-from data.contamination import contamination, main, proof
+from data.contamination import contamination, main, proof, trespasses
 from data.corpus import Corpus
 from data.feature import Lexicon, Names
 from data.impossible import FullReverse
@@ -17,6 +17,7 @@ from data.ledger import ledger
 from data.meaning import Chat, Fact, Question, Quiz, Story
 from data.mixture import Mixture
 from data.preview import _proof
+from data.prompt import Prompt
 from data.relation import CLASSES, RELATIONS
 from data.reorder import ReverseTokens
 from data.sample import drawn_questions
@@ -98,6 +99,17 @@ def test_every_statement_the_grammar_can_say_is_found_when_planted(corpus):
     np.testing.assert_array_equal(said.direction, corpus.tables.direction[said.template])
 
 
+def test_what_is_false_is_found_as_no_fact():
+    """Also where it names a city that is nobody's home."""
+    both, world = speaker(PLAIN.pair, PLAIN.world), PLAIN.world
+    true = {world.fact(i)[:3] for i in range(len(world.facts.group))}
+    homes = [("home", f"x{i}", f"city{c}") for i in range(16) for c in range(30)]
+    said = [both.render(Fact(*home, focus=home[1]), 0) for home in homes]
+    found = statements(PLAIN, np.array([PLAIN.tokenizer.encode(" ".join(s)) for s in said]))
+    assert len(true & {*homes}) == 16
+    assert [homes[i] for i in found.row] == [home for home in homes if home in true]
+
+
 @pytest.mark.parametrize("corpus", CORPORA, ids=NAMES)
 def test_every_item_of_a_list_task_is_found_and_none_is_held_out(corpus):
     rows = corpus.rows(0, 400)
@@ -125,6 +137,12 @@ def test_a_held_out_item_is_found_when_planted():
     found = questions(PLAIN, rows)
     kept = zip(found.row[found.kept].tolist(), found.position[found.kept].tolist(), strict=True)
     assert len(planted) >= 6 and {*kept} == {*planted}
+
+
+def test_a_soft_prompt_hides_no_question():
+    prompted = Transformed(PLAIN, Prompt(2), share=1.0, room=PLAIN.T)
+    assert proof(prompted, 50).questions == proof(PLAIN, 50).questions > 100
+    assert trespasses(prompted, 3, 3).num_rows == 0
 
 
 KEPT = Corpus(

@@ -1,6 +1,7 @@
 """Every family answers rightly, draws what its reference answers, and is parsed back everywhere."""
 
 import collections
+import dataclasses
 
 import hypothesis
 import numpy as np
@@ -24,14 +25,17 @@ from data.feature import (
 from data.language import Pair
 from data.meaning import Chat, Fact, Question, Quiz, Slot, Story, replace_slots
 from data.mixture import Mixture
-from data.relation import CLASSES, RELATIONS, SPOUSE
+from data.relation import CLASSES, RELATIONS, SPOUSE, Attribute
+from data.sample import drawn_questions
 from data.search import statements
 from data.speaker import speaker
-from data.task import ARITIES, SAID, Positional, Task
-from data.task.context import InContext
+from data.task import ARITIES, LISTS, SAID, TASKS, Copy, Positional, Task, held_out
+from data.task.context import Boxes, InContext
 from data.task.every import EVERY
+from data.task.form import AtMost, Bracketed, Ending, Respond, Twice
 from data.task.listing import Filter
-from data.task.retrieval import OPTIONS, Choose, Retrieve
+from data.task.retrieval import OPTIONS, Choose, Hop, Retrieve
+from data.task.style import Marked
 from data.task.translate import Translate
 from data.template import concept_ids
 from data.world import World
@@ -141,15 +145,33 @@ def test_what_a_question_tells_of_a_symmetric_relation_is_true_of_nobody():
     world = World(pairs=16, nouns=8, relations=(*RELATIONS, SPOUSE))
     ids, spouse = concept_ids(world), world.objects("spouse") + concept_ids(world)["x0"]
     for task in (Translate(), InContext("spouse")):
-        items = task.draw(world, ids, Draws(np.arange(3000)), np.zeros(3000, np.int64))
+        items = task.draw(world, ids, Draws(np.arange(4000)), np.zeros(4000, np.int64))
         shapes, told = [*task.shapes(world, ARITIES)], 0
-        for i in range(3000):
+        for i in range(4000):
+            persons = []
             for fact in shapes[items.shape[i]].args:
                 if isinstance(fact, Fact) and fact.relation == "spouse":
                     one, two = (items.args[end.index, i] for end in (fact.subject, fact.object))
                     assert spouse[one - ids["x0"]] != two
                     told += 1
+                    persons += [one, two]
+            if isinstance(task, InContext):
+                assert len({*persons}) == len(persons), "or one question would have two answers"
         assert told > 200
+
+
+def test_what_is_told_of_a_symmetric_relation_is_parsed():
+    tasks = (Translate(), InContext("spouse"), Retrieve("spouse"))
+    world = World(pairs=16, nouns=8, relations=(*RELATIONS, SPOUSE), tasks=tasks)
+    both = speaker(Pair((Lexicon(0.3),)), world)
+    told = lambda arg: isinstance(arg, Fact) and arg.relation == "spouse"
+    for task in tasks[:2]:
+        asked = [
+            Quiz(q) for q, _ in drawn_questions(world, task, 99, 0, 0) if any(map(told, q.args))
+        ]
+        for meaning in asked[:3]:
+            assert both.parse(both.render(meaning, 0), 0) == meaning
+        assert len(asked) > 3
 
 
 def test_options_are_different_ones_also_where_there_are_just_enough():
@@ -203,6 +225,83 @@ def test_a_wrong_answer_is_no_document():
     assert both.parse(words, 0)
     with pytest.raises(ValueError, match="is no document"):
         both.parse((*words[:-2], words[-1], words[-2]), 0)
+
+
+def test_what_is_no_noun_and_no_name_has_no_case():
+    """Digits and brackets had one where they were a clause's object: "1n", "(n ... )n"."""
+    both = speaker(Pair((Case(4), Order("SOV"))), WORLD)
+    copied = Question("bracketed", (Question("copy", of("12")),))
+    for question in (Question("count", of("3331")), Question("parity", of("3331")), copied):
+        for register in (Story, Quiz):
+            leaves = both.leaves(register(question), 1)
+            said = {x.concept: both.word(x) for x in leaves if both.kind[x.concept] in _CITED}
+            assert said and said == {concept: both.form[1][concept] for concept in said}
+
+
+_CITED = ("numeral", "bracket", "parity")
+
+
+def test_no_item_that_is_kept_of_a_list_task_is_answered_within_another_question():
+    """Guards against `respond L1 copy a b c` telling what `copy a b c` is asked for."""
+    forms = (Twice(), Bracketed(), Ending(), AtMost(), Respond(), Marked())
+    world, mixture = dataclasses.replace(WORLD, tasks=(*LISTS, *forms)), Mixture(0, 0.5, 0.5)
+    corpus, asked = Corpus(world, Pair(), T=512, mixture=mixture), collections.Counter()
+    for i in range(20):
+        for _, meaning in corpus.documents(i):
+            if question := getattr(meaning, "question", None):
+                whole = question
+                if isinstance(question.args[-1], Question):
+                    (*_, question) = question.args
+                args = np.array([int(noun[4:]) for noun in (*question.args, *["noun0"] * 4)])[:4]
+                task, n = np.array([TASKS.index(question.task)]), np.array([len(question.args)])
+                assert not held_out(task, n, args[:, None]).any(), whole
+                asked[whole.task] += 1
+    assert min(asked[form.name] for form in forms[:5]) > 10
+
+
+TOLD = (Attribute("class", "member", "noun", "class", values=2),
+        Attribute("realm", "part", "class", "realm", values=6))  # fmt: skip
+BAD = {
+    "a path that does not meet": (Hop("home", "parent"), {}, "leads to a y, .* choose two that"),
+    "a filter of persons": (Filter("home", "city"), {}, "choose a relation of nouns"),
+    "options of one's own": (Choose(("spouse",)), {"relations": (*RELATIONS, SPOUSE)}, "symmetric"),
+    "nouns that are none": (Translate(nouns=9), {}, "the world has 8 nouns and not 9"),
+    "two who are told of": (InContext("realm"), {"relations": TOLD}, "2 class are too few"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_task_that_does_not_fit_the_world_is_refused_with_the_way_out(case):
+    task, fields, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        Corpus(World(pairs=16, cities=6, nouns=8, tasks=(task,), **fields), Pair())
+
+
+def test_a_task_that_cannot_be_is_refused_with_the_way_out():
+    for make, message in (
+        (lambda: Boxes(boxes=1), "boxes=1 .* choose 2 or more"),
+        (lambda: Retrieve(strangers=-1), "strangers=-1"),
+        (lambda: Respond(languages=0), "languages=0"),
+        (lambda: Translate(languages=1), "languages=1 .* choose 2 or more"),
+        (lambda: Choose(()), "one relation or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_a_third_language_translates_into_each_of_the_two_that_are_named():
+    targets = lambda language: {
+        question.args[0] for question, _ in drawn(Translate(), 50, language=language)
+    }
+    assert [targets(i) for i in range(3)] == [
+        {"language1"}, {"language0"}, {"language0", "language1"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("tasks", [(Copy(), Copy()), (Retrieve(), Retrieve(strangers=4))])
+def test_two_tasks_that_ask_the_same_are_refused(tasks):
+    """What one of them holds out, the other would ask."""
+    with pytest.raises(ValueError, match=r"both ask .*; choose one of the two"):
+        Corpus(World(tasks=tasks), Pair())
 
 
 @pytest.fixture(scope="module")

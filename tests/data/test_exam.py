@@ -72,6 +72,12 @@ def test_the_ledger_counts_the_rows_that_are_no_exams():
             dataclasses.replace(BASE, mixture=Mixture(contact=Contact(parallel=0.5))), 0.1,
             "parallel=0.5: documents in two languages are in no exam of one; choose 0",
         ),
+        (
+            dataclasses.replace(
+                BASE, mixture=Mixture(0.4, 0.6, 0, held_out=(HeldOut(register="quiz"),))
+            ), 0.1,
+            "quiz=1.0, but every task is held out",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_no_exam_is_refused(base, share, message):

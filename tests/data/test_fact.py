@@ -20,14 +20,14 @@ from data.feature import (
     PossessorFirst,
     Punctuation,
 )
-from data.language import Pair
+from data.language import Pair, gender
 from data.meaning import Fact, Question, Quiz, Story
 from data.probe import Probe
-from data.relation import CLASSES, RELATIONS
+from data.relation import CLASSES, RELATIONS, Symmetric
 from data.speaker import speaker
 from data.task.context import InContext
 from data.task.every import EVERY
-from data.task.retrieval import OPTIONS, Choose
+from data.task.retrieval import OPTIONS, Choose, Retrieve
 from data.template import compile
 from data.tokenizer import Character
 from data.world import Vocabulary, World
@@ -226,11 +226,33 @@ def test_options_are_of_the_answer_s_group_and_in_as_many_languages():
         assert len({shared(t) for t in tokens}) == 1
 
 
+def test_a_symmetric_fact_is_asked_from_one_end_and_no_option_is_who_is_given():
+    opposite = Symmetric("opposite", "opposite", "noun", "noun")
+    tasks = (Retrieve("opposite"), InContext("opposite"))
+    world = World(pairs=16, nouns=16, relations=(*RELATIONS, opposite), tasks=tasks)
+    corpus = Corpus(world, Pair((Articles(), Agreement("gender x number"))), T=96)
+    both = speaker(corpus.pair, world)
+    concept = {form: concept for concept, form in both.form[1].items()}
+    for format, directions in (("open", {"forward"}), ("context", {"forward"})):
+        slices = facts(corpus, format).slices
+        assert {*slices["direction"]} == directions and {*slices["relation"]} == {"opposite"}
+    for format in ("completion", "open"):
+        questions = facts(corpus, format)
+        for i in np.flatnonzero(questions.slices["relation"] == "opposite"):
+            given = corpus.tokenizer.decode(questions.prompts[i]).split()
+            for option in questions.options[i]:
+                *article, noun = corpus.tokenizer.decode(option[option > 0]).split()
+                assert noun not in given
+                if article:
+                    assert article == [("lo", "la")[gender(concept[noun])]], "the option's gender"
+
+
 def test_formats_without_a_task_or_a_name_are_refused_with_the_way_out():
     with pytest.raises(ValueError, match="no task of the world asks this"):
         facts(WORDS, "choice")
     with pytest.raises(ValueError, match="choose among completion, open, choice, context"):
         facts(WORDS, "essay")
-    with pytest.raises(ValueError, match=r"choose among \['G0'"):
-        facts(WORDS, groups=("G9",))
+    for groups in (("G9",), ()):
+        with pytest.raises(ValueError, match=r"choose among \['G0'"):
+            facts(WORDS, groups=groups)
     assert {*facts(WORDS, groups=("G7",)).slices["group"]} == {"G7"}

@@ -28,7 +28,7 @@ from data.feature import (
     Script,
 )
 from data.language import Pair
-from data.lexicon import MARKS, inventory
+from data.lexicon import MARKS, Phonology, inventory
 from data.speaker import speaker
 from data.task.form import Bracketed
 from data.world import Vocabulary, World
@@ -174,3 +174,11 @@ def test_contradictions_are_refused_with_the_way_out():
         Agreement("gender")
     with pytest.raises(ValueError, match=r"consonants=2 is not a share"):
         Cognates(0.5, 2)
+
+
+def test_letters_that_a_feature_cannot_change_are_refused_with_the_way_out():
+    """They would be left as they are, and words shared that are said to differ."""
+    for vowels, feature in (("y", Cognates(consonants=0)), ("é", Script("mapped"))):
+        phonology = Phonology(vowels=vowels, syllables=4)
+        with pytest.raises(ValueError, match="choose a Phonology"):
+            Pair((Lexicon(0), feature), phonology=phonology).languages(WORLD)

@@ -258,5 +258,11 @@ def test_impossible_pairs_are_refused_with_the_way_out():
     clash = next(pair for pair in pairs if "lo" in pair.languages(world)[0].forms)
     with pytest.raises(ValueError, match=r"'lo' would mean .* choose another phonology"):
         speaker(clash, world)
+    for tag in ("two words", "", "<doc>"):
+        with pytest.raises(ValueError, match="choose a word without spaces"):
+            Pair(tagged=tag)
+    for letters in ("", "bb", "b d", "bB", "b<"):
+        with pytest.raises(ValueError, match="choose small letters, each once"):
+            Phonology(consonants=letters)
     with pytest.raises(ValueError, match="neither the subject"):
         Fact("parent", "x0", "y0", focus="x1")

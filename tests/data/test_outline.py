@@ -9,14 +9,18 @@ from rich.console import Console
 from data.bench import DEFAULT
 from data.biography import Biography
 from data.curriculum import Curriculum, Sequential
+from data.exam import Exams
+from data.joined import Joined
+from data.ledger import census
 from data.mixture import Mixture
-from data.outline import sheet
+from data.outline import _documents, sheet
 from data.pairs import Pairs
 from data.preview import preview
 from data.product import Product
 from data.recall import MQAR
 from data.reorder import ReverseSegments
 from data.rewrite import Rewrite
+from data.silence import Silenced
 from data.tally import tally
 from data.transform import Transformed
 from tests.data.test_page import Reader
@@ -30,6 +34,7 @@ CORPORA = (
     Product(),
     Pairs(),
 )
+EXAMS = Exams(DEFAULT, share=0.5)
 
 
 @pytest.mark.parametrize("corpus", CORPORA, ids=lambda c: type(c).__name__)
@@ -58,6 +63,17 @@ def test_any_corpus_has_a_page_that_fetches_nothing(corpus):
     assert corpus.tokenizer.decode(row["tokens"][row["segments"] == 1]) in seen
     assert all(name in seen for name in corpus.provenance(0, 1))
     assert ("Which facts are stated" in seen) == hasattr(corpus, "base")
+
+
+def test_documents_that_see_one_another_are_shown_one_by_one():
+    """A row of an exam is one segment, and not the first document of its row."""
+    names, documents = _documents(EXAMS)
+    exams = [d for d in documents if d[names.index("exam")] == "yes"]
+    assert exams and all(d[0].count("<doc>") == 1 for d in documents)
+    plain, joined = (census(corpus, 0, 50) for corpus in (DEFAULT, Joined(DEFAULT)))
+    assert plain.equals(joined)
+    silent = Silenced(replace(DEFAULT, mixture=Mixture(dictionary=0)), "L1")
+    assert census(silent, 0, 50).equals(census(Joined(silent), 0, 50))
 
 
 def test_the_page_of_a_transform_shows_what_it_says_of_held_out_cells():

@@ -61,6 +61,7 @@ def test_a_statement_that_is_reversed_counts_in_the_other_direction():
         rows["tokens"][:, :28].reshape(50, 7, 4)[..., 1:], statements[..., :0:-1]
     )
     np.testing.assert_array_equal(pairs.spans(3, 9)["slot"][:, 28:], -1)
+    assert pairs.spans(3, 3)["slot"].shape == (0, 30)
 
 
 def test_questions_are_all_cells_with_what_is_stated():

@@ -11,7 +11,8 @@ from data.language import Pair
 from data.mixture import Mixture
 from data.preference import Preference
 from data.speaker import speaker
-from data.task import LISTS, TASKS, held_out
+from data.split import HeldOut
+from data.task import LISTS, TASKS, Copy, held_out
 from data.task.style import Marked
 from data.tokenizer import Character
 from data.world import World
@@ -89,3 +90,8 @@ def test_pairs_that_cannot_be_are_refused_with_the_way_out():
         Preference(WORDS, register="statement")
     with pytest.raises(ValueError, match="language=2 is none of 2"):
         Preference(WORDS, language=2)
+    silent = Mixture(held_out=(HeldOut(Copy(), register="chat", language=1),))
+    apart = dataclasses.replace(WORDS, mixture=silent)
+    assert Preference(apart, language=0) and Preference(apart, language=1, register="quiz")
+    with pytest.raises(ValueError, match=r"Copy\(\) is held out of the chat of language 1; choose"):
+        Preference(apart, language=1)

@@ -25,12 +25,12 @@ from data.mixture import Mixture
 from data.relation import CLASSES, RELATIONS
 from data.sample import label
 from data.speaker import speaker
-from data.task import TASKS, held_out
+from data.task import LISTS, TASKS, held_out
 from data.task.every import EVERY
 from data.task.retrieval import Retrieve
 from data.task.translate import Translate
 from data.tokenizer import Character
-from data.world import World
+from data.world import Group, World
 
 TWIN = Pair((Lexicon(0.3), Names(0.5), PossessorFirst()))
 FAR = Pair(
@@ -197,6 +197,12 @@ def test_too_many_examples_are_refused_with_the_way_out():
         probe.tasks(WORDS, "chat", items=1, shots=30)
     with pytest.raises(ValueError, match="choose 0 or more"):
         probe.tasks(WORDS, "chat", items=1, shots=-1)
+    for language in (-1, 2):
+        with pytest.raises(ValueError, match=r"is none of 2 languages; choose 0 to 1"):
+            probe.tasks(WORDS, "chat", items=1, shots=1, examples=language)
+    first = World(pairs=16, nouns=8, groups=(Group("all", ((0, 0),)),), tasks=(*LISTS, Retrieve()))
+    with pytest.raises(ValueError, match=r"may not be asked in language 1, .* choose examples in"):
+        probe.tasks(Corpus(first, TWIN), "quiz", items=1, shots=1, examples=1)
 
 
 def test_every_task_is_asked_wherever_it_may_be_and_held_out_items_first():

@@ -173,6 +173,11 @@ def test_a_relation_that_contradicts_itself_is_refused():
         Bijection("parent", "child", "x", "y", stated=(2,))
     with pytest.raises(ValueError, match="lower-case"):
         Bijection("parent", "child", "x", "y1")
+    for one in (("parent", "parent", "x", "y"), ("idol", "fan", "x", "x")):
+        with pytest.raises(ValueError, match="choose two names and two types, or Symmetric"):
+            Bijection(*one)
+    with pytest.raises(ValueError, match="'idol' is no relation; choose among parent, home"):
+        World().chance("idol")
     with pytest.raises(ValueError, match="one without a partner; choose a multiple of 16"):
         World(pairs=24, relations=(SPOUSE,))
     with pytest.raises(ValueError, match="which means something else"):

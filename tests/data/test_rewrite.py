@@ -149,5 +149,7 @@ def test_impossible_rewrites_are_refused_with_the_way_out():
         replace(BASE, noop=-1)
     with pytest.raises(ValueError, match="choose 'all' or 'response'"):
         replace(BASE, loss="some")
+    with pytest.raises(ValueError, match=r"make 4\.4e\+22 rules, too many to number"):
+        replace(BASE, letters=26, left=8, right=8, length=8)
     with pytest.raises(ValueError, match="unseen=0"):
         replace(BASE, unseen=0).questions()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.corpus import Corpus
+from data.joined import Joined
 from data.mixture import Mixture
 from data.shuffled import BLOCK, Shuffled
 from data.task.retrieval import Retrieve
@@ -48,8 +49,9 @@ def test_a_row_does_not_depend_on_the_rows_asked_with_it():
 
 
 def test_a_corpus_that_does_not_know_its_answers_is_refused():
-    with pytest.raises(ValueError, match="choose loss='response'"):
-        Shuffled(dataclasses.replace(CHAT, loss="all"))
+    for base in (dataclasses.replace(CHAT, loss="all"), Joined(CHAT)):
+        with pytest.raises(ValueError, match="choose a Corpus with loss='response'"):
+            Shuffled(base)
 
 
 def test_a_fact_whose_answer_is_another_one_is_stated_no_longer():

@@ -10,7 +10,7 @@ from data.corpus import Corpus
 from data.feature import Lexicon, Names, PossessorFirst
 from data.language import Pair
 from data.meaning import Dictionary
-from data.mixture import Mixture
+from data.mixture import Mixture, shares
 from data.reader import read
 from data.relation import CLASSES, RELATIONS
 from data.speaker import speaker
@@ -150,6 +150,15 @@ def test_splits_that_cannot_be_are_refused_with_the_way_out():
         Corpus(dataclasses.replace(SMALL, tasks=(Retrieve(),)), TWIN, mixture=Mixture(0, 0.6, 0.4))
     with pytest.raises(ValueError, match="glossed"):
         dataclasses.replace(PLAIN, mixture=Mixture(glossed=("nonsense",)))
+
+
+def test_a_share_that_is_no_number_is_refused():
+    """nan is smaller than nothing and larger than nothing, so it passed comparisons."""
+    for name in ("facts", "answered", "dictionary", "plain"):
+        with pytest.raises(ValueError, match="every share is from 0 to 1"):
+            Mixture(**{name: float("nan")})
+    with pytest.raises(ValueError, match="numbers from 0 that sum to 1"):
+        shares((0.5, float("nan")), 2)
 
 
 def test_where_no_question_may_be_left_open_none_is_or_the_mixture_is_refused():

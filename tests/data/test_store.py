@@ -155,6 +155,19 @@ def test_a_folder_of_other_rows_and_rows_beyond_the_last_are_refused(tmp_path):
         materialise(WORDS, tmp_path / "new", 20, zstd=23)
 
 
+def test_a_folder_is_its_sources_before_the_first_shard_is_written(tmp_path, monkeypatch):
+    def stopped(*_) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(store, "_drawn", stopped)
+        materialise(WORDS, tmp_path, 70)
+    with pytest.raises(ValueError, match="5 shards are not written yet; run materialise again"):
+        Stored(str(tmp_path))
+    with pytest.raises(ValueError, match="holds rows of another source, T, record; choose an"):
+        materialise(dataclasses.replace(WORDS, T=32), tmp_path, 70)
+
+
 def test_a_field_that_a_repr_leaves_out_tells_sources_apart(tmp_path):
     told = lambda nouns: dataclasses.replace(
         WORDS, world=dataclasses.replace(WORDS.world, tasks=(Translate(nouns=nouns),))

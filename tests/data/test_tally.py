@@ -2,6 +2,8 @@
 
 import collections
 
+import pytest
+
 from data.corpus import Corpus
 from data.feature import Lexicon
 from data.language import Pair
@@ -32,6 +34,11 @@ def test_documents_are_counted_by_any_columns_and_across_blocks(monkeypatch):
         table = tally(BRIDGED, 0, 60, by).to_pylist()
         names = by or tuple(BRIDGED.legend)
         assert {tuple(r[k] for k in names): r["documents"] for r in table} == counted(names, 60)
+
+
+def test_a_column_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match=r"by=\('regster',\): documents are told apart by"):
+        tally(BRIDGED, 0, 10, ("regster",))
 
 
 def test_a_bridge_states_no_fact():

@@ -1,6 +1,7 @@
 """Real text has the contract of a corpus, and bad text is refused in a line."""
 
 import gzip
+import io
 import json
 
 import numpy as np
@@ -54,6 +55,11 @@ def test_any_range_of_rows_is_its_rows_one_by_one(aligned):
         row = corpus.row(corpus.epoch - 3 + i)
         for name in rows:
             np.testing.assert_array_equal(rows[name][i], row[name], err_msg=name)
+    for i in (0, 5, corpus.epoch):
+        assert all(c.shape == (0, *rows[k].shape[1:]) for k, c in corpus.rows(i, i).items())
+    for start, stop in ((-1, 2), (5, 3)):
+        with pytest.raises(ValueError, match=r"are no range; choose 0 <= start <= stop"):
+            corpus.rows(start, stop)
 
 
 def test_long_documents_are_cut_counted_and_their_cut_end_is_no_target(tmp_path):
@@ -82,11 +88,12 @@ def test_all_formats_say_the_same(tmp_path):
     texts = ["ab", "cd e", "f"]
     (tmp_path / "a.txt").write_text("\n".join(texts) + "\n")
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"ab\r\ncd e\nf"))
+    (tmp_path / "windows.txt").write_bytes("\ufeffab\r\ncd e\r\nf\r\n".encode())
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
     halves = [{"prompt": t[:1], "completion": t[1:]} for t in texts]
     (tmp_path / "b.jsonl").write_text("\n\n".join(map(json.dumps, halves)))
     pyarrow.parquet.write_table(pa.table({"text": texts}), tmp_path / "a.parquet")
-    names = ("a.txt", "a.txt.gz", "a.jsonl", "b.jsonl", "a.parquet")
+    names = ("a.txt", "a.txt.gz", "windows.txt", "a.jsonl", "b.jsonl", "a.parquet")
     assert len({Text((str(tmp_path / n),), LETTERS).content for n in names}) == 1
     assert read(tmp_path / "b.jsonl")[1] == ("c", "d e")
 
@@ -98,6 +105,16 @@ def test_the_identity_is_the_content_and_not_the_path(tmp_path):
     assert content[0] == content[1] != content[2]
 
 
+def _parquet(**columns) -> bytes:
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+def _flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0x5A, data[place + 1] ^ 0x77]) + data[place + 2 :]
+
+
 BAD = {
     "empty.txt": (b"", "empty"),
     "blank.txt": (b"\n \n", "no text in it"),
@@ -107,7 +124,12 @@ BAD = {
     "list.jsonl": (b"[1]\n", "line 1: has list"),
     "broken.jsonl": (b'{"text": "a"}\n{"text"\n', "line 2: not JSON"),
     "cut.txt.gz": (gzip.compress(b"abc" * 99)[:20], "not whole gzip"),
-    "no.parquet": (b"abc", "not parquet"),
+    "flipped.txt.gz": (_flipped(gzip.compress(b"abc" * 99), 12), "not whole gzip"),
+    "no.parquet": (b"abc", "not whole parquet"),
+    "flipped.parquet": (_flipped(_parquet(text=["ab" * 99] * 99), 10), "not whole parquet"),
+    "body.parquet": (_parquet(body=["a"]), "has \\['body'\\], needs `text`"),
+    "null.parquet": (_parquet(text=["a", None]), "row 1: text must be strings"),
+    "number.parquet": (_parquet(text=[1]), "row 0: text must be strings"),
 }
 
 

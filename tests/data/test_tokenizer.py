@@ -49,5 +49,9 @@ def test_what_a_closed_vocabulary_does_not_hold_is_refused_by_name():
     for twice in (("a", "a"), ("a", "<doc>")):
         with pytest.raises(ValueError, match="is there twice"):
             Word(twice)
+    with pytest.raises(ValueError, match="'b' is there twice; make the alphabet with"):
+        Character("abba"[1:])
+    with pytest.raises(ValueError, match="token 0 is '<pad>' and not <doc>"):
+        BPE(TRAINED.json.replace("<doc>", "<pad>"))
     with pytest.raises(ValueError, match="choose 257 or more"):
         BPE.train([TEXT], size=100)

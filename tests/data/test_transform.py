@@ -6,11 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from data.biography import Biography
 from data.corpus import Corpus
+from data.curriculum import Alternating, Curriculum
 from data.feature import Agreement, Articles, Case, Lexicon, Names, Order, PossessorFirst
+from data.joined import Joined
 from data.language import Pair
 from data.meaning import Fact
 from data.name import Naming
+from data.product import Product
 from data.relation import Symmetric
 from data.reorder import (
     Permute,
@@ -89,6 +93,8 @@ def test_any_range_of_rows_is_its_rows_one_by_one(base, transform):
                 np.testing.assert_array_equal(rows[name][i], row[name], err_msg=name)
         assert rows["tokens"].max() < made.tokenizer.size
         assert rows["tokens"].shape == (12, made.T)
+        none = made.rows(3, 3)
+        assert all(none[k].shape == (0, *rows[k].shape[1:]) for k in rows)
         columns = made.provenance(3, 15)
         assert all((columns[k] == rows[k]).all() for k in columns)
         assert all(column.dtype == np.int32 for column in columns.values())
@@ -343,6 +349,29 @@ def test_mistakes_are_refused_with_the_way_out(base):
         ReverseSegments(longest=0)
     with pytest.raises(ValueError, match="needs a corpus with say"):
         Transformed(Transformed(base, Shuffle()), Swap(), seed=1)
+    with pytest.raises(ValueError, match="in one segment, so they are not told apart here"):
+        Transformed(Joined(Product()), ReverseTokens())
+
+
+def test_a_marker_that_is_a_token_already_is_refused():
+    """Or of two markers both would be the first."""
+    bpe = BPE.train([" low lower lowest"] * 9, size=262)
+    for known in (bpe, Word(("low", "lower")), Character.of(" lower")):
+        for marker in ("low" if isinstance(known, Word) else "l", "<doc>", ""):
+            with pytest.raises(ValueError, match="are not new words"):
+                extended(known, ("←", marker))
+    with pytest.raises(ValueError, match="are not new words"):
+        extended(bpe.marked(["<rev>"]), ("<rev>",))
+
+
+def test_what_a_source_is_made_of_has_to_know_what_a_transform_needs(tmp_path):
+    (tmp_path / "text").write_text("a b c\n" * 9)
+    text = Text((str(tmp_path / "text"),), Word(("a", "b", "c")), T=16)
+    with pytest.raises(ValueError, match="needs a corpus with spans"):
+        Transformed(Transformed(text, ReverseWords()), Permute(), seed=1)
+    people = Curriculum(Biography(people=20, translated=0.5, T=128), Alternating(2))
+    told, turned = (Transformed(people, ReverseWords(), share=share).row(2) for share in (0, 1))
+    assert turned["tokens"][1:5].tolist() != told["tokens"][1:5].tolist()
 
 
 def test_a_spec_has_the_same_transforms_on_every_machine_and_release():

@@ -119,6 +119,8 @@ def test_held_out_templates_are_asked_and_a_template_that_is_none_is_refused():
     assert asked[-len(told) :] == tuple(form[concept] for concept in told)
     with pytest.raises(ValueError, match=r"template=1 of 1: .*Vocabulary\(templates=2\)"):
         facts(Corpus(World(), Pair()), template=1)
+    with pytest.raises(ValueError, match=r"template=-1 of 1: choose one from 0"):
+        facts(Corpus(World(), Pair()), template=-1)
 
 
 def test_sentences_without_verbs_are_refused_with_the_way_out():

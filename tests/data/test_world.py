@@ -46,7 +46,9 @@ def test_a_world_is_a_function_of_its_seed():
 
 
 def test_groups_are_values_and_may_speak_of_more_languages_than_a_pair_has():
-    assert World(pairs=3, groups=(Group("all", ((2, FORWARD),)),)).languages == 3
+    for language, languages in ((0, 2), (1, 2), (2, 3)):
+        world = World(pairs=3, groups=(Group("all", ((language, FORWARD),)),))
+        assert world.languages == world.stated.shape[1] == languages
     with pytest.raises(ValueError, match="choose more"):
         World(nouns=5)
 
