@@ -1,26 +1,27 @@
 """Unsupervised alignment: are two languages that never met nearly the same space?
 
-Question  One model reads L1 alone, another L2 alone, which shares no word with it. Can the words of
-          one be found among those of the other, from nothing but how words lie to each other? How
-          does that depend on what the speakers have in common, and what does reading both add?
+Question  One model reads only L1, another only L2, which shares no word with it. Can the words of
+          one be matched with those of the other by nothing but how words lie relative to each
+          other? How does that depend on what the two speakers have in common, and what does reading
+          both languages add?
 
 Design    Nouns have five attributes, of 2 to 13 values, told in half of the documents; the rest are
-          list tasks, in which nouns follow Zipf's law (exponent 1). The two corpora share neither
-          the order of documents nor the initial parameters of their models. Common ground, of L2
+          list tasks, in which nouns follow Zipf's law (exponent 1). The two corpora are drawn
+          independently, and so are the initial parameters of the two models. What L2 has in common
           with L1:
-            both      the same facts, and the same nouns are frequent
-            facts     the same facts, permuted ranks
-            neither   other facts, permuted ranks
-            simple    as `both`, of a world in which nouns have two attributes (8 and 13 values)
-          and `bilingual`: one model that reads half of both, with no document in two languages.
-          Ranks with other facts train no model: nothing in the spaces could tell a matching that
-          they are to be trusted, and what they tell alone is in the counts of words.
+            both     the same facts, and the same nouns are frequent
+            facts    the same facts, permuted ranks of frequency
+            neither  other facts, permuted ranks
+            simple   as `both`, of a world in which nouns have two attributes (8 and 13 values)
+          and `bilingual`: one model that reads half of both, with no document in two languages. No
+          arm has the same ranks and other facts: nothing in the two spaces could tell a matching to
+          trust the ranks, and what ranks tell by themselves is in the counts of words.
 
-Measures  induction: what a model holds when it is asked for a noun's attributes is the noun's
-          vector. A matching of both languages' nouns by their cosines among themselves; one by
-          their ranks of frequency alone; the translations found by a rotation fitted on other
-          matched words; and, as its ceiling, on other true translations, with the residual of that
-          over a random rotation's. Of the bilingual model, CSLS retrieval@1 as it is. Arms are
+Measures  induction: a noun's vector is the model's state when it is asked for the noun's
+          attributes. Nouns of both languages are matched by their cosines among themselves; by
+          their ranks of frequency alone; by a rotation fitted on the other words so matched; and,
+          as its ceiling, by one fitted on other true translations, with the residual of that over a
+          random rotation's. For the bilingual model, CSLS retrieval@1 without any map. Arms are
           asked for the same nouns, so intervals are of pairs.
 
 Run       python -m experiments.run alignment --size toy --seeds 5
@@ -83,7 +84,7 @@ EVERYONE = (Group("all", ((0, FORWARD), (1, FORWARD))),)
 TOLD = Mixture(facts=0.5, stories=0.35, quiz=0.15, dictionary=0.0, zipf=Zipf(nouns=1.0))
 PERMUTED = dataclasses.replace(TOLD, zipf=Zipf(nouns=1.0, permuted=True))
 OTHER = 1000  # added to a seed: other facts, other documents, other initial parameters
-GROUND = {  # what L2 has in common with L1, the facts and how frequent words are; and of what
+GROUND = {  # whether L2 has L1's facts, whether its ranks of frequency; and nouns' attributes
     "both": (True, True, ATTRIBUTES),
     "facts": (True, False, ATTRIBUTES),
     "neither": (False, False, ATTRIBUTES),
@@ -109,7 +110,7 @@ def first(size: Size, seed: int, relations: tuple[Attribute, ...] = ATTRIBUTES) 
 
 
 def second(size: Size, seed: int, ground: str) -> Corpus:
-    """L2 alone, by someone who has this much in common with who speaks L1."""
+    """L2 alone, with this much in common with L1."""
     facts, ranks, relations = GROUND[ground]
     text = dataclasses.replace(spoken(size, seed, relations), ratio=1.0, seed=seed + OTHER)
     world = text.world if facts else dataclasses.replace(text.world, seed=seed + OTHER)
@@ -144,7 +145,7 @@ def preview() -> Corpus:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run; that of two attributes after the others, before its own."""
+    """Declared before any run; that of two attributes after a run of the others, before its own."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
 
@@ -162,11 +163,12 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         )
         return stats.bootstrap([(*one, *two) for one, two in pairs], stats.difference, alike=(0, 0))
 
-    ground = "#86: unsupervised translation needs common ground"
+    goldwasser = "Goldwasser et al. 2023 (2211.11081): unsupervised translation"
+    ground = f"{goldwasser} needs common ground"
     return [
         Claim("B12", f"{mixer}: H3: translations matched without supervision, all common ground - "
               "chance", "share of nouns", over("both", "induced", "chance"),
-              above(0.1), below(0.1), None, "Soegaard: nearly isomorphic spaces"),
+              above(0.1), below(0.1), None, "Søgaard 2023: nearly isomorphic spaces"),
         Claim("B12", f"{mixer}: the same facts - other facts, ranks permuted",
               "share of nouns", estimate("induced", "facts", "neither"), above(0.05), below(0.05),
               None, ground),
@@ -184,14 +186,15 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
               0.0, "by construction: nothing tells which word is which"),
         Claim("B12", f"{mixer}: five attributes of a noun - two, all common ground",
               "share of nouns", estimate("induced", "both", "simple"), above(0.05), below(-0.05),
-              None, "#86: the error of unsupervised translation falls with complexity"),
+              None, f"{goldwasser} errs less where there is more complexity"),
         Claim("B12", f"{mixer}: residual of a rotation fitted on other translations, all common "
               "ground - none", "share of a random one's", estimate("residual", "both", "neither"),
-              below(-0.05), above(-0.05), None, "Soegaard: isomorphism, and where it comes from"),
+              below(-0.05), above(-0.05), None,
+              "Søgaard 2023: isomorphism, and where it comes from"),
         Claim("B12", f"{mixer}: what reading both adds: matched, one model of half of each text - "
               "two models, all common ground", "share of nouns",
               estimate("induced", "bilingual", "both"), above(0.05), below(-0.05), None,
-              "Wu et al. 2020: models trained apart align after the fact"),
+              "Conneau et al. 2020 (1911.01464): models trained apart align after the fact"),
     ]  # fmt: skip
 
 
@@ -221,10 +224,10 @@ def _by_ground(items: pa.Table, mixer: str) -> report.Section:
     chance = pc.mean(items["chance"]).as_py()
     note = (
         "Share of nouns whose translation is found, by what the speakers have in common; hollow: "
-        "one model of both languages. Matched: by how words lie to each other, no translation "
+        "one model of both languages. Matched: by how words lie among themselves, no translation "
         "known; rotated: by a map fitted on that matching of other words, or on their true "
-        "translations. Then the residual of a rotation fitted on translations of "
-        "others, over that of a random one."
+        "translations. Then the residual of a rotation fitted on translations of others, over that "
+        "of a random one."
     )
     body = figure.dots(panels, "share found", chance)
     return report.Section(

@@ -1,24 +1,25 @@
-"""Anchors: does what two languages share on the surface carry over what is learned in one of them?
+"""Anchors: is what is learned in one language carried over by what both share on the surface?
 
-Question  Does instruction following tuned in L1 come out in L2 because of the nouns that both have,
-          of the names and marks that both have, or without any? And does it need one word order?
+Question  Does instruction following tuned in L1 come out in L2 because of shared nouns, because of
+          shared names and marks, or without any of these? And does it need one word order?
 
-Design    Overlap of nouns {0, 30%} crossed with word order {the same, another}: what differs is one
-          feature of L2. Another order is the possessor first and the verb last, so that neither
-          statements nor questions agree. Half of the names are shared throughout, so facts with
-          shared and with own names are compared within a model. Clone: L2 has L1's order and a form
-          of its own for everything, marks, digits, names and chat markers; nothing but <doc> is
-          shared (Dufter & Schütze 2020). No document is in two languages: there is no dictionary
-          and nothing parallel, so words can be aligned by anchors and by use alone. Tuning: the
-          quiz register (T1) in L1, with tuning in L2 for as many steps as the ceiling: questions in
-          another order may be harder to learn to answer, whoever asks. Questions whose answers
-          coincide in both languages where nouns are shared are left out in all arms, so that all
-          are asked the same ones; those that name no shared noun at all are shown apart.
+Design    Overlap of nouns {0, 30%} is crossed with word order {the same, another}; arms differ in
+          L2's features alone. The other order has the possessor first and the verb last, so that it
+          shows in statements as well as in questions. In these four arms half of the names are
+          shared, so facts with shared and with own names are compared within one model. The fifth,
+          the clone, has L1's order and a form of its own for everything, marks, digits, names and
+          chat markers included; only <doc> is shared (as in Dufter & Schütze 2020). No document is
+          in two languages (no dictionary, nothing parallel), so words can be aligned only by
+          anchors and by use. Models are tuned in L1 in the quiz register (T1); the ceiling is
+          tuning in L2 for as many steps, since questions in another order may be harder to learn to
+          answer in any case. Questions whose answers coincide in both languages wherever nouns are
+          shared are left out in all arms, so that all are asked the same ones; those that name no
+          shared noun at all are also shown apart.
 
 Measures  following: decoded answers along the tuning, in three bins; transfer is the gain in L2
-          over that of tuning in L2. recall: facts that are stated in L1 only, asked in L2.
-          alignment: retrieval@1 of nouns with forms of their own, by CSLS among all nouns.
-          similarity: states before the answer to the same question.
+          over that of tuning in L2. recall: facts stated in L1 only, asked in L2. alignment:
+          retrieval@1 of nouns with forms of their own, by CSLS among all nouns. similarity: cosine
+          of the states before the answer to the same question in both languages.
 
 Run       python -m experiments.run anchors --size toy --seeds 5
 
@@ -56,7 +57,7 @@ from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.alignment import Alignment, Similarity
-from experiments.measure.recall import Recall
+from experiments.measure.recall import Recall, asked
 from experiments.stage import Stage, seeds
 from experiments.standard import (
     LANGUAGES,
@@ -98,8 +99,8 @@ def stages(settings: Settings) -> list[Stage]:
     size, found = SIZES[settings.size], []
     for seed, mixer, arm in itertools.product(seeds(settings.seeds), mixers(settings.mixers), ARMS):
         read = text(size, seed, arm)
-        asked = Alignment(read), Similarity(read), Recall(read)
-        base = pretrained(size, mixer, seed, read, asked, arm=arm, tier="base", tuned="none")
+        measures = Alignment(read), Similarity(read), Recall(read)
+        base = pretrained(size, mixer, seed, read, measures, arm=arm, tier="base", tuned="none")
         found.append(base)
         for language in LANGUAGES:
             follow = (following.Following(read, "quiz"),)
@@ -132,7 +133,7 @@ def common(items: pa.Table) -> pa.Table:
 
 
 def unshared(items: pa.Table) -> pa.Table:
-    """Those of them to questions that name no noun which is shared in any arm."""
+    """Of these, the answers to questions that name no noun which any arm shares."""
     nouns = stats.where(items, measure="alignment", language="L1", shared="yes")
     shared = {*zip(nouns["seed"].to_pylist(), nouns["prompt"].to_pylist(), strict=True)}
     answers = common(items)
@@ -145,7 +146,7 @@ def unshared(items: pa.Table) -> pa.Table:
 
 
 def apart(items: pa.Table) -> pa.Table:
-    """The nouns, looked up, that no arm has in common: what is found is of the same ones in all."""
+    """The nouns, looked up, that no arm shares, so that all arms are asked for the same ones."""
     words = stats.where(items, measure="alignment")
     l1 = pc.if_else(pc.equal(words["language"], "L1"), words["prompt"], words["gold"])
     keys = [*zip(words["seed"].to_pylist(), l1.to_pylist(), strict=True)]
@@ -197,13 +198,12 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _fact(arm: str, names: str) -> dict[str, str]:
-    return {"measure": "recall", "relation": "parent", "group": "G2", "language": "L2",
-            "direction": "forward", "arm": arm, "names": names}  # fmt: skip
+def _fact(arm: str, names: str) -> dict[str, object]:
+    return asked("G2", "L2", "forward", arm=arm, names=names)
 
 
 def _joint(nouns: pa.Table, answers: pa.Table, step: int) -> list[stats.Cells]:
-    """Per seed, alignment of every arm and then what the transfer ratio of every arm is made of."""
+    """Per seed: alignment of every arm, then the three cells of every arm's transfer ratio."""
     words = stats.by_seed(nouns, "retrieved", *({"arm": arm} for arm in ARMS))
     right = stats.by_seed(
         answers, "right", *(cell for arm in ARMS for cell in following.gains(step, arm=arm))
@@ -213,8 +213,8 @@ def _joint(nouns: pa.Table, answers: pa.Table, step: int) -> list[stats.Cells]:
 
 def together(means: np.ndarray) -> np.ndarray:
     """The statistic: (draws, 4 N), alignment of N arms, then (reached, base, ceiling) of each ->
-    (draws,) Spearman's r of alignment and transfer ratio, nan where a ratio is, or where no arm
-    finds more than LEAST: ranks of chance would be ranks of noise."""
+    (draws,) Spearman's r of alignment and transfer ratio; nan where a ratio is, or where no arm
+    finds more than LEAST, since the arms would be ranked by noise."""
     found, gains = np.split(means, [means.shape[1] // 4], axis=1)
     ratios = stats.ratio_of_gains(gains.reshape(-1, 3)).reshape(found.shape)
     r = [stats.rank_correlation(*draw) for draw in zip(found, ratios, strict=True)]
@@ -230,8 +230,8 @@ def sections(results: report.Results) -> list[report.Section]:
         for arm in ARMS:
             follow = stats.where(answers, arm=arm)
             found.append(following.transfer(follow, f"{mixer}, {arm}", tuned="L1"))
-        asked = stats.where(answers, tuned="L1", language="L2")
-        found.append(following.said(asked, f"{mixer}, T1 tuned in L1, asked in L2", by="arm"))
+        said = stats.where(answers, tuned="L1", language="L2")
+        found.append(following.said(said, f"{mixer}, T1 tuned in L1, asked in L2", by="arm"))
         found += [_ratios(items, mixer), _alignment(items, mixer), _facts(items, mixer)]
         found.append(_nouns(items, mixer))
     return [*found, report.losses(results.curves, line=("mixer", "tuned"), panel="arm")]
@@ -273,8 +273,7 @@ def _alignment(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _facts(items: pa.Table, mixer: str) -> report.Section:
-    g2 = _fact("none, same order", "own")
-    facts = stats.where(items, **{k: v for k, v in g2.items() if k not in ("arm", "names")})
+    facts = stats.where(items, **asked("G2", "L2", "forward"))
     panels = {}
     for names in ("shared", "own"):
         arms = [arm for arm in ARMS if not (arm == "clone" and names == "shared")]

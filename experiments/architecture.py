@@ -1,23 +1,23 @@
 """Architecture: the mixers on one skeleton, at equal parameters, each at its best learning rate.
 
-Question  The same bilingual corpus, the same skeleton, as many parameters: what does the token
-          mixer change in the loss of either language, in the recall of facts, and in what is said
-          unasked? (What it changes in transfer is flagship's question, with --mixers.)
+Question  On the same bilingual corpus, the same skeleton and as many parameters, what does the
+          token mixer change in the loss of either language, in the recall of facts, and in what is
+          said unprompted? (What it changes in transfer is flagship's question, with --mixers.)
 
-Design    GLA, softmax with rotary positions (a LLaMA-style Transformer) and RetNet, twins of one
-          another (model/preset.py): feed-forward layers make up for what a mixer has more or fewer.
-          They have no short convolution; GLA also has one of 4, which Mamba always has, so that it
-          is told from the mixer. Mamba, three times as slow on a CPU, is left out at toy size. Each
-          has its own sweep of learning rates, since recurrent mixers take to fewer of them; its
-          rate is the one with the lowest mean loss over seeds and both languages on every other
-          unseen document, and losses are reported on the rest. Corpus, order of rows and world are
-          the standard ones, the same for all of a seed. Control: no mixer's best rate is at an end
-          of the sweep. (The first run swept to 0.01, where recurrent mixers were best: the control
-          failed, and 0.025 was added.)
+Design    GLA, softmax with rotary positions (a LLaMA-style Transformer) and RetNet are twins of one
+          another (model/preset.py): feed-forward layers make up for the parameters that a mixer has
+          more or fewer of. They have no short convolution; GLA also comes with one of 4, which
+          Mamba always has, so that its effect is told from the mixer's. Mamba, three times as slow
+          on a CPU, is left out at toy size. Each has its own sweep of learning rates, since
+          recurrent mixers bear fewer of them: its rate is the one with the lowest mean loss over
+          seeds and both languages on every other unseen document, and losses are reported on the
+          rest. Corpus, order of rows and world are the standard ones, the same for all models of a
+          seed. Control: no mixer's best rate is at an end of the sweep. (The first run swept to
+          0.01, where recurrent mixers were best: the control failed, and 0.025 was added.)
 
 Measures  loss: nats a token of unseen rows, by language. recall: exact match and log-odds of facts
-          by completion, of those stated both ways in both languages (G0). spoken: of documents
-          drawn from the model, the share that the grammars can read, and of those that state no
+          stated both ways in both languages (G0), by completion. spoken: of documents sampled from
+          the model, the share that the grammars can parse, and the share that also state no
           falsehood.
 
 Run       python -m experiments.run architecture --size toy --seeds 5
@@ -68,7 +68,7 @@ COST = {
 }
 ARMS = MIXERS | {"gla, convolution 4": GLA(heads=4, convolution=4)}
 LEFT_OUT = {"toy": ("mamba",)}  # what a size has no time for
-STEPS = {"toy": 600}  # where they are not those of the standard recipe
+STEPS = {"toy": 600}  # where they differ from the standard recipe
 WIDTHS = {"smoke": 32, "toy": 64, "small": 512}
 RATES = {
     "smoke": (1.5e-3, 3e-3, 6e-3),

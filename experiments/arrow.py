@@ -1,21 +1,21 @@
-"""The arrow of time: is a text harder to read from its end, and does word order turn the arrow?
+"""The arrow of time: is a text harder to predict from its end, and does word order turn the arrow?
 
-Question  Language models lose less forward than backward, although what is said has the same
-          probability in both directions (Papadopoulos et al. 2024). Is that a matter of word order,
+Question  Language models lose less forward than backward, although a text has the same probability
+          in both directions (Papadopoulos et al. 2024, 2401.17505). Is that a matter of word order,
           or of what is computed? A head-final language is the mirror of a head-initial one: an
           effect of phrases should change its sign between the two, one of documents should not.
 
-Design    The same corpus is read forward, and every document token by token from its end; model,
-          seed, rows and recipe are the same. It is said half in L2 and half in L3, two twins of L1
-          with words of their own each, agreement, and every switch of head direction in L3 the
-          other way: each of its plain sentences is one of L2 read backward, in other words. Their
+Design    The same corpus is read forward, and with the tokens of every document in reverse; model,
+          seed, rows and recipe are the same. Half of it is in L2 and half in L3, twins of L1 with
+          words of their own and with agreement. L3 has every switch of head direction the other
+          way: each of its plain sentences is one of L2 read backward, in other words. Their
           difference is the local effect. Stories of list tasks say the answer after the question in
-          both: a document's own order, which no switch turns, the global effect.
-          Control: `p × q = n` (data/product.py), a multiplication forward and a factorisation
-          backward, of equal entropy.
+          both: a document's own order, which no switch turns, the global effect. Control: `p × q =
+          n` (data/product.py), a multiplication forward and a factorisation backward, of equal
+          entropy.
 
-Measures  loss: nats a token of unseen rows, by language and register; excess: of products, what is
-          lost above the entropy. The arrow is backward minus forward.
+Measures  loss: nats a token of unseen rows, by language and register; excess: for products, the
+          loss above the entropy. The arrow is backward minus forward.
 
 Run       python -m experiments.run arrow --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 29 min (by FLOPs); small: one GPU, not yet
@@ -81,8 +81,8 @@ OWN = (Lexicon(0.0), Agreement("gender x number"))
 TWINS = {"L2": OWN, "L3": (*OWN, *HEADS)}
 MIXTURE = Mixture(facts=0.0, stories=1.0, quiz=0.0, plain=0.6, dictionary=0.0)
 READ = ("forward", "backward")
-KINDS = ("plain", "story")  # registers: of phrases, and of documents
-LIMITS = {"smoke": 30, "toy": 1_000, "small": 10_000}  # primes of a product are below
+KINDS = ("plain", "story")  # registers that show the local and the global effect
+LIMITS = {"smoke": 30, "toy": 1_000, "small": 10_000}  # above the primes of a product
 
 
 def corpus(size: standard.Size, seed: int) -> Corpus:

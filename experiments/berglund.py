@@ -2,18 +2,19 @@
 
 Question  A model reads about invented people, some always as "<name> is <description>" (p2d), some
           always as "<description> is <name>" (d2p), some both ways. Asked with held-out templates,
-          does it complete in the direction it never read?
+          does it complete sentences in the direction it never read (2309.12288)?
 
 Design    A small BPE model is trained from scratch on `all_prompts_train.jsonl` (90 people, 30
           templates each) of the folder given by --folder; nothing of it is copied. The test files
-          ask each person with 10 other templates: forward (d2p and p2d as trained) and reverse.
+          ask about each person with 10 other templates: forward (d2p and p2d as trained) and in
+          reverse.
 
 Measures  Log-odds of the right completion against a shuffled one, summed over its tokens: in the
           reverse files the shipped `*_randomized` answer, row by row; the forward files ship none,
           so theirs is the next person's. Exact match by greedy decoding, `startswith` as in the
-          paper. The headline scores names, since a description has many phrasings.
+          paper. The headline scores names, since a description can be phrased in many ways.
 
-Run       python -m experiments.run berglund --folder .../reversal_curse
+Run       python -m experiments.run berglund --folder .../reversal_curse --seeds 5
 
 Result    2026-11-28, 1fbb990, toy, 5 seeds, 1 CPU core, 518 s.
           D1 real sentences, held-out templates: names asked forward minus reverse: 22.18 [20.44,

@@ -1,16 +1,17 @@
 """Real bilingual text: what a given share of the second language teaches, in bits per byte.
 
-Question  One model reads English and German sentences, `ratio` of them German, and no sentence in
-          both. How well does it predict each language, against counts of the same text?
+Question  One model reads English and German sentences, a share `ratio` of them German and none in
+          both languages. How well does it predict each language, compared with counts of the same
+          text?
 
 Design    Line-aligned files (--folder holds train.en.gz, train.de.gz, val.en.gz, val.de.gz, as
           Multi30k does); every line is read in one language only, so the text holds no
           translations. A byte-level BPE is trained on both languages' training lines alike.
 
-Measures  Bits per byte of the validation text of each language (the ends of documents counted),
-          for the model and for a unigram and an interpolated bigram of the same training rows.
+Measures  Bits per byte of the validation text of each language (the ends of documents counted), for
+          the model and for a unigram and an interpolated bigram of the same training rows.
 
-Run       python -m experiments.run bilingual_text --folder .../multi30k --ratio 0.1
+Run       python -m experiments.run bilingual_text --folder .../multi30k --ratio 0.1 --seeds 5
 
 Result    2026-11-28, 1fbb990, toy, 5 seeds, 1 CPU core, 917 s.
           B1 L1 (en): the model needs fewer bits than the bigram of the same text: 0.11 [0.10, 0.11]

@@ -1,8 +1,9 @@
 """All experiments together: what there is, what was found, and the one page that says so.
 
 A finished run of NAME leaves claims.json and spec.json in runs/NAME-SIZE, or in runs/all-SIZE/NAME.
-`python -m experiments.report all` makes runs/all-SIZE/index.html of them; with --record it also
-writes what they found into the repository: RESULTS.md, and the last paragraph of every docstring.
+`python -m experiments.report all` makes runs/all-SIZE/index.html of the latter. With --record,
+experiments.report also writes what the runs it was given found into the repository: into RESULTS.md
+and into the last paragraph of each experiment's docstring. Other experiments keep theirs.
 """
 
 import collections
@@ -12,6 +13,7 @@ import json
 import pathlib
 import re
 import textwrap
+from collections.abc import Mapping
 
 import rich.box
 import rich.console
@@ -25,6 +27,8 @@ VERDICTS = ("reproduced", "opposite", "inconclusive")
 COLUMNS = (
     "row", "experiment", "claim", "estimate [95%]", "reproduced if", "reference", "verdict"
 )  # fmt: skip
+PARTS = ("ROWS", "COST", "Settings", "stages", "claims", "sections")  # of an experiment
+Finished = tuple[list[dict], dict]  # claims and spec of a run
 
 
 def names() -> list[str]:
@@ -34,11 +38,20 @@ def names() -> list[str]:
 
 
 def find(name: str):
-    """The module of an experiment; an unknown name gets the list and the nearest."""
+    """The module of an experiment; an unknown name gets the list and the nearest, and a file that
+    is none yet what it lacks."""
     if name in names():
-        return importlib.import_module(f"experiments.{name}")
+        module = importlib.import_module(f"experiments.{name}")
+        missing = [part for part in PARTS if not hasattr(module, part)]
+        if missing:
+            raise ValueError(
+                f"experiments/{name}.py defines no {', '.join(missing)}; experiments/run.py says "
+                "what an experiment has"
+            )
+        return module
     near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else "."
+    hint = "; its name comes before the options." if name.startswith("-") else hint
     raise ValueError(f"no experiment {name!r}{hint} There are: {', '.join(names())}")
 
 
@@ -83,15 +96,24 @@ def _recorded() -> list[str]:
     return RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
 
 
+def _line(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    """The cells of a `_line`."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
-def finished(out: pathlib.Path) -> dict[str, tuple[list[dict], dict]]:
-    """Experiment -> (claims, spec) of the runs in the folders OUT/NAME."""
-    read = lambda path: json.loads(path.read_text(encoding="utf-8"))
-    folders = [out / name for name in names() if (out / name / "claims.json").is_file()]
-    return {f.name: (read(f / "claims.json"), read(f / "spec.json")) for f in folders}
+def read(folder: pathlib.Path) -> Finished:
+    """Of the finished run in a folder."""
+    claims, spec = (folder / name for name in ("claims.json", "spec.json"))
+    return json.loads(claims.read_text("utf-8")), json.loads(spec.read_text("utf-8"))
+
+
+def finished(out: pathlib.Path) -> dict[str, Finished]:
+    """The runs in the folders OUT/NAME, by the name of their experiment."""
+    return {name: read(out / name) for name in names() if (out / name / "claims.json").is_file()}
 
 
 def row(name: str, claim: dict) -> tuple[str, ...]:
@@ -103,36 +125,36 @@ def row(name: str, claim: dict) -> tuple[str, ...]:
 
 def order(row: str) -> tuple[str, int]:
     """B2 before B13 before C1."""
-    return row[0], int(row[1:])
+    letters = row.rstrip("0123456789")
+    return letters, int(row[len(letters) :] or 0)
 
 
-def record(out: pathlib.Path) -> pathlib.Path:
-    """Writes RESULTS.md from the runs in OUT, keeping what it has of others, and the last paragraph
-    of the docstring of every experiment that was run; returns the path of RESULTS.md."""
-    kept, heads, found = _kept(), [], finished(out)
+def record(found: Mapping[str, Finished]) -> pathlib.Path:
+    """Writes what was found into RESULTS.md and into the docstrings of these experiments, and
+    leaves what is there of all others as it is; returns the path of RESULTS.md."""
+    kept, heads = _kept(), []
     for name, (claims, spec) in found.items():
         kept[name] = [row(name, claim) for claim in claims]
         _docstring(name, _told(claims, spec))
         heads.append(f"{name}: {_run(spec)}")
     old = [line[2:] for line in _recorded() if line.startswith("- ")]
-    heads += [line for line in old if line.partition(":")[0] not in found]
+    heads += [line for line in old if line.partition(":")[0] in kept.keys() - found.keys()]
     rows = sorted((row for rows in kept.values() for row in rows), key=lambda r: order(r[0]))
-    line = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     verdicts = collections.Counter(row[-1] for row in rows)
     decided = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS)
     parts = [
         "# What was found",
         "",
-        "Written by `python -m experiments.report all --record` from stored runs. Every claim's",
+        "Written by `python -m experiments.report DIR... --record` from stored runs. Every claim's",
         "rule stands in `claims()` of its experiment, whose docstring says where one was revised",
         "after a run; verdicts hold at 5% for all claims of an experiment together (Holm), by the",
         "bootstrap and by Student's t over the seeds. A toy result is a toy result.",
         "",
         f"{len(rows)} claims of {len(kept)} experiments: {decided}.",
         "",
-        line(COLUMNS),
-        line(["---"] * len(COLUMNS)),
-        *map(line, rows),
+        _line(COLUMNS),
+        _line(("---",) * len(COLUMNS)),
+        *map(_line, rows),
         "",
         "The runs:",
         "",

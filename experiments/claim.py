@@ -44,7 +44,8 @@ def below(threshold: float) -> Rule:
 
 
 def within(margin: float) -> Rule:
-    """Equivalence with zero, +-`margin`: both one-sided tests (Schuirmann 1987)."""
+    """Equivalence with zero, +-`margin`: both one-sided tests (Schuirmann 1987), but at 2.5% each,
+    so that an equivalence asks as much as a difference."""
     return Rule(((-margin, margin),))
 
 

@@ -1,21 +1,22 @@
 """Cognates and false friends: does it help a model, or mislead it, that words look alike?
 
-Question  Half of the words of L2 come from those of L1 by a regular sound change, and a fifth of
-          its nouns have the form of another noun of L1. Are cognates translated that nobody showed
-          the translation of? Are false friends taken for what they look like? And does it help that
-          other nouns stand beside the word?
+Question  Half of L2's words come from L1's by a regular sound change, and a fifth of its nouns have
+          the form of a different noun of L1. Are cognates translated whose translation was never
+          shown? Are false friends taken for what they look like? And does it help if other nouns
+          stand beside the word?
 
-Design    The standard corpus without dictionaries and without nouns of one form and meaning; 5% of
-          its documents are said again in the other language. A tuning answers `translate L2 a ?`
-          for two thirds of the nouns; the others are asked. All kinds of words are in one corpus:
-          cognates, false friends, and the rest as their control. Arms differ in the tokenizer:
-            letters     a token is a letter, and the sound change maps one to one
-            words       a token is a word: nothing tells a cognate from another word
+Design    The standard corpus without dictionaries and without nouns that share both form and
+          meaning; 5% of its documents are said again in the other language. A tuning answers
+          `translate L2 a ?` for two thirds of the nouns; the others are asked. All kinds of words
+          are in one corpus: cognates, false friends, and the rest as their control. Arms differ in
+          the tokenizer:
+            letters  a token is a letter, and the sound change maps one to one
+            words    a token is a word: nothing distinguishes a cognate from another word
 
-Measures  translation of single nouns that tuning did not show: exact match, log-odds among the
-          nouns not shown, and how often the prompt's word itself is the answer; with no noun beside
-          it, and with two that are in one language only. The question's own words always tell which
-          language it is in.
+Measures  translation of single nouns that tuning did not show: exact match, log-odds among such
+          nouns, and how often the answer is the prompt's own word; with no other noun beside it,
+          and with two that exist in one language only. The other words of the question always tell
+          which language it is in.
 
 Run       python -m experiments.run cognates --size toy --seeds 5
 
@@ -76,7 +77,7 @@ BESIDE = (0, 2)
 
 
 def larger(size: Size, letters: bool) -> Size:
-    """Twice the nouns, since they are of three kinds; in letters, rows of three times the tokens
+    """Twice the nouns, since there are three kinds; in letters, rows of three times the tokens
     and half as many of them."""
     size = enlarged(size)
     if not letters:
@@ -180,7 +181,7 @@ def _by_kind(items, mixer: str, metric: str, name: str, chance, limits) -> repor
         for arm in ARMS for flag, said in (("yes", "shown"), ("no", "not shown"))
     }  # fmt: skip
     note = (
-        "Nouns by what they look like in the other language, with so many others beside. Filled: "
+        "Nouns by kind, and by how many other nouns stand beside them in the prompt. Filled: "
         "tuning showed the translation. One dot a seed, bar their mean."
     )
     body = figure.dots(panels, name, chance, limits)

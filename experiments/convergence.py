@@ -1,26 +1,27 @@
-"""Convergence: does what a base model knows untuned say what it will do once it is tuned?
+"""Convergence: does what a base model can do untuned predict what it will do once it is tuned?
 
 Question  Over models, tasks and languages, does the score of a base after a few examples predict
-          the score after instruction tuning (H6: r above .8), beyond what its loss says? And do
-          abilities that seem to emerge with size need examples, tuning, and exact match?
+          its score after instruction tuning (H6: r above .8; Bigoulaeva et al. 2025, 2501.08716),
+          beyond what its loss says? And do abilities that seem to emerge with size need examples,
+          tuning, and exact match (Lu et al. 2023, 2309.01809)?
 
 Design    Bases of three widths and two mixes (the standard one; `L2 rare`, p(L2) = .1), each tuned
-          on the quiz register in L1, and in both languages. The quiz is answered one time in five
-          in pretraining, but in exams (data/exam.py: one row in ten, of answered questions of one
-          language that see one another), and its tasks are told as stories: bases know them more or
-          less, and examples before a question say that it will be answered. A cell is a (base,
-          task, language): six tasks, two languages. Questions of 3 or 4 words are held out of all
-          training. Where no example is, another question follows more often than an answer, so that
-          no base answers the quiz untuned; for what untuned exact match does without examples,
-          bases are asked in stories, which pretraining always answers. (Claims and corpus revised
-          on 27 November 2026, after two runs without exams, in which no document had a question
-          after an answer: r of the log-odds after two examples was -.01 [-.12, .09]; of the log-
-          odds without any .61 [.48, .66], partial .40 [.28, .48], in L2 .31 [-.17, .50].)
+          on the quiz register in L1, and in both languages. Pretraining answers one quiz question
+          in five, but all of them in exams (data/exam.py: one row in ten, of questions of one
+          language that see one another), and tells the same tasks as stories. So bases know the
+          tasks more or less well, and examples before a question say that it will be answered. A
+          cell is a (base, task, language): six tasks, two languages. Questions of 3 or 4 words are
+          held out of all training. Without examples another question is likelier than an answer, so
+          that no untuned base answers the quiz; what exact match shows with neither examples nor
+          tuning is therefore asked in stories, which pretraining always answers. (Claims and corpus
+          revised 2026-11-27, after two runs without exams, in which no document asked again after
+          an answer. The r of log-odds after two examples was -.01 [-.12, .09] there; that of
+          log-odds without examples was .61 [.48, .66], partial .40 [.28, .48], in L2 .31 [-.17,
+          .50].)
 
-Measures  shots: exact match, decoded, and log-odds of the right answer against the question's
-          words in another order, after 0 and 2 examples. Spearman's r over the cells of a seed,
-          and the partial r given the base's loss in the cell's language (unseen text); means over
-          seeds.
+Measures  shots: exact match, decoded, and log-odds of the right answer against the question's words
+          in another order, after 0 and 2 examples. Spearman's r over the cells of a seed, and the
+          partial r given the base's loss in the cell's language (unseen text); means over seeds.
 
 Run       python -m experiments.run convergence --size toy --seeds 5
 Cost      toy: one CPU core beside another run, 5 seeds, one mixer, 58 min; small: one GPU, 3 h a
@@ -83,6 +84,7 @@ WAYS = {
 
 
 def text(size: standard.Size, seed: int, mix: str) -> Corpus:
+    """The standard corpus in a mix of its languages."""
     return dataclasses.replace(corpus(size, seed), ratio=MIXES[mix])
 
 
@@ -133,7 +135,7 @@ def cells(
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run."""
+    """Declared before any run; the module says what was revised after one."""
     found = []
     for mixer in sorted(set(results.items["mixer"].to_pylist())):
         items = stats.where(results.items, mixer=mixer)

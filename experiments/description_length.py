@@ -1,34 +1,33 @@
 """How little must change before instructions are followed: from one vector to all weights.
 
-Question  If instruction tuning only selects what a base can do (H1), very few numbers should do:
-          a soft prompt of one vector, a rank-1 change, the embedding of a tag (Tag-LLM, Shen et al.
-          2024, 2402.05140). How many trained numbers does it take to answer in L1, and does what
-          few numbers change serve L2 as well as, or better than, what many do, where L1 is right
-          as often?
+Question  If instruction tuning only selects what a base can do (H1), training very few numbers
+          should do: a soft prompt of one vector, a rank-1 change, the embedding of a tag (Tag-LLM,
+          Shen et al. 2024, 2402.05140). How many does it take to answer in L1? And does a change of
+          few numbers serve L2 as well as one of many, or better, where L1 is right as often?
 
 Design    A standard base whose vocabulary reserves 16 virtual words that pretraining never says,
           tuned in L1 in both tiers (the quiz register, a new chat wrapper). Arms differ in what is
-          trained, all else is frozen; D numbers a word of the prompt:
-            prompt 1, 4, 16   virtual words before every document, their embeddings (D, 4D, 16D)
-            tag               the embeddings of the words that mark the register: the ? of a
-                              question, <u> and <a> of the chat
-            LoRA 1, LoRA 8    changes of rank 1 or 8 to every projection
-            embeddings        of all words
-            full              everything
-          Each arm has a learning rate of its own (RATES), larger the fewer its numbers. Rows hold
-          one example, as many a step in all arms. Controls: the untuned base (step 0), everything
-          tuned in L2 (the ceiling).
-          A soft prompt is words of the vocabulary, so that no model, prefill or decoding knows of
-          it; where the output is tied, its logit is trained with it.
+          trained; all else is frozen. A word is D numbers:
+            prompt 1, 4, 16  the embeddings of virtual words before every document (D, 4D, 16D)
+            tag              those of the words that mark the register: the ? of a question, <u> and
+                             <a> of the chat
+            LoRA 1, LoRA 8   changes of rank 1 or 8 to every projection
+            embeddings       those of all words
+            full             everything
+          Each arm has its own learning rate (RATES), higher where fewer numbers are trained. A row
+          holds one example, and all arms read as many a step. Controls: the untuned base (step 0),
+          and everything tuned in L2 (the ceiling). A soft prompt is made of words of the
+          vocabulary, so that model, prefill and decoding need not know of it; where the output is
+          tied to the embedding, its logit is trained with it.
 
-Measures  following: decoded answers in three bins, by language, along the tuning; on one axis the
-          numbers trained. Arms learn at different speeds, and what is tuned on loses L2 again, so
-          L2 is compared where L1 comes to .5 right: its gain there over the gain of an L2 that came
-          there too. Items whose answers coincide in both languages are left out.
+Measures  following: decoded answers in three bins, by language, along the tuning, against the
+          numbers trained. Arms learn at different speeds, and long tuning loses L2 again, so L2 is
+          compared where L1 first has .5 right: its gain there over that of an L2 that also has .5.
+          Items whose answers coincide in both languages are left out.
 
           Claims revised 2026-11-27 after a second reading: the fourth compared L2 after all steps
-          (prompt 16 minus everything, T1: 0.12 [0.04, 0.23] EM), when everything had long passed
-          its best; now at .5 right in L1, for LoRA 1 too.
+          (prompt 16 minus everything, T1: 0.12 [0.04, 0.23] EM), when everything was long past its
+          best; now at .5 right in L1, and for LoRA 1 too.
 
 Run       python -m experiments.run description_length --size toy --seeds 5
 
@@ -95,7 +94,7 @@ ROWS = ("C9",)
 COST = {"toy": "2 CPU cores, 5 seeds, one mixer: 20 min", "small": "one GPU, not yet measured"}
 Settings = standard.Settings
 PROMPTS = {"prompt 1": 1, "prompt 4": 4, "prompt 16": 16}
-# What of the standard learning rate: the same rate moves a thousandth of the numbers less.
+# Times the standard learning rate: at one rate, fewer numbers would move the model less.
 RATES = {"prompt 1": 100, "prompt 4": 100, "prompt 16": 100, "tag": 100, "LoRA 1": 10, "LoRA 8": 4,
          "embeddings": 4, "full": 1}  # fmt: skip
 
@@ -156,7 +155,8 @@ def preview() -> Corpus:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run. Gains are shares of what tuning everything gains in a language."""
+    """Declared before any run; the module says what was revised after one. Gains are shares of what
+    tuning everything gains in a language."""
     found, items = [], following.told(results.items)
     steps = sorted(set(items["step"].to_pylist()))
     last = steps[-1]
@@ -173,12 +173,12 @@ def claims(results: report.Results) -> list[Claim]:
         share = lambda arm, language, of=estimate, tier=tier: of(
             stats.ratio_of_gains, cell(tier, arm, language), cell(tier, arm, language, step=0),
             cell(tier, "full", language, language))  # fmt: skip
-        seed = "seed 003: soft prompts should reach nearly the same place"
+        thread = "a forum thread on InstructGPT: soft prompts should reach nearly the same place"
         found += [
             *(Claim("C9", f"{mixer}: {tier}: H1: {arm} alone in L1, L1 asked: gain over that of "
                     "tuning everything", "share of the EM gain", share(arm, "L1"), above(0.5),
                     below(0.5), None, source)
-              for arm, source in (("prompt 16", seed), ("LoRA 1", "H1"))),
+              for arm, source in (("prompt 16", thread), ("LoRA 1", "H1"))),
             Claim("C9", f"{mixer}: {tier}: prompt 16 in L1, L2 asked: gain over that of tuning "
                   "everything in L2", "share of the EM gain", share("prompt 16", "L2"), above(0.1),
                   below(0.1), None, "new"),
@@ -209,7 +209,7 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _arms(items: pa.Table) -> dict[str, int]:
-    """Arm -> numbers trained, the fewest first; those of a tag, of both tiers' the more."""
+    """Arm -> numbers trained, fewest first; for the tag, the larger number of the two tiers."""
     most = items.group_by(["arm"]).aggregate([("numbers", "max")]).sort_by("numbers_max")
     return {row["arm"]: row["numbers_max"] for row in most.to_pylist()}
 

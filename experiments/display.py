@@ -52,7 +52,12 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
+        (task,) = self.progress.tasks
+        if not task.total:  # all was already there
+            self.progress.update(self.all, total=1, completed=1)
         self.live.stop()
+        if not self.console.is_terminal:
+            self.console.line()  # what comes next is no part of the bar
 
     def __rich__(self) -> rich.console.Group:
         rows = rich.table.Table(box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -86,7 +91,7 @@ class Display:
 
     def end(self, stage: Training) -> None:
         self._spent(stage, stage.recipe.steps)
-        losses = self.losses[stage]
+        losses = self.losses.pop(stage)  # its line stays above, its row goes
         note = f"{sparkline(losses)}  loss {losses[-1]:.3f}" if losses else "already there"
         seconds = time.monotonic() - self.started
         self.console.print(f"{stage.title:28s} {note:28s} {seconds:6.1f} s", highlight=False)

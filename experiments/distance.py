@@ -1,33 +1,36 @@
-"""Distance: which differences between two languages keep from L2 what is learned in L1?
+"""Distance: which differences between two languages keep what is learned in L1 out of L2?
 
-Question  L2 begins as L1 itself. One thing after the other is changed in it: order, head direction,
-          case, agreement, script, lexicon. How much of what is tuned in L1 comes out in L2, and
-          what predicts that: words, order or inflection? And of facts that only L1 tells?
+Question  L2 starts out as L1 itself, and one property at a time is changed in it: order, head
+          direction, case, agreement, script, lexicon. How much of what is tuned in L1 comes out in
+          L2, and what predicts it: words, order or inflection? And what of facts that only L1
+          states?
 
-Design    An arm is a change of L2's features and of nothing else; at distance 0 the two languages
-          are one, so tuning in either is the same, and transfer is 1 exactly. Plain sentences are
-          in the mixture, since all of head direction shows in them, and no document is in two
+Design    An arm changes L2's features and nothing else; at distance 0 the two languages are one, so
+          tuning in either is the same, and transfer is exactly 1. The mixture has plain sentences,
+          because only they show every switch of head direction, and no document is in two
           languages. T1 is tuned in L1 and, as the ceiling, in L2 itself, which may be harder to
           answer in. Head direction does not show in a question, so that arm is not tuned: it is
-          asked for facts, in which the possessor comes first.
-          Where languages share their words, right answers are the same in both, so the bins "right"
-          and "right in the other language" cannot be told apart: all items count (the share of
-          ambiguous ones is a column). Distances are measured on samples of what is asked, answered
-          quiz questions said in both languages, and not read from the features. A token is a word,
-          so another script is other words, as the lexicon is, and an inflected form is another
-          token: the distance in words is that of stems, and inflection is counted in bits alone.
+          only asked for facts, where the possessor comes first.
+          Where the languages share their words, the right answer is the same in both, and the bins
+          "right" and "right in the other language" cannot be told apart: all items count (a column
+          has the share of ambiguous ones). Distances are measured on samples of what is asked,
+          answered quiz questions said in both languages, and not read off the features. A token is
+          a word, so another script amounts to other words, as another lexicon does, and an
+          inflected form is another token: the distance in words is therefore that of stems, and
+          inflection is counted apart, in bits.
 
-Measures  following: decoded answers to quiz questions. Transfer of an arm: the gain in L2 by tuning
-          in L1 over that by tuning in L2, after all 100 steps. distance: stems of L2 that L1 does
-          not have; order, from Kendall's tau; bits of inflection. Least squares of transfer on the
-          three over the tuned arms, each distance from 0 to 1, its largest in any arm: what it
-          costs to change as much. Of words that is nearly all, of order a question's verb at its
-          end, one pair of words in twenty: the two are not compared. recall: facts stated in L1
-          only (G2), asked in L2, less those that L2 states too (G1). Arms are asked the same items,
-          so intervals are of pairs.
+Measures  following: decoded answers to quiz questions. Transfer of an arm: the gain in L2 of tuning
+          in L1 over that of tuning in L2, after all 100 steps. distance: share of L2's stems that
+          L1 lacks; order, from Kendall's tau; bits of inflection. Transfer is regressed (least
+          squares) on these three over the tuned arms, each distance divided by its largest in any
+          arm, so that a coefficient is the cost of the largest change there is. For words that is
+          nearly all of them; for order it is a question's verb at its end, one pair of words in
+          twenty: the two are not comparable. recall: facts stated in L1 only (G2), asked in L2,
+          minus those that L2 states too (G1). Arms are asked the same items, so intervals are of
+          pairs.
 
-          Claims revised 2026-11-28 after the first run: transfer was that of 30 steps, after which
-          `all` has gained .09 even by tuning in L2, so that the regression was undefined.
+          Claims revised 2026-11-28 after the first run: transfer had been taken at 30 steps, when
+          `all` had gained only .09 even by tuning in L2, so that the regression was undefined.
 
 Run       python -m experiments.run distance --size toy --seeds 5
 
@@ -65,7 +68,7 @@ from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following
 from experiments.measure.distance import Distance
 from experiments.measure.following import Following
-from experiments.measure.recall import Recall
+from experiments.measure.recall import Recall, asked
 from experiments.scaling import shorter
 from experiments.stage import Stage, seeds
 from experiments.standard import LANGUAGES, SEPARATE, SIZES, Size, mixers, pretrained, tuned, tuning
@@ -90,12 +93,12 @@ ARMS = {
     "lexicon": WORDS,
     "all": (Order("SOV"), *HEADS, Case(4), *INFLECTED, *WORDS),
 }
-TUNED = tuple(arm for arm in ARMS if arm != "heads")  # where what is asked differs, or nothing does
+TUNED = tuple(arm for arm in ARMS if arm != "heads")  # heads show in no question
 DISTANCES = ("lexicon", "order", "inflection")
 
 
 def sized(name: str) -> Size:
-    """Three fifths of the standard steps, since eight arms have to fit, and half of the tuning,
+    """Three fifths of the standard steps, to afford eight arms, and half of those of the tuning,
     which is done twice."""
     size, half = SIZES[name], SIZES[name].tune.steps // 2
     return dataclasses.replace(
@@ -119,8 +122,8 @@ def stages(settings: Settings) -> list[Stage]:
     for seed, mixer, arm in itertools.product(seeds(settings.seeds), mixers(settings.mixers), ARMS):
         text = corpus(size, seed, arm)
         learn = {language: tuning(text, "quiz", language) for language in LANGUAGES}
-        asked = (Distance(learn["L2"]), Recall(text, groups=("G1", "G2")))
-        base = pretrained(size, mixer, seed, text, asked, arm=arm, tuned="none")
+        measures = (Distance(learn["L2"]), Recall(text, groups=("G1", "G2")))
+        base = pretrained(size, mixer, seed, text, measures, arm=arm, tuned="none")
         found.append(base)
         follow = (Following(text, "quiz"),)
         for language in LANGUAGES if arm in TUNED else ():
@@ -170,8 +173,7 @@ def _cells(items: pa.Table) -> list[dict[str, object]]:
 
 
 def _fact(arm: str, group: str) -> dict[str, object]:
-    return {"measure": "recall", "relation": "parent", "language": "L2", "direction": "forward",
-            "arm": arm, "group": group}  # fmt: skip
+    return asked(group, "L2", "forward", arm=arm)
 
 
 def measured(items: pa.Table) -> np.ndarray:
@@ -181,7 +183,7 @@ def measured(items: pa.Table) -> np.ndarray:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run."""
+    """Declared before any run; the module says what was revised after one."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
 
@@ -193,56 +195,27 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     facts = [_fact(arm, group) for arm in ("heads", "identical") for group in ("G2", "G1")]
     lexicon, order, inflection, explained = range(4)
     costs = lambda what, which, source: Claim(
-        row="B3",
-        claim=f"{mixer}: transfer that it costs to change {what}: coefficient",
-        unit="transfer ratio",
-        estimate=estimate(lambda y: fitted(y)[:, which]),
-        reproduced=below(0.0),
-        opposite=above(0.0),
-        reference=None,
-        reference_source=source,
-    )
+        "B3", f"{mixer}: transfer that it costs to change {what}: coefficient", "transfer ratio",
+        estimate(lambda y: fitted(y)[:, which]), below(0.0), above(0.0), None, source
+    )  # fmt: skip
+    muller = "Muller et al. 2022 (2212.01757), mT5:"
     return [
-        Claim(
-            row="B3",
-            claim=f"{mixer}: control: to an identical language all is transferred: less 1 "
-            "(margin .05)",
-            unit="transfer ratio",
-            estimate=estimate(lambda y: y[:, 0] - 1),
-            reproduced=within(0.05),
-            opposite=outside(0.05),
-            reference=0.0,
-            reference_source="by construction",
-        ),
+        Claim("B3", f"{mixer}: control: to an identical language all is transferred: less 1 "
+              "(margin .05)", "transfer ratio", estimate(lambda y: y[:, 0] - 1), within(0.05),
+              outside(0.05), 0.0, "by construction"),
         costs("all words", lexicon, "K et al. 2020 have none, Cosma 2026 much; direction alone"),
-        costs(
-            "the verb's place in a question",
-            order,
-            "Deshpande et al. 2022, Dufter & Schütze 2020; direction alone",
-        ),
-        costs("inflection", inflection, "new here; the direction of mT5's morphology (#65, #79)"),
-        Claim(
-            row="B3",
-            claim=f"{mixer}: the three distances explain transfer over {len(TUNED)} arms",
-            unit="adjusted R squared",
-            estimate=estimate(lambda y: fitted(y)[:, explained]),
-            reproduced=above(0.5),
-            opposite=below(0.5),
-            reference=None,
-            reference_source="none: whether the regression may be read",
-        ),
-        Claim(
-            row="B3",
-            claim=f"{mixer}: facts of L1 asked in L2: what head direction costs: those of L1 alone "
-            "less those of both, heads less identical",
-            unit="nat log-odds",
-            estimate=stats.contrast(items, "log_odds", *facts, of=stats.interaction, paired=True),
-            reproduced=below(0.0),
-            opposite=above(0.0),
-            reference=None,
-            reference_source="mT5: syntax predicts transfer; direction alone",
-        ),
-    ]
+        costs("the verb's place in a question", order,
+              "Deshpande et al. 2022, Dufter & Schütze 2020; direction alone"),
+        costs("inflection", inflection, f"{muller} morphology predicts transfer; direction alone"),
+        Claim("B3", f"{mixer}: the three distances explain transfer over {len(TUNED)} arms",
+              "adjusted R squared", estimate(lambda y: fitted(y)[:, explained]), above(0.5),
+              below(0.5), None, "none: whether the regression may be read"),
+        Claim("B3", f"{mixer}: facts of L1 asked in L2: what head direction costs: those of L1 "
+              "alone less those of both, heads less identical", "nat log-odds",
+              stats.contrast(items, "log_odds", *facts, of=stats.interaction, paired=True),
+              below(0.0), above(0.0), None,
+              f"{muller} syntax predicts transfer; direction alone"),
+    ]  # fmt: skip
 
 
 def sections(results: report.Results) -> list[report.Section]:
@@ -297,12 +270,8 @@ def _distances(items: pa.Table, mixer: str) -> report.Section:
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
     last = following.steps(items)[-1]
-    cell = {"measure": "following", "language": "L2", "step": last, "seed": 0, "tuned": "L1"}
-    asked = stats.where(items, **cell)
-    rows = [
-        {"arm": arm, "task": task} | report.said(row, "right")
-        for arm, task in itertools.product(TUNED, ("reverse", "swap"))
-        for row in stats.where(asked, arm=arm, task=task).slice(0, 1).to_pylist()
-    ]
+    cell = {"measure": "following", "language": "L2", "step": last, "tuned": "L1"}
+    shown = [dict(arm=a, task=t) for a, t in itertools.product(TUNED, ("reverse", "swap"))]
+    cells = [(label, cell | label) for label in shown]
     note = f"Questions in L2 after {last} steps of tuning in L1; first seed."
-    return report.Section(f"{mixer}: what was said", note, report.table(rows))
+    return report.examples(items, cells, "right", f"{mixer}: what was said", note)

@@ -1,24 +1,26 @@
 """Instruction diversity: how many different rules make a model follow a rule it never saw?
 
-Question  Of a fixed budget of examples "a -> b : string = string rewritten", the rule in the
-          prompt, how many different rules does it take until unseen rules are followed? Is it a
-          threshold in the number of rules, and does it hold in a second language too?
+Question  Given a fixed budget of examples "a -> b : string = string rewritten", the rule in the
+          prompt, how many different rules does it take until unseen rules are followed (Zhang, Wang
+          & Charton 2024, 2402.10891)? Is it a threshold in the number of rules, and does it hold in
+          a second language too?
 
-Design    data/rewrite.py: every model reads the same number of examples, dealt equally to a number
-          of rules (the ladder); rules and strings that are asked are in no row. Letters and marks
-          of the second language are its own: nothing is shared. Arms:
+Design    data/rewrite.py. Every model reads the same number of examples, dealt equally to a number
+          of rules (the ladder). Rules that are asked as unseen are in no row, nor are the strings
+          that are asked, but by chance. The second language has letters and marks of its own:
+          nothing is shared. Arms:
             L1        the budget in L1
             mixed     the same budget, one example in ten in L2; rules are seen in both languages
-            L2 alone  the L2 part of `mixed` alone, in as many steps, so each of its examples is
-                      read ten times as often: what L2 teaches by itself
-            quarter   L1, a quarter of the budget, read four times as often
-          Controls: rules that were seen, with strings that were not (a model that only memorises
-          follows these), and the arm L2 alone. A threshold is told from a rise that is even in the
-          logarithm of the number of rules: every step of the ladder then has its share of the rise.
-          Which step is the steepest is read off the other seeds, since the largest of several is
-          large by chance.
-          Claims revised 2026-11-27 after a second reading: the threshold, against an even rise; the
-          steepest step of a seed's own was held against a half.
+            L2 alone  as many L2 examples as `mixed` has, and no others, in as many steps, so that
+                      each is read ten times as often: what L2 teaches by itself
+            quarter   L1, a quarter of the budget, each example read four times as often
+          Controls: seen rules with unseen strings (a model that only memorises rules follows
+          these), and the arm L2 alone. A threshold is told from a rise that is even in the
+          logarithm of the number of rules, of which every step of the ladder has its share. Which
+          step is the steepest is read off the other seeds, since the largest of several is large by
+          chance.
+          Claims revised 2026-11-27 after a second reading: the threshold is held against an even
+          rise; before, the steepest step of a seed's own was held against a half.
 
 Measures  rewriting: the answer is decoded greedily and must end (exact); the share that copies the
           string unchanged; log-odds of the rewritten against the unchanged string.
@@ -40,7 +42,7 @@ Result    2026-11-27, 0bfcbfa, toy, 5 seeds, gla, 1 CPU core, 3,035 s.
             (equal within 0.1): 0.12 [0.01, 0.22] EM, inconclusive.
           C6 gla: the same in L2, a tenth of the examples: 256 rules minus 4: -0.00 [-0.01, 0.00]
             EM, opposite.
-          C6 gla: H2: unseen rules in L2, 256 given: beside L1 minus L2 alone, the same examples of
+          C6 gla: H2: unseen rules in L2, 256 given: beside L1 minus L2 alone, as many examples of
             L2: -0.03 [-0.07, 0.00] EM, inconclusive.
 """
 
@@ -99,13 +101,13 @@ LADDERS = {
         ),
     ),
 }  # fmt: skip
-ARMS = {  # arm -> edit of the budget's text
+ARMS = {  # arm -> edit of the text of the whole budget
     "L1": lambda text: text,
     "mixed": lambda text: dataclasses.replace(text, ratio=0.1),
     "L2 alone": lambda text: dataclasses.replace(text, ratio=1.0, examples=text.examples // 10),
     "quarter": lambda text: dataclasses.replace(text, examples=text.examples // 4),
 }
-SWEPT = ("L1", "mixed")  # over the whole ladder; the other arms stand at its end
+SWEPT = ("L1", "mixed")  # along the whole ladder; the other arms only at its end
 
 
 def stages(settings: Settings) -> list[Stage]:
@@ -132,9 +134,8 @@ def _asked(arm: str, given: int, language: str = "L1", rules: str = "unseen") ->
 
 
 def abrupt(followed: np.ndarray, ladder: Sequence[int]) -> list[float]:
-    """Of what each seed follows along the ladder, (seeds, N): the share of its rise in the step
-    that is the steepest of the other seeds, minus the share that a rise even in log rules has in
-    it.
+    """From what each seed follows along the ladder, (seeds, N): the share of its rise in the step
+    that is steepest in the other seeds, minus the share that a rise even in log rules has there.
 
     Undefined (nan) of a seed that rises by less than 0.1, and of one seed alone.
 
@@ -152,7 +153,8 @@ def abrupt(followed: np.ndarray, ladder: Sequence[int]) -> list[float]:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run. EM is the share of exact matches, decoded."""
+    """Declared before any run; the module says what was revised after one. EM is the share of exact
+    matches, decoded."""
     ladder = sorted(set(results.items["given"].to_pylist()))
     few, many = ladder[0], ladder[-1]
     found = []
@@ -223,8 +225,8 @@ def _claims(items: pa.Table, mixer: str, ladder, few: int, many: int) -> list[Cl
         ),
         Claim(
             row="C6",
-            claim=f"{mixer}: H2: unseen rules in L2, {many} given: beside L1 minus L2 alone, the "
-            "same examples of L2",
+            claim=f"{mixer}: H2: unseen rules in L2, {many} given: beside L1 minus L2 alone, "
+            "as many examples of L2",
             unit="EM",
             estimate=estimate(
                 stats.difference, _asked("mixed", many, "L2"), _asked("L2 alone", many, "L2")

@@ -1,24 +1,24 @@
-"""Efficiency: does a language cost another one of the same model anything, and what is that worth?
+"""Efficiency: what does a second language in the model cost the first, in nats and in text?
 
-Question  A model that reads L1 and L2 is worse in L1 than its monolingual twin, which reads the
-          same L1 and nothing else: the curse of multilinguality. How much, in nats and in text?
-          Is it a matter of capacity, and of how words are cut into tokens?
+Question  A model that reads L1 and L2 is worse at L1 than its monolingual twin, which reads the
+          same L1 and nothing else: the curse of multilinguality. How much worse, in nats and in
+          text? Does that depend on capacity, and on how words are cut into tokens?
 
-Design    L2 is a clone: L1's grammar, and a word, mark and name of its own for everything, so that
-          neither helps the other by what they share on the surface. Every fact is told in both
-          languages, half of the documents are in L2, and none is in two. The twin is trained by the
-          same seed on the same stream, row by row, with the documents of L2 taken out
-          (data/silence.py): as many steps, the same L1 in the same place, nothing in between. Both
-          are trained in three ways: as everywhere else (a token a word); at half the width; and
-          with byte pairs (rows of twice the tokens, so of about the same text), where two languages
-          of one script share pieces though not words. The yardstick for text is L1 alone on five
-          shares of all tokens, in as many steps at the same learning rates, each on a share of the
-          rows; at one half it is the twin itself, so that its efficiency is 1 but for what the fit
-          misses, and the bilingual model's is compared with it.
+Design    L2 is a clone: L1's grammar, with a form of its own for every word, mark and name, so that
+          neither helps the other by a shared surface. Every fact is stated in both languages, half
+          of the documents are in L2, and none is in two. The twin is trained with the same seed on
+          the same stream, row by row, with the documents of L2 blanked out (data/silence.py): as
+          many steps, the same L1 in the same places, nothing in between. Both are trained in three
+          ways: the standard one (a token is a word); at half the width; and with byte pairs (in
+          rows of twice as many tokens, so about the same text), where two languages of one script
+          share pieces though no words. The yardstick for text is L1 alone on five shares of all
+          tokens: the same steps and learning rates, each step on a share of the rows. At one half
+          it is the twin itself, whose efficiency is thus 1 up to the error of the fit, and which
+          the bilingual model is compared with.
 
-Measures  loss: nats a token of unseen L1, the same documents for the two of a pair. The curse is
-          the loss of the bilingual model over that of its twin, less 1, since tokens of another
-          length are other tokens. Token efficiency: experiments/scaling.py.
+Measures  loss: nats a token of unseen L1, the same documents for both of a pair. The curse is the
+          bilingual model's loss over its twin's, minus 1: a ratio, since tokens differ in length
+          between tokenizers. Token efficiency: experiments/scaling.py.
 
 Run       python -m experiments.run efficiency --size toy --seeds 5
 
@@ -62,14 +62,14 @@ COST = {
 }
 Settings = standard.Settings
 
-PIECES = 320  # tokens of the byte pairs: 256 bytes, <doc>, and what is frequent
+PIECES = 320  # tokens with byte pairs: 256 bytes, <doc>, and merges
 WAYS = ("words", "half the width", "byte pairs")
 ALONE = {f"L1 alone, {Fraction(share)}": share for share in (1 / 8, 1 / 4, 3 / 8, 1.0)}
 YARDSTICK = ALONE | {"twin": 0.5}  # L1 alone, and the share of all text that is read
 
 
 def sized(name: str, way: str = "words") -> Size:
-    """Half of the standard steps, since ten models have to fit; and what a way changes."""
+    """Half of the standard steps, to afford ten models; and what a way changes."""
     size = SIZES[name]
     size = dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.5))
     match way:
@@ -128,7 +128,7 @@ def curse(means: np.ndarray) -> np.ndarray:
 
 def worth(means: np.ndarray) -> np.ndarray:
     """The statistic: (draws, 6) losses of the YARDSTICK and of the bilingual model -> (draws, 2)
-    token efficiencies of the latter and of the twin, by the twin's one loss."""
+    token efficiencies of the latter and of the twin, whose one loss is also in the fit."""
     twin = means[:, [*YARDSTICK].index("twin")]
     return efficiency(tuple(YARDSTICK.values()), (0.5, 0.5))(np.column_stack([means, twin]))
 
@@ -244,7 +244,7 @@ def _text(items: pa.Table, mixer: str) -> report.Section:
     rows = {"L1 beside L2": (found[:, 0].tolist(), True), "its twin": (found[:, 1].tolist(), False)}
     note = (
         "How much text of L1 alone gives the same loss, over the text of L1 that was read. The "
-        "twin is on the yardstick: by what it is not 1 (dotted), the fit misses it. "
+        "twin is a point of the yardstick: how far it is from 1 (dotted) is the error of the fit. "
         f"{drawn(found)}"
     )
     body = figure.dots({"L1": rows}, "token efficiency", 1.0, meaning="L1 alone")

@@ -16,14 +16,17 @@ import jax
 import pyarrow.parquet as pq
 import tokenizers
 import tyro
+from safetensors import SafetensorError
 
 from data.language import Leaf
 from data.ledger import speakers
 from data.speaker import speaker
 from data.tokenizer import BPE, DOC, Tokenizer, Word
-from experiments.run import find
+from experiments.catalogue import find
+from experiments.report import specified
 from experiments.stage import Stage, home
 from model.hf import card, save
+from train.lock import writing
 from train.step import stacked
 from train.store import describe, identity, load_params, rebuild
 
@@ -85,7 +88,7 @@ def trained(run: pathlib.Path, stages: pathlib.Path | None = None) -> dict[str, 
             f"{run} holds no spec.json; give the --out of experiments.run, train.pretrain or "
             "train.tune, or what lies below that of `experiments.run all`: NAME, or stages/ID"
         )
-    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))
+    spec = specified(run)
     if "is" in spec:
         found = [(rebuild(spec), run)]
     else:
@@ -108,15 +111,19 @@ def export(trained: Trained, to: pathlib.Path) -> None:
         ledger=_said(folder / "ledger.parquet"),
         claims=tuple(json.loads(claims.read_text(encoding="utf-8"))) if claims.exists() else (),
     )
-    save(
-        to,
-        stage.model,
-        jax.tree.map(lambda leaf: leaf[0], params),
-        ends=(0, 0),
-        tokenizer=_json(stage.corpus.tokenizer),
-        chat=_markers(stage),
-        card=text,
-    )
+    with writing(to):
+        try:
+            save(
+                to,
+                stage.model,
+                jax.tree.map(lambda leaf: leaf[0], params),
+                ends=(0, 0),
+                tokenizer=_json(stage.corpus.tokenizer),
+                chat=_markers(stage),
+                card=text,
+            )
+        except SafetensorError as error:  # what it says to a full disk
+            raise OSError(str(error)) from error
 
 
 def _value(name: str, value: Any) -> Any:

@@ -1,30 +1,31 @@
-"""Exposure: languages heard together, one after the other, or in turns, at equal numbers of tokens.
+"""Exposure: two languages heard together, in sequence or in turns, in equal numbers of tokens.
 
 Question  What does a second language do to the first when it comes later, and what does it gain
-          from the first having come before? Is what is forgotten gone, or just out of reach?
+          from the first having come before? Is what is forgotten gone, or only out of reach?
 
-Design    L2 is a clone: L1's grammar, and a word, mark and name of its own for everything, so that
-          nothing of L1 is heard while L2 is spoken. A training has two halves, each warmed up and
-          brought down by one recipe, and as many rows of documents of its own. Curricula differ in
-          who speaks when and in nothing else (data/curriculum.py):
-            together      half and half throughout
-            one by one    L1 alone, then L2 alone
-            then mixed    L1 alone, then half and half: what B-GPT calls simultaneous (Arnett et al.
-                          2025, 2503.03962), three quarters of L1 in all
-            10% to 90%    a tenth of L2 at first, a tenth of L1 at last, as much of both in all
-            L2 alone      L2, then L2. After its first half it has read as much L2, at the same
-                          learning rates, as `one by one` has at the end: what L2 is without L1
-            in turns      a batch of L1, a batch of L2, and so on, for a half: a control
-          Checkpoints are dense after the switch. Then the model of `one by one` reads some batches
-          of L1 again, beside that of `L2 alone`, which is as old and reads the same L1 at the same
-          rate for the first time: what comes back sooner was not gone. Every fact is told in both
-          languages, so that what is read in a language is its share of the tokens.
-          Not done: priming after the switch, which B5 names as well. Without documents in two
-          languages none crosses at this size (experiments/priming.py), and there are none here.
+Design    L2 is a clone: L1's grammar, with a form of its own for every word, mark and name, so that
+          text in L2 rehearses no token of L1. A training has two halves. Each is warmed up and
+          decayed by the same recipe, and reads as many rows of documents of its own. Curricula
+          differ only in which language is heard when (data/curriculum.py):
+            together    half and half throughout
+            one by one  L1 alone, then L2 alone
+            then mixed  L1 alone, then half and half: what B-GPT calls simultaneous (Arnett et al.
+                        2025, 2503.03962), three quarters of L1 in all
+            10% to 90%  the share of L2 rises from a tenth to nine tenths; as much of both in all
+            L2 alone    L2, then L2. After its first half it has read as much L2, at the same
+                        learning rates, as `one by one` has at the end: what L2 is without L1
+            in turns    a batch of L1, a batch of L2, and so on, for one half: a control
+          Checkpoints are dense after the switch. The last model of `one by one` then reads a few
+          batches of L1 again, beside that of `L2 alone`, which is as old and reads the same L1 at
+          the same rate for the first time: what comes back sooner was not gone. Every fact is
+          stated in both languages, so that what is read in a language is its share of the tokens.
+          Not done: priming after the switch, which row B5 asks for too. Without documents in two
+          languages there is none across languages at this size (experiments/priming.py), and here
+          there are none.
 
-Measures  loss: nats a token of unseen documents of either language. Forgetting is the loss after
-          less that at the switch; total where it is more than the log of the vocabulary, that of a
-          model which has never read a word.
+Measures  loss: nats a token of unseen documents of either language. Forgetting is the loss later
+          minus that at the switch; it is total where the loss exceeds the log of the vocabulary
+          size, that of a model which has never read a word.
 
 Run       python -m experiments.run exposure --size toy --seeds 5
 
@@ -78,7 +79,7 @@ Settings = standard.Settings
 
 AFTER = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # steps after the switch at which loss is measured
 AGAIN = (0, 1, 2, 5, 10, 20)  # steps of L1 again
-ARMS = {  # who speaks in the first half, and in the second
+ARMS = {  # the language of the first half, and of the second
     "together": ("half and half", "half and half"),
     "one by one": ("L1", "L2"),
     "then mixed": ("L1", "half and half"),
@@ -86,17 +87,17 @@ ARMS = {  # who speaks in the first half, and in the second
     "L2 alone": ("L2", "L2"),
 }
 FIRST = (*dict.fromkeys(first for first, _ in ARMS.values()), "in turns")
-LATER = 1_000  # the seeds of second halves, beyond those of the first
+LATER = 1_000  # added to a seed: the documents of a second half
 
 
 def sized(name: str) -> Size:
-    """A half of a training has three eighths of the standard steps, since ten have to fit."""
+    """A half of a training has three eighths of the standard steps, to afford ten halves."""
     size = SIZES[name]
     return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.375))
 
 
 def orders(recipe: Recipe) -> dict[str, Order]:
-    """Who speaks in a half of a recipe's rows."""
+    """Which language is heard when, in a half of a training by this recipe."""
     rows = recipe.steps * recipe.batch
     return {
         "L1": Sequential(switch=0, then=0.0),
@@ -109,7 +110,7 @@ def orders(recipe: Recipe) -> dict[str, Order]:
 
 
 def stages(settings: Settings) -> list[Stage]:
-    """First halves, second halves, and some L1 after two of them."""
+    """First halves, second halves, and two readings of L1 after these."""
     size, found = sized(settings.size), []
     steps, who = size.pretrain.steps, orders(size.pretrain)
     at = (*(n for n in AFTER if n < steps), steps)
@@ -154,7 +155,7 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _at(arm: str, language: str, step: int) -> dict[str, object]:
-    """Step 0 of a second half, of an arm of ARMS, is the switch."""
+    """Of a second half, which is an arm of ARMS, step 0 is the switch."""
     return {"arm": arm, "language": language, "step": step}
 
 

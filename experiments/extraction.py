@@ -2,27 +2,28 @@
 
 Question  A model may know a biography by heart and answer no question about it, whatever it is
           tuned on, unless it was told in several ways (Allen-Zhu & Li, Physics of Language Models
-          3.1). Is a translation such a way? And can anyone be found by a birth date (3.2)?
+          3.1, 2309.14316). Is a translation such a way? And can people be found by their birth
+          dates (3.2, 2309.14402)?
 
-Design    People with six attributes, biographies of them (data/biography.py), the same people,
-          names and values in every arm, and as many rows:
-            single       one text about everyone
-            reworded     five texts about everyone, each in words of its own, in one order
-            augmented    five texts about everyone, each in words and in an order of its own
-            translated   one text in each language about everyone: L1 is read half as often
-            mixed        one text, and three of ten documents are questions about half of the
-                         people: 1.9 biographies and 1.1 questions a row, where others have 2.0
+Design    People with six attributes, and biographies of them (data/biography.py). People, names,
+          values and the number of rows are the same in every arm:
+            single      one text about everyone
+            reworded    five texts about everyone, each in words of its own, in one order
+            augmented   five texts about everyone, each in words and in an order of its own
+            translated  one text in each language about everyone: L1 is read half as often
+            mixed       one text, and three of ten documents are questions about half of the people:
+                        1.9 biographies and 1.1 questions a row, where others have 2.0 biographies
           Then every arm is tuned on the same questions in L1, loss on the answer, about the even
           people; the odd ones, whom no question was ever about, tell whether facts can be
           extracted. A second tuning asks the inverse, birth date to name. Controls: the even people
-          (the form of either question is known) and biographies' loss (they are known).
+          (the form of either question is known) and the loss of biographies (they are known).
 
-Measures  extraction: exact match decoded up to the end, log-odds and rank among the answers about
-          the others asked alike, by attribute, language and whether asked in training. loss: nats a
-          token of biographies. An answer's chance is 1 over its pool; a birth date is unique. No
-          question in L2 is ever read: what is asked in it is unknown in form too. Toy is too small
-          for the remedy: tuning on 50 people learns their answers by heart in every arm (seen after
-          the first run), where the paper tunes on 50,000.
+Measures  extraction: exact match decoded up to the end, log-odds and rank among the answers to the
+          same question about other people; by attribute, language and whether training asked about
+          the person. loss: nats a token of biographies. An attribute's chance is 1 over its pool; a
+          birth date is unique. No question in L2 is ever read, so what is asked there is unknown in
+          form too. Toy is too small for the remedy: tuned on 50 people, every arm learns their
+          answers by heart (seen after the first run), where the paper tunes on 50,000.
 
 Run       python -m experiments.run extraction --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, one mixer, about 48 min (by FLOPs); small: one GPU; full:
@@ -180,80 +181,31 @@ def _controls(items: pa.Table, mixer: str) -> list[Claim]:
 
 
 def _extracted(items: pa.Table, mixer: str) -> list[Claim]:
+    more = lambda value, arm, other: stats.contrast(items, value, _asked(arm), _asked(other))
     inverse = _asked("augmented", inverse="yes")
     return [
-        Claim(
-            row="D6",
-            claim=f"{mixer}: single: memorised and not extractable",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("single")),
-            reproduced=below(0.2),
-            opposite=above(0.5),
-            reference=0.097,
-            reference_source="Physics 3.1, single, from memory: 9.7%",
-        ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: five texts in other words and orders: augmented minus single",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("augmented"), _asked("single")),
-            reproduced=above(0.3),
-            opposite=below(0.05),
-            reference=0.869,
-            reference_source="Physics 3.1, from memory: 96.6% against 9.7%",
-        ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: of that the orders alone: augmented minus reworded",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("augmented"), _asked("reworded")),
-            reproduced=above(0.1),
-            opposite=below(0.0),
-            reference=None,
-            reference_source="Physics 3.1: permuted sentences add to more texts",
-        ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: a translation is an augmentation: translated minus single",
-            unit="nat log-odds",
-            estimate=stats.contrast(items, "log_odds", _asked("translated"), _asked("single")),
-            reproduced=above(0.5),
-            opposite=below(0.0),
-            reference=None,
-            reference_source="Physics 3.1: translations count as augmentation",
-        ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: questions about half of the people, read beside the texts: mixed "
-            "minus single",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("mixed"), _asked("single")),
-            reproduced=above(0.3),
-            opposite=below(0.05),
-            reference=0.77,
-            reference_source="Physics 3.1, mixed training, from memory: 86.6% against 9.7%",
-        ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: augmented: whose birth date it is cannot be asked (margin 0.05)",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", inverse),
-            reproduced=within(0.05),
-            opposite=above(0.05),
-            reference=0.0,
-            reference_source="Physics 3.2: inverse search virtually 0%",
-        ),
-        Claim(
-            row="D6",
-            claim=f"{mixer}: nor is the name likelier than others: 0.5 minus its rank (margin 0.1)",
-            unit="rank",
-            estimate=stats.contrast(items, "rank", inverse, of=ahead),
-            reproduced=within(0.1),
-            opposite=above(0.1),
-            reference=None,
-            reference_source="Physics 3.2: nothing is found by what came after its name",
-        ),
-    ]
+        Claim("D6", f"{mixer}: single: memorised and not extractable", "EM",
+              stats.contrast(items, "exact", _asked("single")), below(0.2), above(0.5), 0.097,
+              "Physics 3.1, single, from memory: 9.7%"),
+        Claim("D6", f"{mixer}: five texts in other words and orders: augmented minus single", "EM",
+              more("exact", "augmented", "single"), above(0.3), below(0.05), 0.869,
+              "Physics 3.1, from memory: 96.6% against 9.7%"),
+        Claim("D6", f"{mixer}: of that the orders alone: augmented minus reworded", "EM",
+              more("exact", "augmented", "reworded"), above(0.1), below(0.0), None,
+              "Physics 3.1: permuted sentences add to more texts"),
+        Claim("D6", f"{mixer}: a translation is an augmentation: translated minus single",
+              "nat log-odds", more("log_odds", "translated", "single"), above(0.5), below(0.0),
+              None, "Physics 3.1: translations count as augmentation"),
+        Claim("D6", f"{mixer}: questions about half of the people, read beside the texts: mixed "
+              "minus single", "EM", more("exact", "mixed", "single"), above(0.3), below(0.05), 0.77,
+              "Physics 3.1, mixed training, from memory: 86.6% against 9.7%"),
+        Claim("D6", f"{mixer}: augmented: whose birth date it is cannot be asked (margin 0.05)",
+              "EM", stats.contrast(items, "exact", inverse), within(0.05), above(0.05), 0.0,
+              "Physics 3.2: inverse search virtually 0%"),
+        Claim("D6", f"{mixer}: nor is the name likelier than others: 0.5 minus its rank (margin "
+              "0.1)", "rank", stats.contrast(items, "rank", inverse, of=ahead), within(0.1),
+              above(0.1), None, "Physics 3.2: nothing is found by what came after its name"),
+    ]  # fmt: skip
 
 
 def ahead(means: np.ndarray) -> np.ndarray:

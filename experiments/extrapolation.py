@@ -1,19 +1,19 @@
-"""Length extrapolation: what does a model make of rows sixteen times as long as it was trained on?
+"""Length extrapolation: what becomes of the loss in rows sixteen times as long as in training?
 
-Question  A recurrent mixer carries a state of one size whatever the length; attention meets places
-          and numbers of keys that training never had. Does the loss stay level beyond the length
-          of training?
+Question  A recurrent mixer carries a state of one size whatever the length; attention meets
+          positions and numbers of keys that training never had. Does the loss stay level beyond the
+          length of training?
 
-Design    The standard corpus in rows of T tokens, whose documents see one another: a row is one
+Design    The standard corpus in rows of T tokens whose documents see one another: a row is one
           text. Every mixer is trained on the same rows and then reads unseen ones of 16 T, of the
-          same mixture. A document says nothing of the one before it, so a model that is not
-          disturbed keeps its loss, and none can win by a longer memory. Arms: GLA, RetNet, Mamba;
+          same mixture. A document says nothing about the one before it, so a model that is not
+          disturbed keeps its loss, and none can gain by a longer memory. Arms: GLA, RetNet, Mamba;
           softmax with rotary positions, without positions, and with a sliding window of T, which
-          never sees more keys than training had (the control for their number).
+          never sees more keys than in training (the control for their number).
 
-Measures  reach: nats a token between T/2 r and T r tokens, r = 1 (up to T), 2, 4, 8, 16. Those up
-          to T include a row's first, of which nothing is known yet: what they cost hides as much
-          of a rise, in every arm alike.
+Measures  reach: nats a token between positions T/2 r and T r, for r = 1 (all up to T), 2, 4, 8, 16.
+          Those up to T include a row's first tokens, of which nothing is known yet; what they cost
+          hides as much of a rise, in every arm alike.
 
 Run       python -m experiments.run extrapolation --size toy --seeds 5
 Cost      toy: 1 CPU core, 5 seeds, 30 trainings of 400 steps, 96 min; small: one GPU, not yet

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -26,7 +27,8 @@ STYLE = {
 }
 ROW = 6  # panels
 DASHES = ("-", "--", ":")
-COLORS = ("#2f6db3", "#d8822a", "#2a9d8f", "#8c5fa8", "#b34b5b", "#6b6b6b", "#9aa33b", "#c77ba8")
+# Eight that also the colour-blind tell apart (Petroff 2021, 2107.02270).
+COLORS = tuple(matplotlib.style.library["petroff8"]["axes.prop_cycle"].by_key()["color"])
 BINS = {"right": "#2a9d8f", "other": "#e9b44c", "wrong": "#d9d9d9"}
 
 
@@ -163,7 +165,7 @@ def scatter(
                 color, marker = COLORS[n % len(COLORS)], "os^Dv"[n // len(COLORS) % 5]
                 axis.scatter(x, y, s=22, color=color, marker=marker, alpha=0.8, label=label)
             axis.set(title=title, xlabel=xlabel)
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.16), ncol=2)
         axes[0].set_ylabel(ylabel)
     return _svg(figure)
 

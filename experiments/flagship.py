@@ -5,18 +5,18 @@ Question  After pretraining on "the R of x is y", does a model answer "the R' of
           alone, does it follow instructions in L2?
 
 Design    Every seed draws a world (pairs x, y of a bijective relation with an inverse, and homes),
-          two languages (L2 is L1 edited: other words, the possessor first, own or shared names)
-          and a corpus in which every fact's exposures are known. Coverage groups state each fact in
+          two languages (L2 is L1 edited: other words, the possessor first, own or shared names) and
+          a corpus in which every fact's exposures are known. Coverage groups state each fact in
           some cells of (language x direction) and are asked in all of them:
-            G0 both directions, both languages     G4 forward in L1 and reverse in L2
-            G1 forward only, both languages        G5 reverse only, L1 only
-            G2 forward only, L1 only               G6 forward only, L2 only
-            G3 both directions, L1 only            G7 never stated
-          Half of the pairs of a group carry one name in both languages, half a name in each.
-          The corpus also tells list tasks as stories, and asks them in a quiz register that is
-          answered one time in five (else another question follows). Tuning, on L1 only, loss on the
+            G0 both directions, both languages  G4 forward in L1 and reverse in L2
+            G1 forward only, both languages     G5 reverse only, L1 only
+            G2 forward only, L1 only            G6 forward only, L2 only
+            G3 both directions, L1 only         G7 never stated
+          Half of the pairs of a group carry one name in both languages, the others one in each. The
+          corpus also tells list tasks as stories, and asks them in a quiz register that is answered
+          one time in five (else another question follows). Tuning, in L1 only, with the loss on the
           response: T1 the quiz register, always answered; T2 a chat wrapper never seen before.
-          Controls: the same tuning on L2 (the ceiling), the untuned base, matched exposures.
+          Controls: the same tuning in L2 (the ceiling), the untuned base, matched exposures.
 
 Measures  recall: the completion is decoded greedily (exact match up to the end of the document);
           log-odds log p(gold) - mean log p(others), and rank (0 best, chance .5), among the answers
@@ -26,7 +26,7 @@ Measures  recall: the completion is decoded greedily (exact match up to the end 
           one prompt a window.
 
           Claims revised 2026-11-27 after a second reading: "reversed at chance" was log-odds within
-          0.5 nat, a mean that is near 0 also where many facts are known; now the rank decides.
+          0.5 nat, a mean that is also near 0 where many facts are known; now the rank decides.
 
 Run       python -m experiments.run flagship --size toy --mixers gla,softmax --seeds 8
 
@@ -82,6 +82,7 @@ from data.corpus import Corpus
 from experiments import report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import following, recall
+from experiments.measure.recall import asked
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import LANGUAGES, SIZES, TIERS, corpus, mixers, pretrained, tuned, tuning
 
@@ -106,9 +107,8 @@ def stages(settings: Settings) -> list[Stage]:
         )
         found.append(base)
         for (tier, register), language in itertools.product(TIERS.items(), LANGUAGES):
-            asked = following.Following(text, register)
-            found.append(tuned(base, tuning(text, register, language), size.tune, (asked,), size.at,
-                               tier=tier, tuned=language))  # fmt: skip
+            own, follow = tuning(text, register, language), following.Following(text, register)
+            found.append(tuned(base, own, size.tune, (follow,), size.at, tier=tier, tuned=language))
     return found
 
 
@@ -128,7 +128,8 @@ def tune_spec() -> Stage:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run. EM is the share of exact matches, decoded."""
+    """Declared before any run; the module says what was revised after one. EM is the share of exact
+    matches, decoded."""
     found = []
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     for mixer in mixers:
@@ -139,15 +140,10 @@ def claims(results: report.Results) -> list[Claim]:
     return found
 
 
-def _asked(group: str, language: str, way: str, **more: str) -> dict[str, str]:
-    return {"measure": "recall", "relation": "parent", "group": group, "language": language,
-            "direction": way} | more  # fmt: skip
-
-
 def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
     estimate = functools.partial(stats.contrast, items)
-    forward, reverse = (_asked("G1", "L1", way) for way in ("forward", "reverse"))
-    across = [_asked("G2", "L2", "forward", names=names) for names in ("shared", "own")]
+    forward, reverse = (asked("G1", "L1", way) for way in ("forward", "reverse"))
+    across = [asked("G2", "L2", "forward", names=names) for names in ("shared", "own")]
     return [
         Claim(
             row="D1",
@@ -173,7 +169,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
             row="D1",
             claim=f"{mixer}: control, facts stated both ways (G0) are answered reversed in L1",
             unit="EM",
-            estimate=estimate("exact", _asked("G0", "L1", "reverse"), of=stats.mean),
+            estimate=estimate("exact", asked("G0", "L1", "reverse"), of=stats.mean),
             reproduced=above(0.9),
             opposite=below(0.5),
             reference=1.0,
@@ -205,9 +201,7 @@ def _recall_claims(items: pa.Table, mixer: str) -> list[Claim]:
             "forward in L1 alone (G2); shared names",
             unit="EM",
             estimate=estimate(
-                "exact",
-                _asked("G4", "L1", "reverse", names="shared"),
-                _asked("G2", "L1", "reverse", names="shared"),
+                "exact", *(asked(group, "L1", "reverse", names="shared") for group in ("G4", "G2"))
             ),
             reproduced=above(0.1),
             opposite=below(0.1),
@@ -225,46 +219,29 @@ def _following_claims(items: pa.Table, mixer: str) -> list[Claim]:
                 "language": language, "ambiguous": "no"}  # fmt: skip
 
     right = lambda *cells, of=None: stats.contrast(items, "right", *cells, of=of)
-    found = []
-    for tier in TIERS:
+    pilot = "softmax pilot, two seeds:"
+
+    def gains(tier: str) -> stats.Estimate:
         reached, base = answers(tier, "L1", early), answers(tier, "L1", 0)
-        ceiling = answers(tier, "L2", last)
-        found.append(
-            Claim(
-                row="C1",
-                claim=f"{mixer}: {tier} tuned in L1 only, L2 answered right after {early} steps: "
-                "gain as a share of tuning in L2",
-                unit="transfer ratio",
-                estimate=right(reached, base, ceiling, of=stats.ratio_of_gains),
-                reproduced=above(0.1),
-                opposite=below(0.1),
-                reference={"T1": 0.4, "T2": 0.2}[tier],
-                reference_source="softmax pilot, two seeds: EM .16-.39 (T1), .12-.31 (T2) at 30 "
-                "steps; ceilings .64-.97",
-            )
-        )
-    found.append(
-        Claim(
-            row="C1",
-            claim=f"{mixer}: T1 transfer peaks early: L2 right after {early} minus {last} steps",
-            unit="EM",
-            estimate=right(answers("T1", "L1", early), answers("T1", "L1", last)),
-            reproduced=above(0.0),
-            opposite=below(0.0),
-            reference=0.15,
-            reference_source="softmax pilot, two seeds: .16 and .14",
-        )
-    )
-    return found
+        return right(reached, base, answers(tier, "L2", last), of=stats.ratio_of_gains)
+
+    return [
+        *(Claim("C1", f"{mixer}: {tier} tuned in L1 only, L2 answered right after {early} steps: "
+                "gain as a share of tuning in L2", "transfer ratio", gains(tier), above(0.1),
+                below(0.1), {"T1": 0.4, "T2": 0.2}[tier],
+                f"{pilot} EM .16-.39 (T1), .12-.31 (T2) at 30 steps; ceilings .64-.97")
+          for tier in TIERS),
+        Claim("C1", f"{mixer}: T1 transfer peaks early: L2 right after {early} minus {last} steps",
+              "EM", right(answers("T1", "L1", early), answers("T1", "L1", last)), above(0.0),
+              below(0.0), 0.15, f"{pilot} .16 and .14"),
+    ]  # fmt: skip
 
 
 def _mixer_claims(items: pa.Table) -> list[Claim]:
+    forward_only = "reverse of facts stated forward only, log-odds"
     contrasts = {
         "facts stated both ways, all cells": ("exact", {"measure": "recall", "group": "G0"}),
-        "reverse of facts stated forward only, log-odds": (
-            "log_odds",
-            _asked("G1", "L1", "reverse"),
-        ),
+        forward_only: ("log_odds", asked("G1", "L1", "reverse")),
     }
     found = []
     for what, (value, cell) in contrasts.items():
@@ -293,35 +270,23 @@ def sections(results: report.Results) -> list[report.Section]:
         facts = stats.where(items, measure="recall", relation="parent")
         follow = stats.where(items, measure="following", ambiguous="no")
         found += [*recall.coverage(facts, mixer), following.transfer(follow, mixer, tuned="L1")]
-        found += [_facts_said(facts, mixer), _instructions_said(follow, mixer)]
+        said = stats.where(follow, tuned="L1", language="L2")
+        found += [_facts_said(facts, mixer), following.said(said, f"{mixer}, tuned in L1")]
     return [*found, recall.exposures(results, relation="parent")]
 
 
 def _facts_said(facts: pa.Table, mixer: str) -> report.Section:
-    rows = []
-    for group, language, way in (
-        ("G0", "L1", "reverse"),
-        ("G1", "L1", "forward"),
-        ("G1", "L1", "reverse"),
-        ("G2", "L2", "forward"),
-        ("G4", "L1", "reverse"),
-    ):
-        cell = {"group": group, "language": language, "direction": way}
-        for names in ("shared", "own"):
-            row = stats.where(facts, names=names, **cell).slice(0, 1).to_pylist()[0]
-            rows.append(cell | {"names": names} | report.said(row, "exact"))
+    cells = [
+        dict(group=group, language=language, direction=way, names=names)
+        for group, language, way in (
+            ("G0", "L1", "reverse"),
+            ("G1", "L1", "forward"),
+            ("G1", "L1", "reverse"),
+            ("G2", "L2", "forward"),
+            ("G4", "L1", "reverse"),
+        )
+        for names in ("shared", "own")
+    ]
     note = "The first fact of a cell, first seed. Decoded greedily until the document ends."
-    return report.Section(f"{mixer}: facts asked, and what was said", note, report.table(rows))
-
-
-def _instructions_said(follow: pa.Table, mixer: str) -> report.Section:
-    asked = stats.where(follow, tuned="L1", language="L2")
-    steps = sorted(set(asked["step"].to_pylist()))
-    rows = []
-    for tier, step in itertools.product(TIERS, steps[::2]):
-        for task in ("copy", "reverse", "swap"):
-            row = stats.where(asked, tier=tier, step=step, task=task).slice(0, 1).to_pylist()[0]
-            label = {"tier": tier, "steps in L1": step, "task": task}
-            rows.append(label | report.said(row, "right"))
-    note = "First seed. ∅ is an empty answer: the document ended, or another question began."
-    return report.Section(f"{mixer}: instructions in L2, tuned in L1", note, report.table(rows))
+    title = f"{mixer}: facts asked, and what was said"
+    return report.examples(facts, [(cell, cell) for cell in cells], "exact", title, note)

@@ -1,31 +1,33 @@
 """The same facts in four formats: is reversal easy in context, and among options?
 
-Question  The curse is a matter of recall: told in the context, a fact should be answered in either
-          direction (thread of Berglund et al.), and a choice among names shows the answer, so that
-          recall may start from there (Lin et al. 2024). Is that so for one model and one fact?
+Question  The curse is one of recall: told in the context, a fact should be answered in either
+          direction (Berglund et al. 2023); and a choice among names shows the answer, so that
+          recall may start from there (Lin et al. 2024, 2410.18808). Do both hold for one model and
+          the same facts?
 
-Design    One base. Its world asks what it states: facts are completed, asked in the open, chosen
-          among four options, and told in the context and then asked. Pretraining asks only what it
-          states in that language and direction, so every format's reversed question is known from
-          other facts (G0 both ways) and no held-out cell is ever answered. What is told in the
-          context of pretraining is true of nobody: nothing told there can be learnt. Statements
-          are matched over cells, answers are not: quiz exposures of a fact, by the ledger of 12,000
-          rows, go from 35.6 (G0, L1, forward) to 89.7 (G0, L2, reverse), of 98 to 155 in all.
-          Controls: a mixer that cannot recall in context makes the row void, so facts that nobody
-          ever stated (G7) are told and asked back in the told direction first; every choice is
+Design    One base, whose world asks about what it states: facts are completed, asked in the open,
+          chosen among four options, and told in the context and then asked. Pretraining asks a fact
+          only in a language and direction in which it states it, so every format's reversed
+          question is known from other facts (G0 both ways) and no held-out cell is ever answered.
+          What pretraining tells in a context is true of nobody: nothing can be learnt there.
+          Statements are matched over cells, answers are not: a fact's quiz exposures, by the ledger
+          of 12,000 rows, range from 35.6 (G0, L1, forward) to 89.7 (G0, L2, reverse), of 98 to 155
+          in all. Controls: a mixer that cannot recall in context makes the row void, so facts that
+          nobody ever stated (G7) are first told and asked in the direction told; every choice is
           asked in four orders, the answer in each place once; G7 without context is the floor.
-          Options answer other facts of the gold's own group and are shared as it is: how often a
-          group's entities answer at all would else be taken for knowing the fact.
+          Options are the answers to other facts of the same group, shared or own as the gold one
+          is: otherwise how often a group's entities are an answer at all would pass for knowing the
+          fact.
 
-Measures  choice: exact match decoded up to the end; chosen, the right one of the four options is
-          the most probable (chance .25); log-odds against the other options. In all formats the
-          options are the same. What is at chance is decided by `chosen`: a mean of log-odds is near
-          0 also where many facts are right by little and a few wrong by much.
+Measures  choice: exact match decoded up to the end; chosen, whether the right one of the four
+          options is the most probable (chance .25); log-odds against the other options. The options
+          are the same in all formats. What is at chance is decided by `chosen`: a mean of log-odds
+          is also near 0 where many facts are right by little and a few wrong by much.
 
           Claims revised 2026-11-27 after a second reading: "at chance" was log-odds within 0.5 nat,
-          which softmax passed in completion (0.24) with the right one chosen 0.57 [0.43, 0.70] of
-          the time; and options were drawn over all groups, so that G1 minus G7 also told how often
-          either answers.
+          which softmax passed in completion (0.24) although it chose the right one 0.57 [0.43,
+          0.70] of the time; and options were drawn over all groups, so that G1 minus G7 also told
+          how often either is an answer.
 
 Run       python -m experiments.run format --size toy --mixers gla,softmax --seeds 5
 
@@ -128,7 +130,7 @@ def _asked(format: str, group: str, way: str, **more: object) -> dict[str, objec
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run; both languages together."""
+    """Declared before any run; the module says what was revised after one. Of both languages."""
     found = []
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         items = stats.where(results.items, mixer=mixer)

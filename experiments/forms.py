@@ -1,20 +1,20 @@
 """Forms: is a trained GLA one function by chunks, by its recurrence and step by step?
 
-Question  Training runs the chunkwise form, decoding the recurrence, and what is known of one is
-          said of the other. Are they one function in float32, forward and backward, also under
-          gates that forget within a token, where products of decays overflow if written naively
-          (Yang et al. 2024, section 4.3)?
+Question  Training runs the chunkwise form and decoding the recurrence, and what is found of one is
+          said of the other. Are they one function in float32, forward and backward, even under
+          gates that forget within a token, where products of decays overflow if computed naively
+          (Yang et al. 2024, 2312.06635, section 4.3)?
 
-Design    The flagship's bases, none trained anew, read rows eight times as long as those of their
-          training, many chunks, each row as one document. The forms are compared under the gates
-          that were trained, log sigmoid over 16, and with the same weights over 1 and over 0.1.
-          Control: chunks with every log decay 1% off, to see that what is measured would show an
-          error. What the op alone does with -40, -inf, segments, bfloat16 and on accelerators is
-          held to float64 in tests/kernels; which length it is faster from than attention is
-          `python -m kernels.gla.bench`'s to say.
+Design    The flagship's bases, none trained anew, read rows eight times as long as in training, so
+          many chunks, each row as one document. The forms are compared under the gates of training,
+          log sigmoid over 16, and with the same weights over 1 and over 0.1. Control: chunks with
+          every log decay off by 1%, to show that the measure would see an error. How the op alone
+          treats decays of -40 and -inf, segments, bfloat16 and accelerators is held to float64 in
+          tests/kernels; from which length it is faster than attention, `python -m
+          kernels.gla.bench` says.
 
-Measures  apart: root mean square of the difference in log p of the next token (nats), in tens:
-          -5 is a hundred-thousandth of a nat. Of gradients, of a leaf, relative to its size.
+Measures  apart: root mean square of the difference in log p of the next token (nats), as log10: -5
+          is a hundred-thousandth of a nat. For gradients: of each leaf, relative to its size.
 
 Run       python -m experiments.run forms --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, about 5 min, 1 min after the flagship; small: one GPU, minutes
@@ -139,7 +139,7 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def sections(results: report.Results) -> list[report.Section]:
-    """How far apart, by gates and form; then what such gates cost a model that was not made so."""
+    """How far apart, by gates and form; then what gates cost a model not trained with them."""
     items = stats.where(results.items, measure="forms")
     by_seed = lambda *cell: np.log10(stats.means(items, "apart", _cell(*cell))).tolist()
     names = ("recurrence", "steps", "gradient", "gates 1% wrong")

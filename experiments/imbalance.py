@@ -1,27 +1,28 @@
-"""Imbalance: does a language that is rare beside its clone learn from it more than one that is not?
+"""Imbalance: does a rare language learn more from its clone than a frequent one does?
 
-Question  Two or five languages have one grammar and not a word in common. How much text of one
-          language alone is each worth, as a function of how the text is shared out? And does what
-          a model was tuned to do in L1 come out in the clone?
+Question  Two or five languages share one grammar and not one word. What is a token of one of them
+          worth, in text of that language alone, as a function of how the text is divided among
+          them? And does what a model was tuned to do in L1 come out in the clone?
 
-Design    Schäfer et al. 2024 (2404.07982): L2 to L5 are clones of L1, every word, mark and chat
-          marker their own; <doc> alone is shared. All arms train for as many steps on as many
-          tokens, of one world, one vocabulary and one stream of random numbers; what differs is the
-          ratio of the languages. Every fact is stated in every language and direction, and no
-          document is in two languages (no dictionary, nothing parallel). The yardstick is L1 alone
-          on five shares of the tokens, from 1/16 to all: as many steps at the same learning rates,
-          each on a share of the rows, so that a language of several has no more steps than the same
-          text has alone. (There, less text is fewer steps.) Its control is L1 alone on a sixth
-          share, 3/32, near that of the rare clone: worth itself, efficiency 1. The language is
-          drawn per document and not per sequence as there; no document sees another, so it is the
-          same. Then 50/50 and 90/10 are tuned to answer questions (T1) in L1, with tuning in L2 for
-          as many steps as the ceiling: a rare clone is less able, and may be harder to tune.
+Design    After Schäfer et al. 2024 (2404.07982). L2 to L5 are clones of L1: every word, mark and
+          chat marker has a form of its own, and only <doc> is shared. All arms train for the same
+          number of steps and tokens, on one world, with one vocabulary and one stream of random
+          numbers; they differ in the ratio of the languages. Every fact is stated in every language
+          and direction, and no document is in two languages (no dictionary, nothing parallel). The
+          yardstick is L1 alone on five shares of the tokens, from 1/16 to all: the same steps and
+          learning rates, each step on a share of the rows, so that a language among several gets no
+          more steps than the same text does alone. (In the paper, less text means fewer steps.) Its
+          control is L1 alone on a sixth share, 3/32, near that of the rare clone: it must be worth
+          itself, efficiency 1. The language is drawn per document, in the paper per sequence; no
+          document sees another, so this changes nothing. Then 50/50 and 90/10 are tuned to answer
+          questions (T1) in L1. The ceiling is tuning in L2 for as many steps: a model is weaker in
+          a rare clone, and may be harder to tune there.
 
 Measures  loss: nats a token of unseen documents, the same ones for all arms. Token efficiency:
-          experiments/scaling.py, a fit to five points. similarity: the residual stream at the last
-          word of the same questions in L1 and L2, cosine less that of other questions. alignment:
-          retrieval@1 of nouns. following: decoded answers to quiz questions in L2; transfer is
-          their gain over that of tuning in L2.
+          experiments/scaling.py, a fit to five points. similarity: cosine of the residual streams
+          at the last word of the same question in L1 and L2, minus that of different questions.
+          alignment: retrieval@1 of nouns. following: decoded answers to quiz questions in L2;
+          transfer is their gain over the gain of tuning in L2.
 
 Run       python -m experiments.run imbalance --size toy --seeds 5
 
@@ -82,7 +83,7 @@ ARMS = {
     "five alike": (0.2,) * 5,
     "five, L1 half": (0.5, *(0.125,) * 4),
 }
-CHECK = 3 / 32  # of the text, for a model alone that is not in the fit
+CHECK = 3 / 32  # of the text, for L1 alone, and not in the fit
 ALONE = {f"L1 alone, {Fraction(share)}": share for share in (*SHARES, CHECK)}
 FITTED = tuple(ALONE)[: len(SHARES)]
 TUNED = ("50/50", "90/10")
@@ -102,7 +103,7 @@ def corpus(size: Size, seed: int, ratio: tuple[float, ...] = ARMS["50/50"]) -> C
 
 
 def sized(name: str) -> Size:
-    """Three quarters of the standard steps: eleven arms have to fit."""
+    """Three quarters of the standard steps, to afford eleven arms."""
     size = SIZES[name]
     return dataclasses.replace(size, pretrain=shorter(size.pretrain, 0.75))
 
@@ -144,16 +145,16 @@ def _read(arm: str, language: str) -> float:
 
 
 def _worth(*arms: tuple[str, str]) -> tuple[list[dict[str, str]], Callable]:
-    """The cells of the yardstick and of (arm, language), and of their means the latter's TE."""
+    """The cells of the yardstick and of every (arm, language), and the statistic: TE of these."""
     cells = [_loss(arm, "L1") for arm in FITTED] + [_loss(*arm) for arm in arms]
     return cells, efficiency(SHARES, [_read(*arm) for arm in arms])
 
 
 def _efficiency(items: pa.Table, *arms: tuple[str, str], of=stats.mean) -> stats.Estimate:
-    """Token efficiencies of (arm, language), or what `of` makes of two."""
+    """Token efficiency of an (arm, language), or what `of` makes of those of two."""
     cells, worth = _worth(*arms)
     seeds = stats.by_seed(items, "loss", *cells)
-    alike = tuple(LANGUAGES.index(cell["language"]) for cell in cells)  # documents of one language
+    alike = tuple(LANGUAGES.index(cell["language"]) for cell in cells)  # the same documents
     return stats.bootstrap(seeds, lambda means: of(worth(means)), draws=DRAWS, alike=alike)
 
 
@@ -167,7 +168,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
     layers = sorted(pc.unique(items["layer"]).drop_null().to_pylist())
     same = {"measure": "similarity", "layer": layers[(len(layers) - 1) // 2]}
     similar = [same | {"arm": arm} for arm in ("90/10", "50/50")]
-    half = [("50/50", "L2"), ("L1 alone, 1/2", "L1")]  # by one fit, whose error is in both
+    half = [("50/50", "L2"), ("L1 alone, 1/2", "L1")]  # by one fit: its error is in both
     spared = [_loss("90/10", "L1"), _loss("L1 alone, 1", "L1")]
     rare = [(arm, "L2") for arm in ("90/10", "50/50")]
     five = [(arm, "L2") for arm in ("five, L1 half", "five alike")]
@@ -190,7 +191,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         Claim("B1", f"{mixer}: H2: the states of the same question in L1 and L2, 90/10 minus "
               f"50/50, layer {same['layer']} of {len(layers)}", "cosine",
               stats.contrast(items, "cosine", *similar), above(0.0), below(0.0), None,
-              f"{SOURCE}, layer 6 of 12: cosines, not centred, of .96 and .88; direction alone"),
+              f"{SOURCE}, layer 6 of 12: cosines, not centred, of .96 and .83; direction alone"),
         *_transfer(items, mixer),
     ]  # fmt: skip
 
@@ -236,9 +237,9 @@ def _yardstick(items: pa.Table, mixer: str) -> report.Section:
         share = _read(arm, language)
         lines.setdefault(language, []).extend(((share,), (loss,)) for loss in mean(arm, language))
     note = (
-        "Loss against the share of all text that a language has, after as many steps. The line is "
-        "L1 alone, a line a seed; dots are a language of a model of several: below the line, the "
-        "others helped it."
+        "Loss against a language's share of all text, after as many steps. Lines are L1 alone, one "
+        "a seed; dots are one language of a multilingual model: below the line, the others helped "
+        "it."
     )
     body = figure.curves({"all arms": lines}, xlabel="share of the text")
     return report.Section(f"{mixer}: what text of one language is worth", note, body)

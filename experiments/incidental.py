@@ -1,25 +1,26 @@
 """Incidental bilingualism: what parallel documents and code-switching in pretraining teach.
 
 Question  A corpus in two languages holds a few documents that say the same in both, and a few words
-          of one language in documents of the other. Is translation learned from these? And the
-          answering of facts across languages?
+          of one language in documents of the other. Do these teach translation? And do they help
+          facts to be answered across languages?
 
-Design    The standard corpus without its dictionaries and with twice the nouns: no document of the
-          control is in two languages, and 30% of the nouns and half of the names are the same word.
-          Arms add
-            parallel    a share .001, .01 or .05 of the documents is said again in the other
-                        language; statements of facts where both languages state them
-            switched    a share .05 of the constituents is a word of the other language
-          Translation is never asked in pretraining. A tuning, the same for all arms, teaches the
-          format: `translate L2 a ?` is answered, for two thirds of the nouns. The others tell what
-          was known before it. Facts are asked of the base, those with shared names: where a name is
-          each language's own, neither `none` nor `parallel` ever says the answers asked for.
-          Softmax by default: GLA hardly carries facts across (0.29 nats in the flagship), and what
-          is at its floor cannot change.
+Design    The standard corpus without its dictionary and with twice the nouns: in the control,
+          `none`, no document is in two languages, while 30% of the nouns and half of the names are
+          the same word in both. Arms add
+            parallel  a share .001, .01 or .05 of the documents is said again in the other language;
+                      of statements only those of facts that both languages state
+            switched  a share .05 of the constituents is a word of the other language
+          Translation is never asked for in pretraining. One tuning, the same for all arms, teaches
+          the format: `translate L2 a ?` is answered, for two thirds of the nouns. The others show
+          what was known before. Facts are asked of the base, with shared names only: where each
+          language has a name of its own, neither `none` nor `parallel` ever says the answer that is
+          asked for. Softmax by default: GLA hardly carries facts across (0.29 nats in the
+          flagship), and what is at its floor cannot change.
 
-Measures  translation: exact match and log-odds (among the nouns as little shown) of words of one
-          language only, from a prompt in either. recall: log-odds, in L2, of facts that L1 alone
-          states (G2); compared if those of `none` are above 0.5 nat, else undefined.
+Measures  translation: exact match and log-odds (among the nouns that tuning showed, or among those
+          it did not) of words that differ between the languages, prompted in either. recall:
+          log-odds, in L2, of facts stated in L1 only (G2); compared if `none` has more than 0.5
+          nat, else undefined.
 
 Run       python -m experiments.run incidental --size toy --seeds 5
 
@@ -55,7 +56,7 @@ from data.task import LISTS
 from data.task.translate import Translate
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
-from experiments.measure.recall import Recall
+from experiments.measure.recall import Recall, asked
 from experiments.measure.translation import Translation
 from experiments.stage import Stage, seeds
 from experiments.standard import (
@@ -84,15 +85,14 @@ ARMS = {
 }
 NEVER_ASKED = dataclasses.replace(MIXTURE, dictionary=0.0, held_out=(HeldOut(Translate()),))
 UNSHOWN = {"measure": "translation", "word": "own", "shown": "no"}
-ACROSS = {"measure": "recall", "relation": "parent", "group": "G2", "language": "L2",
-          "direction": "forward", "names": "shared"}  # fmt: skip
-LEAST = 0.5  # EM of what is shown, nats of facts that cross: the control is above, or at its floor
+ACROSS = asked("G2", "L2", "forward", names="shared")
+LEAST = 0.5  # EM of words shown, nats of facts: a control that is not above it is at its floor
 
 Settings = standard.Crossing
 
 
 def enlarged(size: Size) -> Size:
-    """Twice the nouns: a third of them is asked, and but 70% of these have two words."""
+    """Twice the nouns: only a third are asked for, and only 70% of these have two words."""
     world = dataclasses.replace(size.world, nouns=2 * size.world.nouns, tasks=(*LISTS, Translate()))
     return dataclasses.replace(size, world=world)
 
@@ -109,7 +109,7 @@ def shown(size: Size) -> int:
 
 
 def translating(text: Corpus, nouns: int) -> Corpus:
-    """Questions that ask for the words of the first nouns in the other language, answered."""
+    """Answered questions for the other language's words for the first `nouns`."""
     world = dataclasses.replace(text.world, tasks=(Translate(nouns=nouns),))
     return dataclasses.replace(tuning(text, "quiz", "L1"), ratio=0.5, world=world)
 

@@ -1,32 +1,33 @@
-"""The joint question: does tuning in one language change what is recalled, or heal, in the other?
+"""The joint question: does tuning or healing in one language change recall in the other?
 
-Question  Instruction tuning in L1 carries the mode of answering over to L2 (C1). Does it carry, or
-          break, the facts of L2, and does it touch reversal? A remedy against the curse that is
-          trained in L1 alone: does it heal L2? Does the answer depend on the mixer? Both halves are
-          known apart; nobody has asked them together.
+Question  Instruction tuning in L1 carries the mode of answering over to L2 (C1). Does it also
+          carry, or break, the facts of L2, and does it touch reversal? Does a remedy against the
+          curse that is trained in L1 alone heal L2? Does the answer depend on the mixer? Both
+          halves are known apart; here they are asked together.
 
 Design    The standard base of every seed and mixer, and from it
-            tuned L1      instructions in the quiz register, always answered, in L1
-            tuned L2      the same in L2
-            more          as many steps on the pretraining corpus: any training at all
-            plain         trained on, documents four fifths of which state facts (as in mitigation)
-            healed L1     the same, and every row again with its facts of L1 reversed by entities;
-                          L2 is never reversed
-            healed both   the same in both languages: the ceiling
+            tuned L1     instructions in the quiz register, always answered, in L1
+            tuned L2     the same in L2
+            more         as many steps on the pretraining corpus: any training at all
+            plain        trained further, on documents four fifths of which state facts (as in
+                         mitigation)
+            healed L1    the same, and every row again with its facts of L1 reversed by entities; L2
+                         is never reversed
+            healed both  the same in both languages: the ceiling
           Tunings differ in the language alone, remedies in what is reversed. What tuning in L2 does
-          to L1 is the mirror image. The ledger counts what the remedies state: nothing reversed of
-          G1 in L2, where L1 alone is healed. Controls: what tuning in L1 does to L1's own facts,
-          and `more` to those of L2; names that differ, with and without a remedy.
+          to L1 is the mirror image. The ledger counts what remedies state: nothing of G1 reversed
+          in L2 where L1 alone is healed. Controls: what tuning in L1 does to L1's own facts, and
+          `more` to those of L2; own names beside shared ones, with and without a remedy.
 
 Measures  recall: exact match, log-odds among the answers of the cell, rank; following: right in the
           prompt's language, right in the other, wrong.
 
-          Claims revised 2026-11-27 after a second reading: that tuning in L1 leaves the facts of L2
-          was exact match in L2 alone (GLA: -0.80), which tells no effect on L2 from one on all that
-          is completed; and H3 compared shared with own names after the remedy alone (softmax: 2.79
-          nat), not with what `plain` has of that difference.
+          Claims revised 2026-11-27 after a second reading. That tuning in L1 leaves the facts of L2
+          was exact match in L2 alone (GLA: -0.80), which does not tell an effect on L2 from one on
+          everything that is completed. H3 compared shared with own names after the remedy alone
+          (softmax: 2.79 nat), without subtracting what `plain` has of that difference.
 
-Run       python -m experiments.run joint --size toy --mixers gla,softmax --seeds 5
+Run       python -m experiments.run joint --size toy --mixers gla,softmax --seeds 8
 
 Cost      toy: one CPU core beside another run, two mixers, 70 trainings, 81 min; small:
           one GPU, not yet measured; full: as small, with 8 seeds
@@ -86,7 +87,7 @@ from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure import recall
 from experiments.measure.following import Following
-from experiments.measure.recall import Recall
+from experiments.measure.recall import Recall, asked
 from experiments.mitigation import CONTINUED, HEAL
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, tuned, tuning
@@ -112,18 +113,18 @@ def stages(settings: Settings) -> list[Stage]:
     """A base of every seed and mixer, two tunings, three ways to go on, and more of the same."""
     size, found = SIZES[settings.size], []
     more = HEAL[settings.size]
-    more = dataclasses.replace(more, steps=2 * more.steps)  # homes are stated too
+    more = dataclasses.replace(more, steps=2 * more.steps)  # homes are stated here too
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         text = corpus(size, seed)
-        asked = (Recall(text), Following(text, "quiz"))
-        base = pretrained(size, mixer, seed, text, asked, arm="base")
+        measures = (Recall(text), Following(text, "quiz"))
+        base = pretrained(size, mixer, seed, text, measures, arm="base")
         found.append(base)
         for language in LANGUAGES:
             own = tuning(text, "quiz", language)
-            found.append(tuned(base, own, size.tune, asked, arm=f"tuned {language}"))
-        found.append(tuned(base, text, size.tune, asked, arm="more"))
+            found.append(tuned(base, own, size.tune, measures, arm=f"tuned {language}"))
+        found.append(tuned(base, text, size.tune, measures, arm="more"))
         for arm in HEALED:
-            found.append(tuned(base, healing(text, arm), more, asked, arm=arm))
+            found.append(tuned(base, healing(text, arm), more, measures, arm=arm))
     return found
 
 
@@ -142,17 +143,12 @@ def healing(text: Corpus, arm: str) -> Documented:
     )
 
 
-def _asked(arm: str, group: str, language: str, way: str, **more: str) -> dict[str, str]:
-    return {"measure": "recall", "relation": "parent", "arm": arm, "group": group,
-            "language": language, "direction": way} | more  # fmt: skip
-
-
 def _right(arm: str, language: str = "L2") -> dict[str, str]:
     return {"measure": "following", "arm": arm, "language": language, "ambiguous": "no"}
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run."""
+    """Declared before any run; the module says what was revised after one."""
     found = []
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     for mixer in mixers:
@@ -167,7 +163,7 @@ def _tuning(items: pa.Table, mixer: str) -> list[Claim]:
     """What tuning in L1 does to instructions and to the facts of L2, and of L1."""
     estimate = lambda value, *cells, of=None: stats.contrast(items, value, *cells, of=of)
     change = lambda arm, language="L2", way="forward": [
-        _asked(a, "G1", language, way) for a in (arm, "base")
+        asked("G1", language, way, arm=a) for a in (arm, "base")
     ]
     return [
         Claim("C1", f"{mixer}: control, tuning in L2 takes: instructions in L2 right, minus base",
@@ -196,9 +192,9 @@ def _tuning(items: pa.Table, mixer: str) -> list[Claim]:
 
 
 def _healing(items: pa.Table, mixer: str) -> list[Claim]:
-    """What a remedy in L1 does to L1, to L2, and there by names."""
+    """What a remedy in L1 does to L1, to L2, and to L2 by names."""
     gain = lambda language, **names: [
-        _asked(arm, "G1", language, "reverse", **names) for arm in ("healed L1", "plain")
+        asked("G1", language, "reverse", arm=arm, **names) for arm in ("healed L1", "plain")
     ]
     estimate = lambda *cells, of=None: stats.contrast(items, "log_odds", *cells, of=of)
     return [
@@ -218,7 +214,7 @@ def _healing(items: pa.Table, mixer: str) -> list[Claim]:
 
 def _mixers(items: pa.Table, mixers: list[str]) -> Claim:
     arms = itertools.product(mixers, ("healed L1", "plain"))
-    cells = [_asked(arm, "G1", "L2", "reverse") | {"mixer": mixer} for mixer, arm in arms]
+    cells = [asked("G1", "L2", "reverse", arm=arm, mixer=mixer) for mixer, arm in arms]
     return Claim(
         row="D4",
         claim=f"the mixer does not matter: what L1's remedy gains in L2, {mixers[0]} minus "
@@ -246,7 +242,7 @@ def _facts(items: pa.Table, mixer: str, value: str) -> report.Section:
     panels = {
         f"{language} {way}": {
             f"{arm}, {names}": (
-                stats.means(items, value, _asked(arm, "G1", language, way, names=names)),
+                stats.means(items, value, asked("G1", language, way, arm=arm, names=names)),
                 way == "forward" or arm == "healed both" or (arm, language) == ("healed L1", "L1"),
             )
             for arm, names in itertools.product(ARMS, ("shared", "own"))
@@ -274,7 +270,7 @@ def _instructions(items: pa.Table, mixer: str) -> report.Section:
 
 def _said(items: pa.Table, mixer: str) -> report.Section:
     cells = [
-        ({"arm": arm, "asked in L2": way}, _asked(arm, "G1", "L2", way))
+        ({"arm": arm, "asked in L2": way}, asked("G1", "L2", way, arm=arm))
         for arm, way in itertools.product(("base", "tuned L1", "healed L1"), WAYS)
     ]
     note = "The first fact of G1, first seed."

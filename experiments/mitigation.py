@@ -1,32 +1,35 @@
 """What heals the reversal curse, and at what price: eight remedies at matched compute and data.
 
 Question  A model that has learnt "the R of x is y" does not know "the R' of y is x". Which change
-          of the data, or of what is minimised, teaches it, and what do forward recall and the
-          language model pay? Published remedies are compared on one world and one model.
+          of the data, or of the objective, teaches it, and what does it cost forward recall and the
+          language model? Published remedies are compared on one world and one model.
 
 Design    A base with the curse (the standard corpus of pairs alone; names of persons have two
-          words, so that an order of words and one of entities differ) is trained on, on documents
-          four fifths of which state facts. Every arm starts there, with one recipe and the same
-          documents:
-            none          the documents as they are
-            words         reversed word by word (Golovneva et al. 2024, as are the next two); since
-                          a word is a token here, this is their reversal of tokens too
-            entities      reversed, the words of an entity in their order
-            segments      random segments of 1 to 5 tokens in reverse order, [REV] between them
-            permuted      semantic units reversed or in random order (SPT, Guo et al. 2024)
-            bridge        "the name of x is x" in the place of a fact (2602.02470)
-            swap          stated by the inverse relation: what the curse withholds, the ceiling
-            MLM-U         masked at a uniform rate (Kitouni et al. 2024)
-            BICO-like     the prefix seen from both sides, the rest filled in (Lv et al. 2023)
-          Data arms say every row twice, as it is and with its facts changed. `compute`: as many
-          rows as `none` reads, half of its documents; `data`: all of its documents, twice the
-          tokens. The objectives read every document twice (train/denoise.py: a causal mixer has no
-          two-sided mask), at half the batch or at the whole. `none` at `data` reads twice as many
-          documents: more of the same. W is equal in all arms, with room for [REV], names and blank.
-          Pitfalls: the form of the reversed question is known from facts stated both ways (G0, a
-          claim). A reversed document *states* the held-out direction, in another order of words:
-          the ledger counts it as exposures of cells that the groups hold out, and the page shows
-          how many. The bridge and the objectives heal, if they do, without any.
+          words, so that reversing words and reversing entities differ) is trained further, on
+          documents four fifths of which state facts. Every arm starts there, with one recipe and
+          the same documents:
+            none       the documents as they are
+            words      reversed word by word (Golovneva et al. 2024, 2403.13799, as are the next
+                       two); a word is a token here, so this is their reversal of tokens too
+            entities   reversed, the words of an entity in their order
+            segments   random segments of 1 to 5 tokens in reverse order, [REV] between them
+            permuted   semantic units reversed or in random order (SPT, Guo et al. 2024, 2403.00758)
+            bridge     "the name of x is x" in place of a fact (2602.02470)
+            swap       stated by the inverse relation: what the curse withholds, the ceiling
+            MLM-U      masked at a uniform rate (Kitouni et al. 2024, 2406.05183)
+            BICO-like  a prefix seen from both sides, the rest filled in (Lv et al. 2023,
+                       2311.07468)
+          Data arms say every row twice, as it is and with its facts changed. Matched in `compute`,
+          they read as many rows as `none`, so half of its documents; matched in `data`, all of its
+          documents, in twice the tokens. The objectives read every document twice
+          (train/denoise.py: a causal mixer has no two-sided mask), at half the batch or at the
+          whole. `none` at `data` reads twice as many documents: more of the same. W is equal in all
+          arms, with room for [REV], the words for "name", and the blank.
+          Two pitfalls. The form of the reversed question is known from facts stated both ways (G0,
+          a claim). And a reversed document *states* the held-out direction, if in another order of
+          words: the ledger counts it as an exposure of cells that the groups hold out, and the page
+          shows how many. The bridge and the objectives have none; if they heal, it is not by
+          stating the answer.
 
 Measures  recall of G0, G1 (forward only) and G2 (forward in L1 only): exact match, log-odds among
           the answers of the cell, rank; for the objectives also `denoised`, asked as they are
@@ -77,7 +80,7 @@ from data.world import RELATIONS
 from experiments import figure, report, standard, stats
 from experiments.claim import Claim, above, below, outside, within
 from experiments.measure.loss import Loss
-from experiments.measure.recall import Denoised, Recall
+from experiments.measure.recall import Denoised, Recall, asked
 from experiments.stage import Stage, seeds
 from experiments.standard import SIZES, Settings, mixers, pretrained, tuned
 from train.denoise import MLMU, PrefixLM
@@ -161,8 +164,7 @@ def matched(recipe: Recipe, arm: str, match: str, mask: int) -> Recipe:
 
 def _asked(arm: str, group: str = "G1", way: str = "reverse", match: str = "compute") -> dict:
     measure = "denoised" if arm in OBJECTIVES else "recall"
-    return {"arm": arm, "match": match, "measure": measure, "relation": "parent", "group": group,
-            "language": "L1", "direction": way}  # fmt: skip
+    return asked(group, "L1", way, arm=arm, match=match, measure=measure)
 
 
 def _told(arm: str) -> dict[str, object]:
@@ -178,86 +180,36 @@ def claims(results: report.Results) -> list[Claim]:
 
 
 def _claims(items: pa.Table, mixer: str) -> list[Claim]:
-    found = [
-        Claim(
-            row="D2",
-            claim=f"{mixer}: control, facts stated both ways (G0) are answered reversed after more "
-            "of the same documents",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("none", "G0")),
-            reproduced=above(0.9),
-            opposite=below(0.5),
-            reference=1.0,
-            reference_source="pilot, softmax, one seed",
-        ),
-        Claim(
-            row="D2",
-            claim=f"{mixer}: twice as many plain documents do not heal (margin 0.5 nat)",
-            unit="nat log-odds",
-            estimate=stats.contrast(items, "log_odds", _asked("none", match="data")),
-            reproduced=within(0.5),
-            opposite=outside(0.5),
-            reference=0.07,
-            reference_source="pilot, softmax, one seed",
-        ),
-    ]
-    healers = {
-        "entities": (None, "pilot, words reversed behind a marker: EM 1.00, 7.8 nats"),
-        "permuted": (6.3, "pilot, permuted: EM 1.00, 6.4 nats, of 0.07 without"),
-        "bridge": (3.7, "pilot: EM .03, 3.8 nats; Identity bridge at 1B: EM .4 to .5"),
-        "MLM-U": (None, "Kitouni et al. 2024: masking at a uniform rate works, at a fixed not"),
-        "BICO-like": (None, "Lv et al. 2023: EM 0 to 0.7, description to name"),
-    }
-    for arm, (reference, source) in healers.items():
-        found.append(
-            Claim(
-                row="D2",
-                claim=f"{mixer}: {arm} heals: reversed, {arm} minus none",
-                unit="nat log-odds",
-                estimate=stats.contrast(items, "log_odds", _asked(arm), _asked("none")),
-                reproduced=above(1.0),
-                opposite=below(1.0),
-                reference=reference,
-                reference_source=source,
-            )
-        )
+    estimate = lambda value, *cells: stats.contrast(items, value, *cells)
+    forward = (_asked(arm, way="forward") for arm in ("entities", "none"))
+    told = stats.contrast(items, "loss", _told("entities"), _told("none"), paired=True)
+    heals = lambda arm, reference, source: Claim(
+        "D2", f"{mixer}: {arm} heals: reversed, {arm} minus none", "nat log-odds",
+        estimate("log_odds", _asked(arm), _asked("none")), above(1.0), below(1.0), reference, source
+    )  # fmt: skip
     return [
-        *found,
-        Claim(
-            row="D2",
-            claim=f"{mixer}: names of two words: entities minus words, reversed",
-            unit="EM",
-            estimate=stats.contrast(items, "exact", _asked("entities"), _asked("words")),
-            reproduced=above(0.1),
-            opposite=below(-0.1),
-            reference=None,
-            reference_source="Golovneva et al. 2024: reversing words degrades with their number",
-        ),
-        Claim(
-            row="D2",
-            claim=f"{mixer}: entities at matched compute costs forward recall nothing "
-            "(G1, margin 0.05)",
-            unit="EM",
-            estimate=stats.contrast(
-                items, "exact", _asked("entities", way="forward"), _asked("none", way="forward")
-            ),
-            reproduced=within(0.05),
-            opposite=below(-0.05),
-            reference=0.0,
-            reference_source="Golovneva et al. 2024: no loss at matched data, gains at compute",
-        ),
-        Claim(
-            row="D2",
-            claim=f"{mixer}: nor the language model: loss on unseen stories, entities minus none "
-            "(margin 0.05 nat)",
-            unit="nat a token",
-            estimate=stats.contrast(items, "loss", _told("entities"), _told("none"), paired=True),
-            reproduced=within(0.05),
-            opposite=above(0.05),
-            reference=0.0,
-            reference_source="Golovneva et al. 2024",
-        ),
-    ]
+        Claim("D2", f"{mixer}: control, facts stated both ways (G0) are answered reversed after "
+              "more of the same documents", "EM", estimate("exact", _asked("none", "G0")),
+              above(0.9), below(0.5), 1.0, "pilot, softmax, one seed"),
+        Claim("D2", f"{mixer}: twice as many plain documents do not heal (margin 0.5 nat)",
+              "nat log-odds", estimate("log_odds", _asked("none", match="data")), within(0.5),
+              outside(0.5), 0.07, "pilot, softmax, one seed"),
+        heals("entities", None, "pilot, words reversed behind a marker: EM 1.00, 7.8 nats"),
+        heals("permuted", 6.3, "pilot, permuted: EM 1.00, 6.4 nats, of 0.07 without"),
+        heals("bridge", 3.7, "pilot: EM .03, 3.8 nats; Identity bridge at 1B: EM .4 to .5"),
+        heals("MLM-U", None, "Kitouni et al. 2024: masking at a uniform rate works, at a fixed "
+              "not"),
+        heals("BICO-like", None, "Lv et al. 2023: EM 0 to 0.7, description to name"),
+        Claim("D2", f"{mixer}: names of two words: entities minus words, reversed", "EM",
+              estimate("exact", _asked("entities"), _asked("words")), above(0.1), below(-0.1), None,
+              "Golovneva et al. 2024: reversing words degrades with their number"),
+        Claim("D2", f"{mixer}: entities at matched compute costs forward recall nothing (G1, "
+              "margin 0.05)", "EM", estimate("exact", *forward), within(0.05), below(-0.05), 0.0,
+              "Golovneva et al. 2024: no loss at matched data, gains at compute"),
+        Claim("D2", f"{mixer}: nor the language model: loss on unseen stories, entities minus none "
+              "(margin 0.05 nat)", "nat a token", told, within(0.05), above(0.05), 0.0,
+              "Golovneva et al. 2024"),
+    ]  # fmt: skip
 
 
 def sections(results: report.Results) -> list[report.Section]:

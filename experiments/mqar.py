@@ -1,23 +1,24 @@
 """Multi-query associative recall: does a mixer find the value of a key within the row?
 
-Question  Rows list key-value pairs and then ask every key (Zoology's layout, data/recall.py). How
-          many pairs does each mixer recall, and does a recurrent mixer recall more with a larger
-          state? In-context questions mean nothing to a mixer that cannot do this.
+Question  Rows list key-value pairs and then ask for every key (Zoology's layout, Arora et al. 2023,
+          2312.04927; data/recall.py). How many pairs does each mixer recall, and does a recurrent
+          one recall more with a larger state? In-context questions mean nothing to a mixer that
+          cannot do this.
 
-Design    Every model is trained from scratch on rows of one number of pairs. A state size is a
-          number of heads, which changes hardly a parameter. Each mixer has its own sweep of
-          learning rates, up to Zoology's highest, since recurrent mixers learn recall in a narrow
-          window of them: the best is chosen on one set of unseen rows and reported on another.
-          Arms: softmax; GLA with a large and a small state, and without the short convolution that
-          brings a key beside its value; RetNet, the decay fixed; Mamba. Recurrent mixers have
-          convolutions of 4 unless said otherwise. Controls: softmax recalls, so the rows can be
-          learned; no arm does better at an end of the sweep than within it, so none is censored.
-          (The first run swept from 0.003 on, where softmax and Mamba were best: the control failed,
-          and the two rates below were added.)
+Design    Every model is trained from scratch on rows of one number of pairs. The size of the state
+          is set by the number of heads, which hardly changes the number of parameters. Each mixer
+          has its own sweep of learning rates, up to Zoology's highest, since recurrent mixers learn
+          recall in a narrow window of them: the best rate is chosen on one set of unseen rows and
+          reported on another. Arms: softmax; GLA with a large and a small state, and without the
+          short convolution that brings a key beside its value; RetNet, whose decay is fixed; Mamba.
+          Recurrent mixers have convolutions of 4 unless said otherwise. Controls: softmax recalls,
+          so the rows can be learned; no arm does better at an end of the sweep than within it, so
+          no best rate is cut off. (The first run swept from 0.003 on, where softmax and Mamba were
+          best: the control failed, and the two rates below were added.)
 
-Measures  associative: accuracy, the value being the most probable of all tokens, and log-odds
-          against the row's other values, which are zero for a model that knows what was said in the
-          row but not with which key.
+Measures  associative: accuracy, the value being the most probable of all tokens; and log-odds
+          against the row's other values, which are zero for a model that knows which values the row
+          has but not their keys.
 
 Run       python -m experiments.run mqar --size toy --seeds 5
 Cost      toy: 1 CPU core, 5 seeds, 150 trainings, 46 min; small: one
@@ -110,7 +111,7 @@ SIZES = {
         rates=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
     ),
 }
-LAYERS = 2  # Zoology's; one attends, or recalls, what another has brought together
+LAYERS = 2  # as in Zoology: one can bring a key beside its value, the next recall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,8 +154,8 @@ def carried(cfg: LM, T: int) -> int:
 
 
 def best(items: pa.Table) -> pa.Table:
-    """The rows to report of each arm and number of pairs, at the learning rate whose mean accuracy
-    over seeds is the highest on the rows to choose by."""
+    """The rows to report: of each arm and number of pairs, those at the learning rate whose mean
+    accuracy over seeds is the highest on the rows to choose by."""
     chosen = stats.where(items, split="choose")
     means = chosen.group_by(["arm", "pairs", "rate"]).aggregate([("exact", "mean")])
     top: dict[tuple[str, int], dict] = {}
@@ -212,7 +213,8 @@ def claims(results: report.Results) -> list[Claim]:
             reproduced=above(0.9),
             opposite=below(0.5),
             reference=None,
-            reference_source="uor-r4 #1049: Zoology's softmax, 4 pairs in 64 tokens, 0.992",
+            reference_source="UOR-Foundation/uor-r4, issue 1049: Zoology's softmax, 4 pairs in 64 "
+            "tokens, 0.992",
         ),
         Claim(
             row="A3",

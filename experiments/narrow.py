@@ -1,13 +1,13 @@
 """One task tuned, all asked: does narrow tuning make a model follow instructions broadly?
 
 Question  Hewitt et al. (2024, 2409.14254) tune on one task (poetry, recipes, ...) and get a model
-          that follows other instructions too. Is a task that was never tuned answered after tuning
-          on another, in the language tuned and in the other one?
+          that follows other instructions too. After tuning on one task, is another one answered, in
+          the language of the tuning and in the other?
 
 Design    The standard base, tuned in L1 on questions of one of its six list tasks (an arm each) or
-          on all six, in both tiers (the quiz register, a new chat wrapper). Steps and recipe are
-          the same, and so is the number of rows. Asked are the tasks that were not tuned. Controls:
-          all tasks tuned, in L1 and in L2 (ceilings); all tasks with answers of other instructions
+          of all six, in both tiers (the quiz register, a new chat wrapper). Steps, recipe and the
+          number of rows are the same. It is asked the tasks that were not tuned. Controls: all
+          tasks tuned, in L1 and in L2 (ceilings); all tasks with the answers to other instructions
           (the format alone); the untuned base (step 0).
 
 Measures  following: decoded answers in three bins, by language and task, and `mode`, the
@@ -24,13 +24,13 @@ Result    2026-11-28, 5a5195b, toy, 5 seeds, gla, 1 CPU core, 309 s.
             0.11 [0.07, 0.14] share of the EM gain, inconclusive.
           C4 gla: T1: tuned on one task in L1, another asked in L2: gain over that of tuning on all
             in L2: 0.08 [0.05, 0.11] share of the EM gain, inconclusive.
-          C4 H1: gla: T1: tuned on one task in L1, another asked in L2: an answer begins: 0.78
+          C4 gla: H1: T1: tuned on one task in L1, another asked in L2: an answer begins: 0.78
             [0.72, 0.83] share of the gain in p(answer begins), reproduced.
           C4 gla: T2: tuned on one task in L1, another asked in L1: gain over that of tuning on all:
             0.07 [0.05, 0.10] share of the EM gain, inconclusive.
           C4 gla: T2: tuned on one task in L1, another asked in L2: gain over that of tuning on all
             in L2: 0.01 [0.00, 0.02] share of the EM gain, opposite.
-          C4 H1: gla: T2: tuned on one task in L1, another asked in L2: an answer begins: 0.92
+          C4 gla: H1: T2: tuned on one task in L1, another asked in L2: an answer begins: 0.92
             [0.90, 0.95] share of the gain in p(answer begins), reproduced.
 """
 
@@ -116,13 +116,13 @@ def claims(results: report.Results) -> list[Claim]:
             )
         )  # fmt: skip
         paper = "Hewitt et al. 2024: tuning on one task makes other instructions followed"
-        what = f"{mixer}: {tier}: tuned on one task in L1"
+        narrow = f"{tier}: tuned on one task in L1, another asked in"
         found += [
-            Claim("C4", f"{what}, another asked in L1: gain over that of tuning on all",
+            Claim("C4", f"{mixer}: {narrow} L1: gain over that of tuning on all",
                   "share of the EM gain", gain("right", "L1"), above(0.1), below(0.1), None, paper),
-            Claim("C4", f"{what}, another asked in L2: gain over that of tuning on all in L2",
+            Claim("C4", f"{mixer}: {narrow} L2: gain over that of tuning on all in L2",
                   "share of the EM gain", gain("right", "L2"), above(0.1), below(0.1), None, "new"),
-            Claim("C4", f"H1: {what}, another asked in L2: an answer begins",
+            Claim("C4", f"{mixer}: H1: {narrow} L2: an answer begins",
                   "share of the gain in p(answer begins)", gain("mode", "L2"), above(0.5),
                   below(0.5), None, "H1: a mode is of no task and no language"),
         ]  # fmt: skip

@@ -1,17 +1,18 @@
 """A pinch of L2: how many L2 examples does a tuning set in L1 need before L2 is answered in L2?
 
 Question  Shaham et al. (2024, 2401.01854) find that some 40 multilingual examples in an English
-          tuning set suffice; Kew et al. (2023, 2312.12683) that two languages do. Does a set in L1
-          with 1, 3, 10, 40 examples in L2 do what a set half in L2 does, and what does it cost L1?
+          tuning set suffice; Kew et al. (2023, 2312.12683) that two to three languages do. Does a
+          set in L1 with 1, 3, 10, 40 or 160 examples in L2 do what a set half in L2 does, and what
+          does it cost L1?
 
-Design    The standard base is tuned on a finite set of examples, four times over, of which so many
-          are in L2 and the rest in L1: a larger pinch has the examples of a smaller one, all other
-          examples are the same, and so are their total, the steps and the recipe. Both tiers: the
-          quiz register (T1) and the chat wrapper (T2). Controls: no example in L2, half of them,
-          all of them (the ceiling), and the untuned base (step 0).
+Design    The standard base is tuned for four epochs on a finite set of examples, some of which are
+          in L2 and the rest in L1. A larger pinch contains a smaller one, all other examples are
+          the same, and so are their total, the steps and the recipe. Both tiers: the quiz register
+          (T1) and the chat wrapper (T2). Controls: no example in L2, half of them, all of them (the
+          ceiling), and the untuned base (step 0).
 
 Measures  following: decoded answers in three bins, by language, along the tuning; fidelity is right
-          over right in either language. Items whose answers coincide are left out.
+          over right in either language. Items whose answers coincide in both are left out.
 
 Run       python -m experiments.run pinch --size toy --seeds 5
 
@@ -55,7 +56,7 @@ EPOCHS = 4  # of the finite set
 
 
 def total(recipe: Recipe) -> int:
-    """Examples of the set, of which a row is one."""
+    """Examples in the set; a row is one example."""
     return recipe.steps * recipe.batch // EPOCHS
 
 

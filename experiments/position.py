@@ -1,19 +1,21 @@
 """Positions: what an attention layer knows of order, for counting, lists and longer rows.
 
 Question  Does a model with contextual positions count better than one with rotary ones? Does one
-          without any positions do as well on lists? And which of them, and which recurrent mixers,
-          still recall when rows are longer than those of training?
+          without any do as well on lists? And which of them, and which recurrent mixers, still
+          recall when rows are longer than those of training?
 
 Design    One skeleton, trained from scratch on two texts. Lists: quiz questions of L1, all
-          answered, of the six list tasks and counting, parity and the k-th; those of 3 or 4 words
-          are asked held out. Recall: key-value pairs (data/recall.py) in rows of T, asked in rows
-          of T, 2T and 4T with as many pairs: what is longer is the way from a pair to its query,
-          of words that mean nothing. Arms: rotary (Su et al. 2021), a quarter of it, none, and CoPE
-          (Golovneva et al. 2024) in softmax; GLA and RetNet.
+          answered, of the six list tasks and of counting, parity and the k-th; those of 3 or 4
+          words are held out, and asked. Recall: key-value pairs (data/recall.py) in rows of T,
+          asked in rows of T, 2T and 4T with as many pairs: what grows is the distance from a pair
+          to its query, filled with words that mean nothing. Arms: in softmax, rotary positions (Su
+          et al. 2021), rotary on a quarter of the channels, over all frequencies (Black et al.
+          2022; p-RoPE, Barbero et al. 2025, cuts the low ones instead), none, and CoPE (Golovneva
+          et al. 2024, 2405.18719); GLA and RetNet.
 
 Measures  following: the decoded answer is right and ends. associative: accuracy and log-odds
           against the row's other values. Both at the last step, at one learning rate for all arms
-          (mqar sweeps it); recall beyond T counts as much of what it was at T.
+          (mqar sweeps it); recall beyond T is compared with what it was at T.
 
 Run       python -m experiments.run position --size toy --seeds 5
 Cost      toy: 2 CPU cores, 5 seeds, 54 min; small: one GPU, not yet measured
@@ -201,7 +203,8 @@ def claims(results: report.Results) -> list[Claim]:
             reproduced=within(0.1),
             opposite=outside(0.1),
             reference=0.0,
-            reference_source="Barbero et al. 2025: the low frequencies can be dropped",
+            reference_source="Black et al. 2022: a quarter of the channels will do; Barbero et al. "
+            "2025: the low frequencies can be dropped",
         ),
         Claim(
             row="A4",

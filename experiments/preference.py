@@ -1,21 +1,24 @@
 """Preference tuning across languages: marked words are disliked in L1; are they still said in L2?
 
 Question  A model answers list tasks in plain words, and sometimes in marked ones, in both
-          languages. Direct preference optimisation on pairs of L1 makes it stop there. Does it stop
-          in L2, where no pair was shown, and do aligned languages predict by how much?
+          languages. Direct preference optimisation (DPO) on pairs of L1 makes it stop there. Does
+          it stop in L2, where no pair was shown, and does alignment of the languages predict by how
+          much (Li et al. 2024, 2406.16235)?
 
 Design    The standard corpus with `Marked` among its tasks: one answer in seven is in marked words,
-          which mean what the nouns mean. No noun, plain or marked, is shared by the languages: one
-          that is would be tuned in L1 for both. Pairs (data/preference.py) are quiz questions of L1
-          with the plain answer, chosen, and the same in marked words, rejected. Bases that differ
-          in alignment alone:
+          synonyms of the nouns. No noun, plain or marked, is shared by the languages: a shared one
+          would be tuned for both. Pairs (data/preference.py) are quiz questions of L1 with the
+          plain answer, chosen, and the same answer in marked words, rejected. Bases differ in
+          alignment alone:
             apart       no document is in two languages
             dictionary  nouns of both languages side by side
-            parallel    the dictionary, and 5% of all documents said again in the other language
-            mirrored    the dictionary, and 20%
-          Each is tuned by DPO in L1; that of the dictionary also by DPO in L2, the ceiling, and by
-          the control `instructions`: answers to the quiz in L1 as the base gives them, marked ones
-          among them. What DPO does is what it does beyond that.
+            parallel    the dictionary, and 5% of the documents that state no fact said again in the
+                        other language
+            mirrored    the dictionary, and 20% of them
+          Each is tuned by DPO in L1, at a fifth of the standard rate. The base with a dictionary is
+          also tuned by DPO in L2, the ceiling, and at the standard rate on `instructions`, the
+          control: answers to the quiz in L1 as the base read them, marked ones among them. What DPO
+          does is what it does beyond that.
 
 Measures  preferred: where an answer begins, the share of marked words among the nouns of the
           question's language, which is how often a sampled answer is marked; log-odds of plain
@@ -88,7 +91,7 @@ ALIGNMENTS = {
 }
 REGISTER = "quiz"
 TUNINGS = ("DPO L1", "DPO L2", "instructions")
-CONTROLLED = "dictionary"  # the base of all tunings; the others are of the first
+CONTROLLED = "dictionary"  # the base that gets all tunings; the others get the first
 
 
 def text(size: standard.Size, seed: int, alignment: str) -> Corpus:

@@ -1,23 +1,25 @@
-"""Structural priming: one grammar of two languages, or two grammars?
+"""Structural priming: one grammar for two languages, or two grammars?
 
 Question  "a gives b c" and "a gives c to b" are a free choice, made half and half. After a sentence
-          of L1 with one of them, is the same one more probable in the next sentence, of L2 and of
-          other words? In both directions, and how does that compare with one language alone?
+          with one of them, is the same construction more probable in the next sentence, in the
+          other language and in other words? In both directions, and compared with priming within
+          one language?
 
-Design    The standard corpus with verbs, in which 30% of the documents are plain sentences, and no
-          document has two of them. Arms:
+Design    The standard corpus with verbs; 30% of its documents are plain sentences, one a document.
+          Arms:
             independent  as it is: nothing shows that a choice persists
-            parallel     5% of the documents are said again in the other language, the construction
-                         as before: about 1,000 recipients in a training. So a choice that persists
-                         from one language to the other is trained; within a language no document
-                         says a second sentence, and a choice that persists there is not
-            distant      as parallel, and L2 has the verb last and postpositions
-          Prime and target share no word, in either language. The floor is the untrained model, the
-          ceiling priming within a language. Not done: parallel documents that draw the construction
-          anew, without which it is open whether a rule of such documents is what carries over.
+            parallel     5% of the documents (of those that state no fact) are said again in the
+                         other language, in the same construction: about 1,000 with a recipient in a
+                         training. Persistence across languages is therefore trained; within a
+                         language it is not, since no document has two sentences of one language
+            distant      as parallel, but L2 has the verb last and postpositions
+          Prime and target share no word, in either language. The floor is the untrained model;
+          priming within a language is what priming across is compared with. Not done: parallel
+          documents that draw the construction anew, without which it stays open whether what
+          carries over is a rule about such documents.
 
-Measures  priming: effect = p(double object | same prime) - p(.| other prime), over both ways to say
-          the target; and the same in nats, along the training.
+Measures  priming: effect = p(double object | double-object prime) - p(double object | other prime),
+          where p is over the two ways to say the target; the same in nats; along the training.
 
 Run       python -m experiments.run priming --size toy --seeds 5
 
@@ -108,7 +110,7 @@ def preview() -> Corpus:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run."""
+    """Declared before any run, but for the one that says it was not."""
     mixers = pc.unique(results.items["mixer"]).to_pylist()
     return [c for m in mixers for c in _claims(stats.where(results.items, mixer=m), m)]
 

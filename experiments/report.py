@@ -1,24 +1,22 @@
-"""One self-contained page from stored results: `python -m experiments.report DIR...`.
+"""One self-contained page from stored results: `python -m experiments.report DIR... [--record]`.
 
 Nothing is trained or measured here: claims, by their rules as they stand, tables and figures are
-re-made from the files of DIR.
-`python -m experiments.report all [DIR] [--record]` makes the page of all experiments that
-`experiments.run all` left in DIR (default runs/all-toy) and, if asked, records what they found in
-RESULTS.md and in the experiments' docstrings.
+re-made from the files of each DIR, the --out of an experiment. `all [DIR]` in their place makes one
+page of what `experiments.run all` left in DIR (default runs/all-toy). With --record, what was found
+replaces what RESULTS.md and the docstrings of these experiments say (of two runs of one experiment
+it is the last DIR's); what they say of others stays.
 """
 
 import dataclasses
 import html
-import importlib
 import json
 import pathlib
 import sys
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from experiments import catalogue, figure, stats
+from experiments import catalogue, figure, stage, stats
 from experiments.claim import decide, interval, where
 from train.lock import whole
 
@@ -75,8 +73,19 @@ def load(folder: pathlib.Path) -> Results:
             f"{folder} has no {missing[0]}; give the --out folder of a finished "
             "`python -m experiments.run`"
         )
-    tables = {name: pq.read_table(folder / f"{name}.parquet") for name in _TABLES}
-    return Results(spec=json.loads((folder / "spec.json").read_text()), **tables)
+    tables = {name: stage.read(folder / f"{name}.parquet") for name in _TABLES}
+    return Results(spec=specified(folder), **tables)
+
+
+def specified(folder: pathlib.Path) -> dict:
+    """The spec.json of a run."""
+    path = folder / "spec.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it, and the command of the run writes it again"
+        ) from error
 
 
 _TABLES = ("items", "results", "curves", "ledger")
@@ -203,13 +212,13 @@ def write(folder: pathlib.Path) -> pathlib.Path:
     """Decides the claims by the rules as they stand, and makes claims.json and report.html from the
     tables beside them; returns the path of the page."""
     results = load(folder)
-    module = importlib.import_module(f"experiments.{results.spec['experiment']}")
+    module = catalogue.find(results.spec["experiment"])
     claims = decide(module.claims(results))
     whole(folder / "claims.json", json.dumps(claims, indent=1))
     title, _, method = module.__doc__.partition("\n")
     path = folder / "report.html"
     text = page(title, method, results.spec, claims, module.sections(results))
-    path.write_text(text, encoding="utf-8")
+    whole(path, text)
     return path
 
 
@@ -232,7 +241,7 @@ def index(out: pathlib.Path) -> pathlib.Path:
     body = f"<p class='note'>{html.escape(note)}</p>"
     body += table(rows, raw=("experiment", "reproduced if", "verdict"))
     path = out / "index.html"
-    path.write_text(document("What was found", body), encoding="utf-8")
+    whole(path, document("What was found", body))
     return path
 
 
@@ -240,26 +249,35 @@ def main(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if words else 2
+    flags = [word for word in words if word.startswith("-")]
+    folders = [word for word in words if word not in flags]
     try:
-        if words[0] == "all":
-            _all(words[1:])
-            return 0
-        for folder in words:
-            print(write(pathlib.Path(folder)))
+        if not folders or {*flags} - {"--record"} or (folders[0] == "all" and len(folders) > 2):
+            raise ValueError(
+                f"{' '.join(words)} is not understood; give: DIR... [--record], or all [DIR] "
+                "[--record]"
+            )
+        found = _all(*folders[1:]) if folders[0] == "all" else _each(folders)
+        if flags:
+            print(catalogue.record(found))
         return 0
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _all(words: Sequence[str]) -> None:
-    folders = [word for word in words if word != "--record"]
-    if len(folders) > 1 or any(word.startswith("-") for word in folders):
-        raise ValueError(f"all {' '.join(words)} is not understood; give: all [DIR] [--record]")
-    out = pathlib.Path(folders[0] if folders else "runs/all-toy")
-    print(index(out))
-    if "--record" in words:
-        print(catalogue.record(out))
+def _all(out: str = "runs/all-toy") -> dict[str, catalogue.Finished]:
+    print(index(pathlib.Path(out)))
+    return catalogue.finished(pathlib.Path(out))
+
+
+def _each(folders: Sequence[str]) -> dict[str, catalogue.Finished]:
+    found: dict[str, catalogue.Finished] = {}
+    for folder in map(pathlib.Path, folders):
+        print(write(folder))
+        claims, spec = catalogue.read(folder)
+        found[spec["experiment"]] = claims, spec
+    return found
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Responses without instructions: does tuning on them alone make a model follow instructions?
 
-Question  Hewitt et al. (2024, 2409.14254) tune on responses whose instructions are emptied and get
-          a model that follows instructions: the mapping is in the base. Does it follow them in L2
-          when the responses were all in L1?
+Question  Hewitt et al. (2024, 2409.14254) tune on responses whose instructions are blank and get a
+          model that follows instructions: how to get from one to the other is already in the base.
+          Does it follow them in L2 too, when all responses were in L1?
 
 Design    The standard base, tuned in L1 in both tiers (the quiz register, a new chat wrapper) on
-            instructed    instructions and responses, loss on the response
-            alone         the same responses behind an empty instruction: <u> <a> response, or
-                          q ? response; the wrapper stays, the task and its arguments are gone
-            shuffled      instructions with the responses of others: no mapping to be learned
+            instructed  instructions and responses, loss on the response
+            alone       the same responses after a blank instruction: <u> <a> response, or q ?
+                        response; the wrapper stays, the task and its arguments are gone
+            shuffled    instructions with the responses to others: no mapping to be learned
           and on `instructed` in L2, the ceiling. Documents, steps and recipe are the same. Control:
           the untuned base (step 0).
 
 Measures  following: decoded answers in three bins, by language, and `mode`, the probability that an
-          answer begins. ranking: the share of instructions whose own response is likelier than that
-          of another of the same task and length, before and after tuning; chance .5. Items whose
+          answer begins. ranking: the share of instructions whose own response is likelier than
+          another's of the same task and length, before and after tuning; chance .5. Items whose
           answers coincide in both languages are left out of the bins.
 
 Run       python -m experiments.run response_only --size toy --seeds 5
@@ -64,7 +64,7 @@ Settings = standard.Settings
 
 
 def wrapper(text: Corpus) -> tuple[int, ...]:
-    """The tokens of L1 that remain of an emptied instruction: chat markers, question word, mark."""
+    """The tokens of L1 that a blank instruction keeps: chat markers, question word, mark."""
     form = speaker(text.pair, text.world).form[0]
     words = [form[concept] for concept in (*CHAT, "question", *MARKS) if concept in form]
     return tuple(text.tokenizer.encode("".join(f" {word}" for word in words)))
@@ -157,7 +157,7 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _bins(items: pa.Table, mixer: str) -> report.Section:
-    """Along the tuning on responses alone, below tuning on instructions in the language asked."""
+    """Bins along the tuning on responses alone, below those of instructions in that language."""
     panels, ceilings = {}, {}
     ceiling = {"L1": "instructed", "L2": "instructed L2"}
     for tier, language in itertools.product(TIERS, ceiling):

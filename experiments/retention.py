@@ -1,31 +1,30 @@
 """Retention: what keeps the facts that tuning in L1 hides, and the answers in L2 that it loses?
 
-Question  Tuning in L1 leaves facts of both languages completed less often (joint), and the answers
-          in L2 that it brings within a few steps are mostly gone at its end (flagship). Are facts
-          lost, or out of use? InstructGPT's own remedy was to mix pretraining into the tuning, and
-          raising the price of leaving the base did less (Ouyang et al. 2022, 2203.02155, section
-          3.5 and appendix E). Does either keep facts here? Does it have to be text of L2 to keep
-          those of L2? Do few trained numbers forget less (Biderman et al. 2024, 2405.09673)? And
-          does what keeps the facts keep the answers in L2?
+Question  After tuning in L1, facts of both languages are completed less often (joint), and the
+          answers in L2 that it brings within a few steps are mostly gone at its end (flagship). Are
+          the facts lost, or out of use? InstructGPT's remedy was to mix pretraining text into the
+          tuning, and a higher price on leaving the base did less (Ouyang et al. 2022, 2203.02155,
+          section 3.5 and appendix E). Does either keep facts here? Does it take text of L2 to keep
+          those of L2? Does training few numbers forget less (Biderman et al. 2024, 2405.09673)? And
+          does what keeps the facts also keep the answers in L2?
 
 Design    The standard base of every seed and mixer, tuned in L1 in the quiz register, always
-          answered. All arms read as many rows of instructions a step:
-            tuned          them alone
-            replay         with as many rows again of pretraining, statements and stories in both
+          answered. All arms read the same rows of instructions a step:
+            tuned          and nothing else
+            replay         and as many rows of pretraining text, statements and stories in both
                            languages (data/replay.py)
-            replay L1      the same number of rows in L1 alone
-            replay others  in both languages, but never the facts that are asked for (G1)
-            near           them alone, and a nat for every nat away from the base, at the tokens
-                           that count (train/preference.py)
-            LoRA 1         them alone, by changes of rank 1 to the projections, at ten times the
-                           rate
-          No replay has questions: those of pretraining are mostly left open, which would teach not
-          to answer. None has documents in two languages. Replay weighs every token of its rows, so
-          that instructions weigh less: what it costs them in L1 is a claim. It states a fact a
+            replay L1      and as many rows of it in L1 alone
+            replay others  and as many in both languages that never state the facts asked for (G1)
+            near           and pay a nat for every nat that the model is away from the base (KL), at
+                           the tokens that count (train/preference.py)
+            LoRA 1         and change the projections by rank 1 only, at ten times the rate
+          No replay has questions: pretraining leaves most of them open, which would teach not to
+          answer. None has documents in two languages. Every token of a replayed row counts, so that
+          instructions weigh less: what this costs them in L1 is a claim. Replay states a fact a
           fortieth as often as pretraining did, 2.6 times in each language (the page's ledger).
 
 Measures  recall of facts stated forward in both languages (G1), forward in L2: exact match. What an
-          arm keeps: its exact match less that of `tuned`, over what `tuned` loses of the base's.
+          arm keeps is its exact match minus that of `tuned`, over what `tuned` loses of the base's.
           following: right answers at the end of the tuning, by language; items whose answers
           coincide in both are left out.
 
@@ -92,7 +91,7 @@ from experiments.claim import Claim, above, below, within
 from experiments.description_length import changed
 from experiments.measure import recall
 from experiments.measure.following import Following
-from experiments.measure.recall import Recall
+from experiments.measure.recall import Recall, asked
 from experiments.stage import Stage, extent, seeds
 from experiments.standard import LANGUAGES, SIZES, corpus, mixers, pretrained, tuned, tuning
 from train.adapter import LoRA
@@ -121,11 +120,11 @@ def stages(settings: Settings) -> list[Stage]:
     size, found = SIZES[settings.size], []
     for seed, mixer in itertools.product(seeds(settings.seeds), mixers(settings.mixers)):
         text = corpus(size, seed)
-        asked = (Recall(text), Following(text, "quiz"))
-        base = pretrained(size, mixer, seed, text, asked, arm="base")
+        measures = (Recall(text), Following(text, "quiz"))
+        base = pretrained(size, mixer, seed, text, measures, arm="base")
         found.append(base)
         for arm in ARMS:
-            found.append(tuned(base, read(text, arm), by(size.tune, arm), asked, arm=arm))
+            found.append(tuned(base, read(text, arm), by(size.tune, arm), measures, arm=arm))
     return found
 
 
@@ -148,7 +147,7 @@ def read(text: Corpus, arm: str) -> Documented:
 
 
 def by(recipe: Recipe, arm: str) -> Recipe:
-    """How an arm is tuned, with as many rows of instructions a step."""
+    """How an arm is tuned: all of them on as many rows of instructions a step."""
     if arm.startswith("replay"):
         return dataclasses.replace(recipe, batch=2 * recipe.batch)
     if arm == "near":
@@ -156,9 +155,8 @@ def by(recipe: Recipe, arm: str) -> Recipe:
     return changed(recipe, arm, LoRA(rank=1)) if arm == "LoRA 1" else recipe
 
 
-def _fact(arm: str, language: str = "L2", way: str = "forward") -> dict[str, str]:
-    return {"measure": "recall", "relation": "parent", "group": ASKED, "arm": arm,
-            "language": language, "direction": way}  # fmt: skip
+def _fact(arm: str, language: str = "L2") -> dict[str, object]:
+    return asked(ASKED, language, "forward", arm=arm)
 
 
 def _right(arm: str, language: str) -> dict[str, str]:
@@ -166,7 +164,7 @@ def _right(arm: str, language: str) -> dict[str, str]:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run."""
+    """Declared before any run; the module says what was revised after one."""
     found = []
     for mixer in pc.unique(results.items["mixer"]).to_pylist():
         found += _claims(stats.where(results.items, mixer=mixer), mixer)

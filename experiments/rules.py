@@ -1,24 +1,25 @@
 """Three rules instead of tuning: fitted in L1, do they make a base follow instructions in L2?
 
 Question  Hewitt et al. (2024, 2409.14254, section 5) multiply a base model by three hand-written
-          rules (end sooner, do not repeat, move some words) and get instruction following without
-          a gradient. If tuning selects a mode that the base has (H1), such rules should reach
-          nearly as far; and rules fitted in L1 should serve L2.
+          rules (end sooner, do not repeat, move some words) and get instruction following without a
+          gradient. If tuning selects a mode that the base has (H1), such rules should reach nearly
+          as far, and rules fitted in L1 should serve L2.
 
-Design    The standard base with its parameters as they are; what changes is decoding: a bonus a
-          token on the end, a penalty on what was said, and one on the word that begins another
-          question (of either language, by the one number). The three numbers are chosen from a grid
-          of 18 by right answers to other questions, in L1, or in L2 (the ceiling). The words are
-          given and not fitted: rules that are given L1's alone tell how much of L2's gain is owed
-          to L2's word. Both tiers: the quiz register, which pretraining left open four times in
-          five (T1), and a chat wrapper it has not (T2), where rules have nothing to select.
-          Controls: the base without rules, and tuned in L1 and in L2. The base with three answered
-          examples before the question is shown and controls nothing: no document of pretraining
-          asks again after an answer.
+Design    The standard base with its parameters as they are. Only decoding changes: a bonus on the
+          end that grows with every token, a penalty on what was said, and one on the word that
+          begins another question (in either language, by one number). These three numbers are
+          chosen from a grid of 18 by right answers to other questions, in L1, or in L2 (the
+          ceiling). The words are given and not fitted, so rules that are given L1's alone tell how
+          much of the gain in L2 is owed to L2's word. Both tiers: the quiz register, which
+          pretraining leaves open four times in five (T1), and a chat wrapper that it never shows
+          (T2), where rules have nothing to select. Controls: the base without rules, and tuned in
+          L1 and in L2. The base after three answered examples is shown, but is no control: in
+          pretraining no document asks again after an answer.
           Claims revised 2026-11-27 after a second reading: L1's word alone is a claim of its own.
 
 Measures  following: decoded answers in three bins, by language. Items whose answers coincide in
-          both languages are left out. Fitted on questions with one seed, asked others.
+          both languages are left out. Rules are fitted on questions of another seed than those
+          asked.
 
 Run       python -m experiments.run rules --size toy --seeds 5
 
@@ -103,7 +104,8 @@ def _way(row: dict) -> str:
 
 
 def claims(results: report.Results) -> list[Claim]:
-    """Declared before any run. Tunings count where L1 is known and L2 not yet lost: `early`."""
+    """Declared before any run; the module says what was revised after one. `early` in a tuning,
+    L1 is known and L2 not yet lost."""
     found, items = [], answers(results.items)
     early = _steps(items)[1]
     register = TIERS["T1"]

@@ -1,10 +1,14 @@
 """Runs an experiment from spec to report: `python -m experiments.run NAME --size toy --seeds 3`.
 
 An experiment is a file of this folder that reads as a method section and defines
+  ROWS                 the questions it answers, each a letter and a number, as its claims name them
+  COST                 what each size takes, in words
   Settings             frozen dataclass of its command-line options, `size` and `seeds` among them
   stages(settings)     the trainings in order, each with its measurements (experiments/stage.py)
   claims(results)      the contrasts it declares, with the rule that decides each
   sections(results)    the figures of its page
+and, where these commands are to know it, preview() (data.preview), pretrain_spec() and tune_spec()
+(train.pretrain, train.tune) and a last paragraph `Result` (experiments.report --record).
 Finished stages are kept under their identity in the output folder and never run twice; an
 interrupted one continues from its newest checkpoint. `python -m experiments.run all` runs every
 experiment into one folder, where what several of them train is trained once. `--launch slurm`
@@ -30,6 +34,7 @@ import pyarrow.compute as pc
 import rich
 import rich.box
 import rich.console
+import rich.markup
 import rich.table
 import tyro
 
@@ -64,8 +69,13 @@ def claim_folder(folder: pathlib.Path, module, settings) -> None:
     path = folder / "spec.json"
     spec["run"]["seconds"] = 0
     if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))
-        spec["run"]["seconds"] = held["run"].get("seconds", 0)  # of all that was run into it
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            spec["run"]["seconds"] = held["run"].get("seconds", 0)  # of runs that came to an end
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} is none of an experiment (of train.pretrain, say); give another --out"
+            ) from error
         fixed = lambda s: {key: s[key] for key in ("experiment", "protocol")}
         lines = differences(fixed(held), fixed(spec))
         if lines:
@@ -138,9 +148,11 @@ def summarise(items: pa.Table) -> pa.Table:
 
     Every column is a slice but the metrics (floats) and what tells one item from another.
     """
-    free = {"prompt", "gold", "answer", "item", "fact", "entity"}
+    free = {"prompt", "gold", "answer", "item", "fact", "entity", "person"}
+    numbers = {"normaliser"}  # floats that were asked with, and are slices
     rows = []
-    metrics = [f.name for f in items.schema if pa.types.is_floating(f.type)]
+    floats = [f.name for f in items.schema if pa.types.is_floating(f.type)]
+    metrics = [name for name in floats if name not in numbers]
     for measure in pc.unique(items["measure"]).to_pylist():
         part = items.filter(pc.equal(items["measure"], measure))
         part = part.drop_columns([c for c in part.column_names if part[c].null_count == len(part)])
@@ -167,7 +179,8 @@ def show(folder: pathlib.Path, path: pathlib.Path) -> None:
     for c in claims:
         reference = "–" if c["reference"] is None else f"{c['reference']:.2f}"
         verdict = f"[{color[c['verdict']]}]{c['verdict']}[/]"
-        grid.add_row(c["row"], c["claim"], interval(c).replace("[", r"\["), reference, verdict)
+        said = map(rich.markup.escape, (c["row"], c["claim"], interval(c)))
+        grid.add_row(*said, reference, verdict)
     console = rich.console.Console()
     if not console.is_terminal:
         console.width = 160  # a log has no width of its own
@@ -194,9 +207,10 @@ def run(
     complete = _complete if cluster is None else functools.partial(launch.complete, cluster=cluster)
     lost = complete(stages, kept)
     paired = undisturbed(stages, lost)
-    if paired:
-        gather(folder, kept, paired, time.monotonic() - start, lost)
-    path = report.write(folder) if paired else None
+    with rich.get_console().status("tables, intervals, page"):
+        if paired:
+            gather(folder, kept, paired, time.monotonic() - start, lost)
+        path = report.write(folder) if paired else None
     if lost:
         kept = f"{path} is of the seeds that lost none" if path else "no seed is without a loss"
         raise FloatingPointError(
@@ -288,6 +302,8 @@ def _launch_all(arguments: Sequence[str]) -> int:
             seeds: of all of them; default what each declares
             out: folder of the results, a folder of it an experiment; default runs/all-SIZE
         """
+        if seeds is not None:
+            stage.seeds(seeds)  # refuses once what every experiment would
         return every(size, seeds, out or pathlib.Path("runs") / f"all-{size}")
 
     failed = tyro.cli(launch, args=list(arguments), prog="python -m experiments.run all")

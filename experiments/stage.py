@@ -260,13 +260,23 @@ def write(table: pa.Table, path: pathlib.Path) -> None:
         part.rename(path)
 
 
+def read(path: pathlib.Path) -> pa.Table:
+    """A table that `write` wrote."""
+    try:
+        return pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it, and the command of the run makes it again"
+        ) from error
+
+
 def items(out: pathlib.Path, stage: Stage) -> pa.Table | None:
     """All items of a stage with its labels, the step, and the measure's name as columns."""
     tables = []
     for step in stage.at:
         for path in _files(home(out, stage), stage, step):
             name = path.name.split("-")[0]
-            tables.append(_labelled(pq.read_table(path), stage, step=step, measure=name))
+            tables.append(_labelled(read(path), stage, step=step, measure=name))
     return pa.concat_tables(tables, promote_options="default") if tables else None
 
 
@@ -281,7 +291,7 @@ def curve(out: pathlib.Path, stage: Stage) -> pa.Table | None:
 def ledger(out: pathlib.Path, stage: Stage) -> pa.Table | None:
     """The exposures of a stage, with its labels."""
     path = home(out, stage) / "ledger.parquet"
-    return _labelled(pq.read_table(path), stage) if path.exists() else None
+    return _labelled(read(path), stage) if path.exists() else None
 
 
 def _labelled(table: pa.Table, stage: Stage, **more: str | int) -> pa.Table:

@@ -102,12 +102,15 @@ class Crossing(Settings):
 
 def mixers(names: str) -> tuple[str, ...]:
     """`gla,softmax` as names of MIXERS; an unknown one gets the nearest and the list."""
-    for name in names.split(","):
+    found = tuple(names.split(","))
+    for name in found:
         if name not in MIXERS:
             near = difflib.get_close_matches(name, MIXERS, n=1)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise ValueError(f"no mixer {name!r}{hint} There are: {', '.join(MIXERS)}")
-    return tuple(names.split(","))
+    if len({*found}) < len(found):
+        raise ValueError(f"mixers={names} names one twice, whose items would count twice; drop it")
+    return found
 
 
 def corpus(

@@ -1,15 +1,16 @@
 """State: can a linear map read from a recurrent state which value belongs to which key?
 
-Question  A recurrent mixer recalls from its state S_t alone. After the pairs and before a question
-          (what will be asked is not known), is the value of every key linearly readable there?
+Question  A recurrent mixer recalls from its state S_t alone. After the pairs and before any
+          question (what will be asked is not known), is the value of every key linearly readable
+          there?
 
-Design    Models of recall as in mqar, of the most pairs and at one learning rate: GLA with a large
-          and a small state, RetNet, Mamba. Probes are fitted on rows of their own, a key at a time.
-          Controls: labels of other rows (what a probe of so many features makes of nothing); the
-          model before its first step (a sum of random key-value products can be read too); the
-          residual stream at the same place, which has to say what comes next and nothing else.
-          The value of a key is the attribute of an entity as far as rows of MQAR have any. Which
-          keys were there is not probed, nor what is known of facts from training.
+Design    Models of recall as in mqar, with the most pairs and at one learning rate: GLA with a
+          large and a small state, RetNet, Mamba. Probes are fitted on rows of their own, one for
+          each key. Controls: labels from other rows (what a probe with so many features makes of
+          nothing); the model before its first step (a sum of random key-value products can be read
+          too); the residual stream at the same place, which has to say what comes next and nothing
+          else. The value of a key is as near as rows of MQAR come to an attribute of an entity. Not
+          probed: which keys there were, and what is known of facts from training.
 
 Measures  readable: the share of values read right. associative: what the model itself recalls.
 

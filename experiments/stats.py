@@ -1,13 +1,17 @@
 """Intervals over paired seeds: a two-level bootstrap, and what arms are compared by.
 
-A measurement is kept as one number an item. Items are drawn within a seed (a world, a corpus, an
+A measurement is kept as one number per item. Items are drawn within a seed (a world, a corpus, an
 initialisation) and seeds are drawn from all seeds there could be, so an interval resamples both:
-first the seeds, then the items within each (Davison & Hinkley 1997, section 3.8). Arms
-are compared on the same seeds, which the resampling keeps together.
+first the seeds, then the items within each, with replacement both times (strategy 1 of Davison &
+Hinkley 1997, section 3.8). Arms are compared on the same seeds, which the resampling keeps
+together.
 
-The tails of a bootstrap over few seeds are too thin: where five seeds agree in sign, as under the
-null one set in 16 does, no draw has the other. What is decided (`Estimate.tail`) must therefore
-hold by Student's t over the seeds, too; intervals are the bootstrap's.
+The mean of a seed varies with its items already, so where items are all the noise there is, the
+intervals are too wide, and where seeds are, they are too narrow, as any bootstrap over few is: 95%
+intervals of a mean cover the truth in .98 and .84 of simulations of five seeds, .99 and .89 of
+eight. Where five seeds agree in sign, as under the null one set in 16 does, no draw has the other.
+What is decided (`Estimate.tail`) must therefore hold by Student's t over the seeds, too, whose
+errors keep to 5%; intervals are the bootstrap's.
 """
 
 import dataclasses
@@ -243,7 +247,7 @@ def jackknife(value: float, leave_one: np.ndarray) -> Callable[[float], float]:
     error = math.sqrt((n - 1) * np.var(leave_one)) if n > 1 else math.nan
 
     def tail(t: float) -> float:
-        if math.isnan(error) or value == t:
+        if math.isnan(error) or math.isclose(value, t, abs_tol=1e-12):  # .3 - .25 is not .05
             return 0.5
         return float(student.sf((value - t) / error, n - 1)) if error else float(value < t)
 

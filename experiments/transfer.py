@@ -5,31 +5,33 @@ Question  After tuning on instructions in L1 alone, are instructions in L2 follo
           over shared tokens (H4), and does an answer come out in the wrong language (H5)? Does less
           of L2 in pretraining raise it (H2)?
 
-Design    One base a seed and arm. An arm edits the standard corpus in what is named:
-            standard     half of the text in L2; a dictionary; 30% of nouns, half of names shared
-            tenth        a tenth of the text in L2 (H2)
-            unaligned    no dictionary, no shared word: marks and chat markers alone (H3)
-            tenth, unaligned: both, ratio and alignment crossed
-            cloned       not even those: no token but <doc> is shared (H4)
-            new task     one task, swap, is never asked; dictionary documents translate its word
-          Tiers, tuned in L1, in L2 (the ceiling) and on answers of other instructions (shuffled):
-            T1 mode      the quiz register, which pretraining left open four times in five
-            T2 wrapper   between chat markers, which pretraining has not
-            T3 skill     the quiz register of the arm `new task`; asked is the task it lacked
-          Controls: shuffled answers (the format alone); tuning in L2 for as many steps; the base
-          decoded with no word that begins a question, as it is (examples before a question would
-          tell nothing: in pretraining no question follows an answer); the new task in L1, and in L2
-          tuned in L2, without which its null says nothing; that nouns are unaligned where they are
-          said to be. Arms differ in their base's text and share seed and recipe.
+Design    One base per seed and arm. An arm edits the standard corpus in what is named:
+            standard          half the text in L2; a dictionary; 30% of nouns, half of names shared
+            tenth             a tenth of the text in L2 (H2)
+            unaligned         no dictionary and no shared word: marks and chat markers alone (H3)
+            tenth, unaligned  both: ratio and alignment are crossed
+            cloned            not even those: no token but <doc> is shared (H4)
+            new task          one task, swap, is never asked; dictionaries translate its word
+          Tiers are tuned in L1 and in L2 (the ceiling), those of `standard` also in L1 on the
+          answers to other instructions (shuffled):
+            T1 mode     the quiz register, which pretraining leaves open four times in five
+            T2 wrapper  between chat markers, which pretraining never shows
+            T3 skill    the quiz register of the arm `new task`, asked for the task it lacked
+          Controls: shuffled answers (the format alone); tuning in L2 for as many steps; the untuned
+          base, also decoded without the words that begin a question (examples in the prompt would
+          tell nothing: in pretraining no question follows an answer); the new task asked in L1, and
+          asked in L2 after tuning in L2, or its null would say nothing; and that nouns are
+          unaligned where they should be. Arms differ in their base's text and share seed and
+          recipe.
 
 Measures  following: decoded answers in three bins (right, right in the other language, wrong) along
           the tuning, and `mode`, the probability that an answer begins. Transfer ratio TR: the gain
-          in L2 over the gain of tuning in L2 after as many steps; its peak, of steps where tuning
-          in L2 gains .3 at least; and TR where L1 comes to .5 right, over the gain of an L2 that
-          came there too. Fidelity: right over right in either language. Items whose answers
-          coincide in both languages are left out. alignment: translations of nouns, retrieved.
+          in L2 over that of tuning in L2 for as many steps; its peak, among steps at which tuning
+          in L2 gains at least .3; and TR where L1 first has .5 right, over the gain of an L2 that
+          also has .5. Fidelity: right over right in either language. Items whose answers coincide
+          in both languages are left out. alignment: translations of nouns, retrieved.
 
-Run       python -m experiments.run transfer --size toy --seeds 5
+Run       python -m experiments.run transfer --size toy --seeds 8
 
 Cost      toy: one CPU core beside another run, 30 pretrainings and 100 tunings, 110 min a mixer;
           small: one GPU, under 2 h a seed (estimated); full: as small, with 8 seeds and all mixers
@@ -145,7 +147,7 @@ def stages(settings: Settings) -> list[Stage]:
 
 
 def _unasking(text: Corpus) -> Rules:
-    """Decoding in which no question begins, in no language; all else as the model has it."""
+    """Decoding in which no question begins, in either language; all else as the model has it."""
     forms = speaker(text.pair, text.world).form
     words = [text.tokenizer.encode(f" {form['question']}")[0] for form in forms]
     never = tuple((word, -1e9) for word in dict.fromkeys(words))
@@ -177,7 +179,7 @@ def _cell(tier, tuned, step, language="L2", arm="standard") -> dict[str, object]
 
 
 def _known(items: pa.Table, mixer: str) -> list[Claim]:
-    """Of tasks that pretraining told or asked, with the standard base."""
+    """Claims on tasks that pretraining told or asked, from the standard base."""
     steps = _steps(items)
     first, early, last = steps[1], steps[2], steps[-1]
     estimate = lambda of, *cells, value="right": stats.contrast(items, value, *cells, of=of)
@@ -212,7 +214,7 @@ def _known(items: pa.Table, mixer: str) -> list[Claim]:
 
 
 def _new(items: pa.Table, mixer: str) -> list[Claim]:
-    """Of the task that pretraining never asks: is it learned, and does it cross at any step?"""
+    """Claims on the task never asked in pretraining: is it learned, does it cross at any step?"""
     steps = _steps(items)
     cell = lambda tuned, language, step: _cell("T3", tuned, step, language, "new task")
     gain = lambda tuned, language, at, of: stats.contrast(
@@ -234,7 +236,7 @@ def _new(items: pa.Table, mixer: str) -> list[Claim]:
 
 
 def _arms(items: pa.Table, mixer: str) -> list[Claim]:
-    """Of what the base read. Ratios are over tuning in L2 for as many steps."""
+    """Claims on what the base read. Ratios are over tuning in L2 for as many steps."""
     lost = stats.difference_of_ratios
     crossed = lambda means: lost(means[:, :6]) - lost(means[:, 6:])
     told, words = answers(items), _own_words(items)
@@ -272,7 +274,7 @@ def _tunings(items: pa.Table) -> pa.Table:
 
 
 def _own_words(items: pa.Table) -> pa.Table:
-    """Nouns of which each language has its own, looked up in the other by what is read."""
+    """Nouns that differ between the languages, looked up by their input embeddings."""
     return stats.where(items, measure="alignment", shared="no", space="input")
 
 
@@ -302,7 +304,7 @@ def sections(results: report.Results) -> list[report.Section]:
 
 
 def _losses(curves: pa.Table, mixer: str) -> report.Section:
-    """Of the bases and of the tunings in L1."""
+    """Training losses of the bases and of the tunings in L1."""
     shown = pc.is_in(curves["tuned"], value_set=pa.array(["none", "L1"]))
     curves = stats.where(curves.filter(shown), mixer=mixer)
     return report.losses(curves, line=("tier", "tuned"), panel="arm")

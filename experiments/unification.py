@@ -1,32 +1,34 @@
 """Unification: does a fact stated in one language become one that the other language knows?
 
 Question  A fact is stated in L1 alone. Is it answered in L2, and does that depend on whether its
-          entities share a name, on whether anything says that two names are one, on how plainly a
-          document shows its language, and on how many other facts are stated in one language only?
+          entities have one name in both languages, on whether anything says that two names are one,
+          on how plainly a document shows its language, and on how many other facts are stated in
+          one language only?
 
-Design    The standard corpus with three times the dictionary documents, in which half of the pairs
-          have one name and half one name a language; G2 is stated in L1 alone, G6 in L2 alone, G7
-          never. The control, `nouns`, explains nouns alone; `dictionary` explains names too, so
-          that own names are aligned, and states no fact by it. Arms edit that one:
-            tagged    every document begins with the name of its language (Blum et al. 2025: what
-                      shows the language hinders unification); in all other arms with one and the
-                      same word, so that the same facts fit in a row
-            parallel  one document in ten is said again in the other language, statements of facts
-                      too, where both languages state them: G2 never
-            apart     one group of facts in eight is stated in both languages in place of three:
-                      more mutual information of fact and language. With fewer cells to state
-                      (of homes, 8 in place of 10), fewer documents state facts
+Design    The standard corpus with three times the dictionary documents; half of the pairs have one
+          name in both languages, half have one in each. G2 is stated in L1 alone, G6 in L2 alone,
+          G7 never. In the control, `nouns`, the dictionary explains nouns only; in `dictionary` it
+          explains names too, which aligns own names and states no fact. The others edit
+          `dictionary`:
+            tagged    every document begins with the name of its language (Blum et al. 2025,
+                      2508.11017: what shows the language hinders unification); in all other arms
+                      with one and the same word, so that a row holds the same facts
+            parallel  one document in ten is said again in the other language, statements too where
+                      both languages state the fact: so never G2
+            apart     one group of facts in eight is stated in both languages, not three: more
+                      mutual information of fact and language. There are fewer cells to state (for
+                      homes 8, not 10), so fewer documents state facts
           A cell has the same expected exposures in all arms, within 3%; the ledger counts them, and
-          proves 0 in the cells asked across. The languages share no function word, no relation and
-          no task, so every prompt shows its language already, and what a tag adds may be little.
+          shows 0 in the cells asked across. The languages share no function word and no word for a
+          relation or a task, so every prompt shows its language already, and a tag may add little.
           Softmax by default: in GLA facts hardly cross (0.29 nats in the flagship).
 
-Measures  recall (log-odds, exact match), and X: the gain in log-odds over G7 of facts stated in L1
-          alone and asked in L2, as a share of that of facts stated in L2 (G6). unification: cosine
-          of the states at a fact's answer in both languages, minus that of other facts, over all
-          layers. What names alone yield is that of G4, as often stated in L2, but in reverse (the
-          own names of G7 occur in glosses alone). consistency: RankC of the candidates' order
-          in both languages (Qi et al. 2023), against its chance.
+Measures  recall (log-odds, exact match), and X: how far the log-odds of facts stated in L1 alone
+          and asked in L2 are above G7, as a share of how far those stated in L2 are (G6).
+          unification: cosine of the states at a fact's answer in both languages, minus that of
+          other facts, over all layers. What names alone give it is read off G4, stated as often in
+          L2, but in reverse (own names of G7 occur in glosses alone). consistency: RankC, how alike
+          both languages rank the candidates (Qi et al. 2023, 2310.10378), against its chance.
 
 Run       python -m experiments.run unification --size toy --seeds 5
 
@@ -91,7 +93,7 @@ APART = tuple(
 # Homes are stated forward in every language of a group, so in 8 cells and not in 10.
 FEWER = NAMED.facts * (13 + 8) / (13 + 10)
 MATCHED = dataclasses.replace(NAMED, facts=FEWER, stories=NAMED.stories + NAMED.facts - FEWER)
-SAME = "<L1>"  # what opens all documents where it shall not tell the language
+SAME = "<L1>"  # opens all documents, where that is not to tell the language
 ARMS = {  # whether documents are tagged, what is said, and where facts are stated
     "nouns": (SAME, WORDS, GROUPS),
     "dictionary": (SAME, NAMED, GROUPS),
@@ -99,11 +101,11 @@ ARMS = {  # whether documents are tagged, what is said, and where facts are stat
     "parallel": (SAME, PARALLEL, GROUPS),
     "apart": (SAME, MATCHED, APART),
 }
-WATCHED = "dictionary"  # the arm that is measured on the way, and not at the end alone
+WATCHED = "dictionary"  # the arm that is measured on the way too
 ACROSS = {"group": "G2", "language": "L2"}  # stated in L1 alone
 WITHIN = {"group": "G6", "language": "L2"}
 NEVER = {"group": "G7", "language": "L2"}
-LEAST = 0.5  # nats that a dictionary of names must add, or the arms that edit it show nothing
+LEAST = 0.5  # nats that a dictionary of names must add for arms that edit it to show anything
 
 Settings = standard.Crossing
 
@@ -165,7 +167,7 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
         for group in ("G0", "G4")
     ]
     aligned = own("dictionary", "nouns")
-    # Undefined where nothing crosses by a dictionary: there is nothing to hinder or to help.
+    # Undefined where a dictionary takes nothing across: there is nothing to hinder or to help.
     changed = lambda arm: own(arm, "dictionary") if aligned.low > LEAST else stats.over_seeds(())
     blum, nat = "Blum et al. 2025: unification", "nat log-odds"
     given = "(undefined without H3)"
@@ -235,21 +237,20 @@ def _transfer(items: pa.Table, mixer: str) -> report.Section:
 
 
 def _both(items: pa.Table, mixer: str) -> list[report.Section]:
-    # In every arm.
     groups = {"in both": "G0", "in L2 in reverse": "G4", "L1 alone": "G2", "never": "G7"}
+    rows = [*itertools.product(ARMS, groups)]
+    rows.remove(("apart", "in L2 in reverse"))  # there L2 alone states G4, in both directions
     own = {name: stats.where(items, measure=name) for name in ("unification", "consistency")}
 
     def dots(measure: str, metric: str, label: str, chance: float) -> str:
-        cell = lambda name, names, group: {"arm": name, "names": names, "group": group}
+        mean = lambda **cell: stats.means(own[measure], metric, cell)
         panels = {
             f"{names} names": {
-                f"{name}: {what}": (
-                    stats.means(own[measure], metric, cell(name, names, group)), True
-                )
-                for name in ARMS for what, group in groups.items()
+                f"{arm}: {what}": (mean(arm=arm, names=names, group=groups[what]), True)
+                for arm, what in rows
             }
             for names in ("shared", "own")
-        }  # fmt: skip
+        }
         return figure.dots(panels, label, chance)
 
     unified = (

@@ -58,6 +58,11 @@ class Completion:
     def _wrong(self, records, answers, entity) -> Probe:
         if self.randomised:
             shuffled = [answer for _, answer in read(self.randomised)]
+        elif len(answers) < 2:
+            raise ValueError(
+                f"{self.path} has one answer only, so there is no wrong one; give more records, or "
+                "the file `randomised`"
+            )
         else:
             shuffled = [answers[(e + 1) % len(answers)] for e in entity]
         if len(shuffled) != len(records):

@@ -63,13 +63,14 @@ def cells(corpus: Corpus, probe: Probe) -> Iterator[tuple[tuple, list[np.ndarray
     columns = np.stack([probe.slices[name].astype(str) for name in CELL], 1)
     for cell in np.unique(columns[known], axis=0):
         mine = (columns == cell).all(1)
-        yield (
-            tuple(cell.tolist()),
-            [
-                np.flatnonzero(mine & (probe.slices["language"] == language))
-                for language in corpus.pair.names[:2]
-            ],
-        )
+        rows = [
+            np.flatnonzero(mine & (probe.slices["language"] == language))
+            for language in corpus.pair.names[:2]
+        ]
+        if len(rows[0]) < 2:
+            raise ValueError(f"{cell.tolist()} has one fact only; nothing to compare it with: "
+                             "choose a larger world")  # fmt: skip
+        yield tuple(cell.tolist()), rows
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:

@@ -30,8 +30,8 @@ class Forms:
     under the gates of the trained model, which are log sigmoid over a normaliser of 16, and with
     the same weights under those of each smaller normaliser, which forget as much faster.
 
-    One item a row, or a leaf of the parameters for `gradient`. Columns: `form`, `normaliser`,
-    `item`; `loss`, nats a token of the row by chunks; and the metric
+    One item per row, or per leaf of the parameters for `gradient`. Columns: `form`, `normaliser`,
+    `item`; `loss`, nats a token of all rows by chunks, in every item the same; and the metric
       apart   root mean square over tokens of the difference in log p of the next token (nats); of a
               gradient, over its elements, relative to its root mean square
     """

@@ -16,10 +16,11 @@ UNSEEN = 2**31  # the first row asked: no training comes this far
 class Loss:
     """Nats a token of `rows` rows that no training has read, in context as training packs them.
 
-    One item a document. `loss` is its nats over the mean tokens of a document of its language and
+    One item per document. `loss` is its nats over the mean tokens of a document of its language and
     register, so that the mean over these documents is their nats a token, and exp of it their
-    perplexity. A document's tokens are its words and the <doc> that ends it; an unfinished one at
-    the end of a row counts as far as it goes.
+    perplexity; the mean over several registers is that of theirs, weighted by their documents. A
+    document's tokens are its words and the <doc> that ends it; an unfinished one at the end of a
+    row counts as far as it goes.
     """
 
     corpus: Documented

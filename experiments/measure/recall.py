@@ -120,6 +120,12 @@ def scores(cfg: LM, params: dict, probe: Probe, asked, answers, first) -> np.nda
     return np.stack(columns, 1)
 
 
+def asked(group: str, language: str, way: str, **more: object) -> dict[str, object]:
+    """The items of recall of a group's pairs, asked in a language and a direction."""
+    return {"measure": "recall", "relation": "parent", "group": group, "language": language,
+            "direction": way} | more  # fmt: skip
+
+
 def above_chance(means: np.ndarray) -> np.ndarray:
     """How far the mean rank of an arm is better than chance: (draws, 1) -> (draws,), at best .5."""
     return 0.5 - means[:, 0]

@@ -36,6 +36,14 @@ class Translation:
     register: str = "quiz"
     beside: int = 0
 
+    def __post_init__(self):
+        nouns = self.corpus.world.nouns
+        if not 0 <= self.shown <= nouns or 1 in (self.shown, nouns - self.shown):
+            raise ValueError(
+                f"shown={self.shown} of nouns={nouns}: a word is compared with others that are "
+                f"shown as it is; choose 0, 2 to {nouns - 2}, or {nouns}"
+            )
+
     def __call__(self, cfg: LM, params: dict) -> pa.Table:
         asked, tokenizer = self.asked(), self.corpus.tokenizer
         noun, language, shown = (asked.slices[k] for k in ("item", "language", "shown"))

@@ -10,6 +10,7 @@ import pytest
 from experiments import catalogue, report, run
 
 WORDS = ["all", "--size", "smoke", "--seeds", "1"]
+OLD = r"| D9 | berglund | old: p(a \| b) | 1.00 [0.90, 1.10] EM | > 0.5 | – | reproduced |"
 
 
 @pytest.fixture(scope="module")
@@ -67,27 +68,50 @@ def test_one_that_fails_is_named_and_the_others_run(out, monkeypatch, tmp_path, 
 
 
 def test_a_record_is_written_once_and_keeps_what_others_found(out, repository):
-    old = "| D9 | berglund | old claim | 1.00 [0.90, 1.10] EM | > 0.5 | – | reproduced |"
-    (repository / "RESULTS.md").write_text(f"{old}\n\nThe runs:\n\n- berglund: 2026, toy\n")
+    (repository / "RESULTS.md").write_text(f"{OLD}\n\nThe runs:\n\n- berglund: 2026, toy\n")
     before = (repository / "flagship.py").read_text()
-    catalogue.record(out)
+    found = catalogue.finished(out)
+    catalogue.record(found)
     text = (repository / "RESULTS.md").read_text()
     claims = json.loads((out / "flagship" / "claims.json").read_text())
-    assert old in text and "- berglund: 2026, toy" in text
+    assert OLD in text and "- berglund: 2026, toy" in text
     assert text.count("| flagship |") == len(claims)
     source = (repository / "flagship.py").read_text()
     told = ast.get_docstring(ast.parse(source)).rpartition("\nResult ")[2]
     assert "smoke, 1 seeds" in told and claims[0]["verdict"] in told
     assert source.partition("\nResult ")[0] == before.partition("\nResult ")[0]
     assert source.partition('"""\n\nimport')[2] == before.partition('"""\n\nimport')[2]
-    catalogue.record(out)
+    catalogue.record(found)
     assert (repository / "RESULTS.md").read_text() == text
     assert (repository / "flagship.py").read_text() == source
 
 
+def test_one_run_is_recorded_without_the_others(out, repository, tmp_path, monkeypatch):
+    """Wherever it lies; what RESULTS.md says of others stays, and its head counts all anew."""
+    run_again = tmp_path / "flagship-toy"
+    run_again.mkdir()
+    shutil.copy(out / "flagship" / "spec.json", run_again)
+    found = json.loads((out / "flagship" / "claims.json").read_text())[:2]
+    found[0]["verdict"], found[1]["verdict"] = "opposite", "inconclusive"
+    (run_again / "claims.json").write_text(json.dumps(found))
+    stale = OLD.replace("berglund", "flagship")
+    gone = OLD.replace("berglund", "an_experiment_that_is_gone")
+    runs = "- an_experiment_that_is_gone: 2025\n- berglund: 2026, toy\n- flagship: 2025\n"
+    (repository / "RESULTS.md").write_text(f"{OLD}\n{stale}\n{gone}\n\n{runs}")
+    berglund = (repository / "berglund.py").read_text()
+    monkeypatch.setattr(report, "write", lambda folder: folder / "report.html")
+    assert report.main([str(run_again), "--record"]) == 0
+    text = (repository / "RESULTS.md").read_text()
+    assert text.count("| flagship |") == 2 and OLD in text and stale not in text
+    assert "3 claims of 2 experiments: 1 reproduced, 1 opposite, 1 inconclusive." in text
+    assert text.count("\n- ") == 2 and "- berglund: 2026, toy\n- flagship: 20" in text
+    assert (repository / "berglund.py").read_text() == berglund
+    assert found[0]["claim"][:20] in (repository / "flagship.py").read_text()
+
+
 def test_the_last_verdict_is_of_the_newest_run_or_of_the_record(out, repository, tmp_path):
     assert catalogue.last("flagship", tmp_path) == "not yet run"
-    catalogue.record(out)
+    catalogue.record(catalogue.finished(out))
     recorded = catalogue.last("flagship", tmp_path)
     assert "C1: " in recorded and "D1: " in recorded
     newest = tmp_path / "runs" / "flagship-toy"
@@ -103,6 +127,8 @@ def test_the_last_verdict_is_of_the_newest_run_or_of_the_record(out, repository,
     [
         (["all", "/nowhere"], "/nowhere has no finished experiment"),
         (["all", "--recrd"], "--recrd is not understood"),
+        (["--record"], "--record is not understood"),
+        (["all", "one", "two"], "all one two is not understood"),
     ],
 )
 def test_a_report_of_nothing_says_so(words, says, capsys):

@@ -1,10 +1,13 @@
 """RankC against numbers taken by hand, and its cells."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
-from experiments.measure.consistency import Consistency, chance, rankc, ranks
+from data.fact import facts
+from experiments.measure.consistency import Consistency, cells, chance, rankc, ranks
 from experiments.standard import SIZES, corpus, pretrained
 from model.lm import init
 
@@ -31,3 +34,10 @@ def test_every_fact_of_a_bijection_is_compared_once_a_direction():
     possible = (1.0, np.exp(-1) / (1 + np.exp(-1)))
     assert all(np.isclose(item["rankc"], possible).any() for item in items)
     assert all(item["same"] >= item["right"] for item in items)
+
+
+def test_a_fact_alone_in_its_cell_is_refused():
+    text = corpus(SIZES["smoke"], seed=0)
+    text = dataclasses.replace(text, world=dataclasses.replace(text.world, pairs=16))
+    with pytest.raises(ValueError, match=r"'parent', 'G0', .* has one fact only"):
+        list(cells(text, facts(text)))

@@ -1,8 +1,11 @@
 """Figures show all they are given."""
 
+import itertools
 import re
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from experiments import figure
 
@@ -11,6 +14,31 @@ def test_curves_shows_every_label_however_many_there_are():
     lines = {f"arm {n}": [([1, 2], [0.0, float(n)])] for n in range(2 * len(figure.COLORS) + 1)}
     drawn = figure.curves({"panel": lines})
     assert all(f"arm {n}" in drawn for n in range(len(lines)))
+
+
+# What of red, green and blue (linear) is seen without one kind of cone (Machado et al. 2009).
+SEEN = {
+    "all": np.eye(3),
+    "no M": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "no L": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no S": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(color, seen):
+    """CIELAB of a colour as somebody sees it."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.cbrt(XYZ @ (np.array(seen) @ linear).clip(0, 1) / XYZ.sum(1))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_the_colour_blind_tell_all_colours_apart(seen):
+    found = [lab(color, SEEN[seen]) for color in figure.COLORS]
+    assert len(found) == 8
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(found, 2)) > 15
 
 
 def test_a_label_looks_the_same_in_all_panels_and_is_explained_once():

@@ -12,6 +12,7 @@ import time
 import types
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -105,6 +106,24 @@ def test_a_folder_of_another_spec_is_refused_with_the_difference(flagship, tmp_p
     assert not (tmp_path / "stages").exists()
 
 
+@pytest.mark.parametrize("held", ['{"is": "Stage", "model": {}}', '{"experi'])
+def test_a_folder_of_another_program_is_refused_in_one_line(held, tmp_path, capsys):
+    (tmp_path / "spec.json").write_text(held)
+    assert run.main(["flagship", "--size", "smoke", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "spec.json is none of an experiment" in error and error.count("\n") == 1
+
+
+def test_people_are_no_slices_and_what_was_asked_with_is_no_metric():
+    columns = {"measure": ["x"] * 4, "seed": [0] * 4, "person": [0, 2, 0, 2]}
+    columns |= {"normaliser": [16.0, 16.0, 0.1, 0.1], "apart": [1.0, 2.0, 8.0, 9.0]}
+    items = pa.table(columns)
+    rows = run.summarise(items).sort_by("normaliser").to_pylist()
+    assert [(r["normaliser"], r["metric"], r["value"], r["items"]) for r in rows] == [
+        (0.1, "apart", 8.5, 2), (16.0, "apart", 1.5, 2),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -112,6 +131,7 @@ def test_a_folder_of_another_spec_is_refused_with_the_difference(flagship, tmp_p
         (["nothing"], "There are: "),
         (["flagship", "--seeds", "0"], "seeds=0"),
         (["flagship", "--mixers", "glaa"], "did you mean gla"),
+        (["flagship", "--mixers", "gla,softmax,gla"], "mixers=gla,softmax,gla names one twice"),
         (["berglund"], "--folder"),
         (["berglund", "--folder", "/nowhere"], "/nowhere/all_prompts_train.jsonl"),
         (["bilingual_text", "--folder", "/nowhere"], "/nowhere/train.en.gz"),

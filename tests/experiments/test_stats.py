@@ -118,6 +118,8 @@ def test_verdicts_on_nothing_are_wrong_no_more_often_than_they_say():
 def test_what_is_exactly_at_a_threshold_is_on_neither_side_of_it():
     e = stats.bootstrap([(np.zeros(9), np.zeros(9))] * 5, stats.difference)
     assert (e.value, above(0.0)(e), below(0.0)(e)) == (0, 1, 1) and within(0.05)(e) < 1e-3
+    e = stats.bootstrap([(np.full(9, 0.3), np.full(9, 0.25))] * 5, stats.difference)
+    assert e.value < 0.05 and above(0.05)(e) == below(0.05)(e) == 1  # less by rounding alone
 
 
 def test_the_peak_of_transfer_is_that_of_the_step_where_most_of_the_ceiling_is_reached():

@@ -80,6 +80,12 @@ def test_the_right_answer_is_exact_and_the_prompts_word_copied(monkeypatch):
         assert item["rank"] == pytest.approx((ids < ids[i]).mean() * 15 / 14)
 
 
+@pytest.mark.parametrize("shown", [1, 19, 21])
+def test_a_word_that_has_no_other_to_be_compared_with_is_refused(shown):
+    with pytest.raises(ValueError, match=f"shown={shown} of nouns=20: .* choose 0, 2 to 18, or 20"):
+        Translation(TEXT, shown=shown)
+
+
 def test_words_of_several_tokens_are_scored_whole():
     words = TEXT.tables.words[1:]
     bpe = BPE.train((f" {word}" for word in words), size=300)

@@ -15,6 +15,7 @@ from data.fact import facts
 from data.feature import Lexicon
 from data.language import Pair
 from data.ledger import ledger
+from data.world import FORWARD, REVERSE
 from experiments import run, stats, unification
 from experiments.measure import unification as measure
 from experiments.standard import SIZES, Settings, corpus, pretrained
@@ -93,6 +94,17 @@ def test_the_both_languages_of_a_figure_are_both_in_every_arm():
         assert {language for language, _ in groups["G0"].cells} == {0, 1}
     apart = {g.name: g for g in unification.arm(SMOKE, 0, "apart").world.groups}
     assert {language for language, _ in apart["G1"].cells} == {0}
+
+
+def test_where_l2_does_not_state_g4_in_reverse_alone_no_row_of_a_figure_says_so(monkeypatch):
+    drawn, items = [], _items(1.0)
+    monkeypatch.setattr(unification.figure, "dots", lambda panels, *_: drawn.append(panels) or "")
+    unification._both(items.append_column("chance", items["rankc"]), "softmax")
+    rows = {row for panels in drawn for panel in panels.values() for row in panel}
+    for name in unification.ARMS:
+        cells = {g.name: g.cells for g in unification.arm(SMOKE, 0, name).world.groups}["G4"]
+        stated = {*cells} == {(0, FORWARD), (1, REVERSE)}
+        assert stated == (name != "apart") == (f"{name}: in L2 in reverse" in rows)
 
 
 def _items(gain: float) -> pa.Table:
