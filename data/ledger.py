@@ -79,7 +79,8 @@ def write(source: Documented, rows: int, out: str | os.PathLike, processes: int 
         raise ValueError(f"{part.parent} is no folder; make it, or choose another file")
     if pathlib.Path(out).is_dir():
         raise ValueError(f"{out} is a folder; choose a file, e.g. {out}/ledger.parquet")
-    part.touch()  # a folder that is not writable is known before hours of counting
+    part.touch()  # a folder that cannot be written to says so before hours of counting
+    part.unlink()
     spans = list(blocks(source, 0, rows, _SPAN))
     counts = _sum(source, over(source, spans, _count, processes, "Counting"))
     tables = _tables(source, counts)

@@ -24,30 +24,30 @@ Measures  induction: a noun's vector is the model's state when it is asked for t
           random rotation's. For the bilingual model, CSLS retrieval@1 without any map. Arms are
           asked for the same nouns, so intervals are of pairs.
 
-Run       python -m experiments.run alignment --size toy --seeds 5
+Run       python -m experiments.run alignment --size toy --seeds 8
 
-Cost      toy: 2 CPU cores, 35 trainings and 25 matchings, about 55 min a mixer (by FLOPs);
-          small: one GPU, not yet measured; full: as small, with 8 seeds and all mixers
+Cost      toy: one CPU core beside other work, 8 seeds, 56 trainings and 40 matchings, 103 min;
+          small: one GPU, not yet measured; full: as small, with all mixers
 
-Result    2026-11-28, 1fbb990, toy, 5 seeds, gla, 1 CPU core, 1,387 s.
-          B12 gla: H3: translations matched without supervision, all common ground - chance: 0.70
-            [0.21, 0.91] share of nouns, inconclusive.
-          B12 gla: the same facts - other facts, ranks permuted: 0.66 [0.33, 0.90] share of nouns,
-            inconclusive.
+Result    2026-11-28, fbbb694, toy, 8 seeds, gla, 1 CPU core, 6,196 s.
+          B12 gla: H3: translations matched without supervision, all common ground - chance: 0.76
+            [0.40, 0.89] share of nouns, reproduced.
+          B12 gla: the same facts - other facts, ranks permuted: 0.65 [0.43, 0.81] share of nouns,
+            reproduced.
           B12 gla: control, ranks of frequency alone, no model asked: the same ranks - permuted
-            ranks: 0.29 [0.23, 0.35] share of nouns, reproduced.
-          B12 gla: what models tell beyond ranks, all common ground: matched - by ranks alone: 0.42
-            [-0.08, 0.62] share of nouns, inconclusive.
-          B12 gla: what ranks help models, the same facts: the same ranks - permuted ranks: 0.05
-            [-0.05, 0.17] share of nouns, inconclusive.
-          B12 gla: control, no common ground - chance (equal within 0.05): -0.01 [-0.02, 0.02] share
+            ranks: 0.29 [0.24, 0.34] share of nouns, reproduced.
+          B12 gla: what models tell beyond ranks, all common ground: matched - by ranks alone: 0.47
+            [0.11, 0.60] share of nouns, inconclusive.
+          B12 gla: what ranks help models, the same facts: the same ranks - permuted ranks: 0.12
+            [0.02, 0.28] share of nouns, inconclusive.
+          B12 gla: control, no common ground - chance (equal within 0.05): -0.00 [-0.01, 0.01] share
             of nouns, reproduced.
-          B12 gla: five attributes of a noun - two, all common ground: 0.71 [0.19, 0.92] share of
-            nouns, inconclusive.
+          B12 gla: five attributes of a noun - two, all common ground: 0.75 [0.39, 0.88] share of
+            nouns, reproduced.
           B12 gla: residual of a rotation fitted on other translations, all common ground - none:
-            -0.51 [-0.56, -0.48] share of a random one's, reproduced.
+            -0.51 [-0.55, -0.48] share of a random one's, reproduced.
           B12 gla: what reading both adds: matched, one model of half of each text - two models, all
-            common ground: -0.63 [-0.94, -0.25] share of nouns, inconclusive.
+            common ground: -0.64 [-0.85, -0.35] share of nouns, opposite.
 """
 
 import dataclasses
@@ -70,7 +70,7 @@ from experiments.standard import SIZES, Settings, Size, corpus, mixers, pretrain
 
 ROWS = ("B12",)
 COST = {
-    "toy": "2 CPU cores, 5 seeds, one mixer: about 55 min (by FLOPs)",
+    "toy": "one CPU core, 8 seeds, one mixer: 103 min",
     "small": "one GPU, not yet measured",
 }
 

@@ -129,7 +129,13 @@ def cloned(size: Size, seed: int) -> Corpus:
 
 
 def tuning(base: Corpus, register: str, language: str) -> Corpus:
-    """Instructions in one register and one language, always answered, loss on the response."""
+    """Instructions in one register and one language, always answered, loss on the response.
+
+    It has the base's seed, so its rows draw on the random numbers of the base's: two thirds of the
+    questions of row i have the task and the arguments of a document in row i of pretraining (65% of
+    4,882 in the flagship). What is asked in a test is held out of both, and with a seed of its own
+    the flagship finds the same (LOG.md, 28 November).
+    """
     only = Mixture(**{"facts": 0, "stories": 0, "quiz": 0, "chat": 0} | {register: 1.0},
                    answered=1.0, dictionary=0.0)  # fmt: skip
     alone = tuple(float(name == language) for name in base.pair.names)
