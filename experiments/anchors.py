@@ -36,7 +36,7 @@ Result    2026-11-28, d128be4, toy, 5 seeds, gla, 1 CPU core, 3,729 s.
             another, no noun shared: 0.17 [0.03, 0.34] transfer ratio, inconclusive.
           B2 gla: anchors align the other nouns: retrieval@1, 30% shared minus none, another order:
             0.02 [-0.04, 0.10] retrieval@1, inconclusive.
-          B2 gla: H4: with every token cloned, T1 transfer after 30 steps: 0.00 [0.00, 0.04]
+          B2 gla: against H4: with every token cloned, T1 transfer after 30 steps: 0.00 [0.00, 0.04]
             transfer ratio, opposite.
           B2 gla: H3: transfer goes with alignment over 5 arms (retrieval@1; undefined where none
             has more than 0.15): undefined, inconclusive.
@@ -184,8 +184,8 @@ def _claims(items: pa.Table, mixer: str) -> list[Claim]:
               above(0.05), below(0.0), None,
               "Hua et al. 2024 (2404.12444): anchor tokens align; anchors, which find each other, "
               "leave the others a chance .01 higher"),
-        Claim("B2", f"{mixer}: H4: with every token cloned, T1 transfer after {early} steps",
-              "transfer ratio", transfer("clone", of=stats.ratio_of_gains),
+        Claim("B2", f"{mixer}: against H4: with every token cloned, T1 transfer after "
+              f"{early} steps", "transfer ratio", transfer("clone", of=stats.ratio_of_gains),
               above(0.1), below(0.1), None,
               "Conneau et al. 2020 (1911.01464): no shared vocabulary is needed; H4 has it die"),
         Claim("B2", f"{mixer}: H3: transfer goes with alignment over {len(ARMS)} arms "

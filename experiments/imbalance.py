@@ -43,8 +43,8 @@ Result    2026-11-27, 3c40699, toy, 5 seeds, gla, 1 CPU core, 5,374 s.
             0.03 [-0.01, 0.11] cosine, inconclusive.
           B1 gla: T1 tuned in L1, 30 steps, asked in L2: 90/10 minus 50/50, each over tuning in L2:
             0.01 [0.00, 0.04] transfer ratio, inconclusive.
-          B1 gla: H4: T1 transfer to a clone, of which no token is shared, 90/10, 30 steps: 0.00
-            [0.00, 0.00] transfer ratio, inconclusive.
+          B1 gla: against H4: T1 transfer to a clone, of which no token is shared, 90/10, 30 steps:
+            0.00 [0.00, 0.00] transfer ratio, inconclusive.
 """
 
 import dataclasses
@@ -206,8 +206,9 @@ def _transfer(items: pa.Table, mixer: str) -> list[Claim]:
               ratio(stats.difference_of_ratios, *asked("90/10"), *asked("50/50")),
               above(0.0), below(0.0), None,
               f"{SOURCE}, zero-shot GLUE: .65 at 10%, .54 at 50%; direction alone"),
-        Claim("B1", f"{mixer}: H4: T1 transfer to a clone, of which no token is shared, 90/10, "
-              f"{early} steps", "transfer ratio", ratio(stats.ratio_of_gains, *asked("90/10")),
+        Claim("B1", f"{mixer}: against H4: T1 transfer to a clone, of which no token is shared, "
+              f"90/10, {early} steps", "transfer ratio",
+              ratio(stats.ratio_of_gains, *asked("90/10")),
               above(0.1), below(0.1), None,
               "Conneau et al. 2020 (1911.01464): transfer without shared words"),
     ]  # fmt: skip
