@@ -8,10 +8,8 @@ installs: libtpu for v5e:AxB, v6e:AxB, v5p:AxBxC and tpu7x:AxBxC, the CUDA plugi
 h200:N. The table says what one device must hold, which collectives a step has, and whether it fits.
 Unless told otherwise the layout is fsdp over all devices.
 
-A compiler takes minutes a layer, and layers of one kind add each the same: a model of more than 2
-is compiled with 1 and with 2, and what the second adds is added for every further one, to bytes and
-to collectives. Where the step holds most may move with depth, and only upwards: the extrapolated
-sum is too small then. `--exact` compiles all layers.
+All layers are compiled, which takes minutes: what one and two of them need foretells too little of
+24, by up to two fifths (LOG.md, 28 November).
 """
 
 import dataclasses
@@ -74,14 +72,13 @@ class Row:
     devices: int
     kind: str
     state: int  # parameters, moments, batches
-    total: int | None  # None where 1 and 2 layers say nothing of more
+    total: int
     collectives: dict[str, int] | None  # None where no program fits
-    layers: tuple[int, ...]  # what was compiled: all layers, or 1 and 2
     seconds: float
 
     @property
     def fits(self) -> bool:
-        return self.total is not None and self.total <= HBM[self.kind]
+        return self.total <= HBM[self.kind]
 
 
 def main() -> None:
@@ -99,7 +96,6 @@ def main() -> None:
         ("layout", Layout, Layout()),
         ("topology", option(tuple[str, ...], TOPOLOGIES), ("v5e:4x8",)),
         ("members", option(int, "how many train together, as in an ensemble"), 1),
-        ("exact", option(bool, "compile all layers, not 1 and 2 of them"), False),
     ]
     launch = dataclasses.make_dataclass(name, fields, frozen=True)
     asked = tyro.cli(
@@ -109,24 +105,21 @@ def main() -> None:
     plan = Plan(model=exactly(asked.model), T=asked.T, recipe=asked.recipe)
     rows = []
     for topology in asked.topology:  # minutes each: what is known is shown at once
-        rows.append(compiled(plan, topology, asked.layout, asked.members, asked.exact))
+        rows.append(compiled(plan, topology, asked.layout, asked.members))
         show(plan, rows)
 
 
 def show(plan: Plan, rows: list[Row]) -> None:
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes(plan.model)))
     print(f"{size / 1e6:,.0f}M parameters, batches of {plan.recipe.batch} x {plan.T} tokens")
-    if any(row.layers != (plan.model.layers,) for row in rows):
-        print(f"compiled at 1 and 2 layers, extrapolated to {plan.model.layers}")
     grid = rich.table.Table(
         "topology", "devices", "state", "in all", "of", "fits", "collectives", "compiled in",
         box=rich.box.SIMPLE_HEAD,
     )  # fmt: skip
     for row in rows:
-        gib = lambda n: "unknown" if n is None else f"{n / GIB:.2f} GiB"
+        gib = lambda n: f"{n / GIB:.2f} GiB"
         found = ", ".join(f"{n} {name}" for name, n in (row.collectives or {}).items())
         fits = "yes" if row.fits else "no: more devices, --layout.remat input, --layout.accumulate"
-        fits = "unknown: compile all layers, --exact" if row.total is None else fits
         grid.add_row(
             row.topology, f"{row.devices} x {row.kind}", gib(row.state), gib(row.total),
             gib(HBM[row.kind]), fits,
@@ -138,13 +131,10 @@ def show(plan: Plan, rows: list[Row]) -> None:
     console.print(grid)
 
 
-def compiled(
-    plan: Plan, topology: str, layout: Layout = Layout(), members: int = 1, exact: bool = False
-) -> Row:
+def compiled(plan: Plan, topology: str, layout: Layout = Layout(), members: int = 1) -> Row:
     """The step compiled for a topology; Layout() stands for fsdp over all of its devices.
 
-    Unless `exact`, a model of many equal layers is extrapolated from 1 and 2 of them. ValueError:
-    an unknown topology, no compiler for it, or a layout that does not divide.
+    ValueError: an unknown topology, no compiler for it, or a layout that does not divide.
     """
     devices = _devices(topology)
     if layout.sizes == Layout().sizes:
@@ -155,28 +145,14 @@ def compiled(
     kind = next((kind for kind in HBM if named.startswith(kind)), None)
     if kind is None:
         raise ValueError(f"what a {named} holds is not in HBM of train/plan.py; add it there")
-    model, found = plan.model, {}
-    few = model.layers > 2 and len(set(model.mixers)) == 1 and not exact
-    for n in (1, 2) if few else (model.layers,):
-        print(f"{topology}: compiling {n} of {model.layers} layers", file=sys.stderr, flush=True)
-        own = dataclasses.replace(model, layers=n, mixer=model.mixers[0]) if few else model
-        found[n] = _needs(dataclasses.replace(plan, model=own), layout, mesh, members)
-    needs = _deep(found[1], found[2], model.layers) if few else found[model.layers]
+    print(f"{topology}: compiling {plan.model.layers} layers", file=sys.stderr, flush=True)
+    needs = _needs(plan, layout, mesh, members)
     state, total = needs.pop("state"), needs.pop("total")
-    more = lambda name: found[2][name] - found[1][name]
-    # A layer takes its state at least; where it seems not to, two were laid out unlike one.
-    known = not few or more("total") >= more("state")
     return Row(
-        topology=topology, devices=mesh.size, kind=kind, state=state,
-        total=total if known else None,
+        topology=topology, devices=mesh.size, kind=kind, state=state, total=total,
         collectives={name: n for name, n in sorted(needs.items()) if n} if needs else None,
-        layers=tuple(found), seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started,
     )  # fmt: skip
-
-
-def _deep(one: dict[str, int], two: dict[str, int], layers: int) -> dict[str, int]:
-    """What so many layers need if each adds what the second did, as far as both are known."""
-    return {n: one[n] + (layers - 1) * (two[n] - one[n]) for n in one.keys() & two.keys()}
 
 
 def _needs(plan: Plan, layout: Layout, mesh: Mesh, members: int) -> dict[str, int]:
