@@ -105,10 +105,20 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
+def specified(folder: pathlib.Path) -> dict:
+    """The spec.json of a run."""
+    path = folder / "spec.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it, and the command of the run writes it again"
+        ) from error
+
+
 def read(folder: pathlib.Path) -> Finished:
     """Of the finished run in a folder."""
-    claims, spec = (folder / name for name in ("claims.json", "spec.json"))
-    return json.loads(claims.read_text("utf-8")), json.loads(spec.read_text("utf-8"))
+    return json.loads((folder / "claims.json").read_text("utf-8")), specified(folder)
 
 
 def finished(out: pathlib.Path) -> dict[str, Finished]:

@@ -22,8 +22,7 @@ from data.language import Leaf
 from data.ledger import speakers
 from data.speaker import speaker
 from data.tokenizer import BPE, DOC, Tokenizer, Word
-from experiments.catalogue import find
-from experiments.report import specified
+from experiments.catalogue import find, specified
 from experiments.stage import Stage, home
 from model.hf import card, save
 from train.lock import writing

@@ -74,18 +74,7 @@ def load(folder: pathlib.Path) -> Results:
             "`python -m experiments.run`"
         )
     tables = {name: stage.read(folder / f"{name}.parquet") for name in _TABLES}
-    return Results(spec=specified(folder), **tables)
-
-
-def specified(folder: pathlib.Path) -> dict:
-    """The spec.json of a run."""
-    path = folder / "spec.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); remove it, and the command of the run writes it again"
-        ) from error
+    return Results(spec=catalogue.specified(folder), **tables)
 
 
 _TABLES = ("items", "results", "curves", "ledger")
